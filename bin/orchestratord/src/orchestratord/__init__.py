@@ -1,0 +1,1 @@
+"""The control plane daemon of llama-orch."""

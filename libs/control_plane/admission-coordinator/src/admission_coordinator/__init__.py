@@ -1,0 +1,1 @@
+"""The life of a task: admit, queue, dispatch, stream, cancel, retry, finish."""

@@ -1,0 +1,191 @@
+"""Sessions, artifacts, pools, models and capabilities as clients see them."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue, StringConstraints
+
+from api_types.tasks import SessionId
+from pool_registry_types import ClientModel, PoolSnapshot, ServiceModel
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+
+
+class SessionBudgets(ServiceModel):
+    """What a session may still spend; None: no limit."""
+
+    tokens_remaining: int | None = None
+    time_remaining_ms: int | None = None
+    cost_remaining: float | None = None
+
+
+class SessionView(ServiceModel):
+    """`GET /v2/sessions/{id}`."""
+
+    session_id: SessionId
+    ttl_ms_remaining: int
+    turns: int
+    kv_bytes: int
+    kv_warmth: float
+    budgets: SessionBudgets = Field(default_factory=SessionBudgets)
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class ArtifactRequest(ClientModel):
+    """`POST /v2/artifacts`."""
+
+    content: JsonValue
+    tags: Annotated[tuple[Tag, ...], Field(max_length=16)] = ()
+
+
+class ArtifactCreated(ServiceModel):
+    """The id under which the content is found from now on."""
+
+    id: str
+    created: bool
+    """False: the same content was there already."""
+
+
+class ArtifactView(ServiceModel):
+    """`GET /v2/artifacts/{id}`."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    created_ms: int
+    size_bytes: int
+    content: Any = None
+
+
+class ArtifactList(ServiceModel):
+    """`GET /v2/artifacts?tag=`: without contents."""
+
+    artifacts: tuple[ArtifactView, ...] = ()
+
+
+class PoolMetrics(ServiceModel):
+    """The numbers of a pool's health."""
+
+    slots_total: int
+    slots_free: int
+    active_leases: int
+    vram_total_bytes: int
+    vram_free_bytes: int
+    queue_depth: int
+
+
+class PoolHealth(ServiceModel):
+    """`GET /v2/pools/{id}/health`."""
+
+    pool_id: str
+    node_id: str
+    live: bool
+    ready: bool
+    draining: bool
+    state: str
+    engine: str
+    engine_version: str | None = None
+    model_id: str | None = None
+    device_policy: str
+    last_error: str | None = None
+    metrics: PoolMetrics
+
+
+class PoolList(ServiceModel):
+    """`GET /v2/pools`."""
+
+    pools: tuple[PoolSnapshot, ...] = ()
+
+
+class DrainRequest(ClientModel):
+    """`POST /v2/pools/{id}/drain`."""
+
+    deadline_ms: Annotated[int, Field(ge=0, le=86_400_000)] = 60_000
+
+
+class ModelView(ServiceModel):
+    """A model as the catalog knows it."""
+
+    model_id: str
+    reference: str
+    state: str
+    digest: str | None = None
+    size_bytes: int | None = None
+    ctx_max: int | None = None
+    architecture: str | None = None
+    quantization: str | None = None
+    served_by: tuple[str, ...] = ()
+
+
+class ModelList(ServiceModel):
+    """`GET /v2/catalog/models`."""
+
+    models: tuple[ModelView, ...] = ()
+
+
+class EngineCapability(ServiceModel):
+    """What one kind of engine here can do."""
+
+    engine: str
+    versions: tuple[str, ...]
+    ctx_max: int
+    slots: int
+    workloads: tuple[str, ...]
+    features: tuple[str, ...]
+    batching: bool
+    models: tuple[str, ...] = ()
+
+
+class Limits(ServiceModel):
+    """The limits that a client can run into."""
+
+    max_body_bytes: int
+    admission_capacity: int
+    admission_policy: str
+    queue_max_wait_ms: int
+    event_log_max_bytes: int
+    task_retention_ms: int
+    session_ttl_ms: int
+    session_max_turns: int
+
+
+class Capabilities(ServiceModel):
+    """`GET /v2/meta/capabilities`."""
+
+    api_version: str
+    profile: str
+    device_policy: str
+    engines: tuple[EngineCapability, ...] = ()
+    features: tuple[str, ...] = ()
+    limits: Limits
+
+
+class VersionInfo(ServiceModel):
+    """`GET /v2/meta/version`."""
+
+    service: str
+    version: str
+    api_version: str
+    python: str
+
+
+class PoolReadiness(ServiceModel):
+    """One pool in `GET /ready`."""
+
+    pool_id: str
+    ready: bool
+    state: str
+    last_error: str | None = None
+
+
+class Readiness(ServiceModel):
+    """`GET /ready`."""
+
+    ready: bool
+    pools: tuple[PoolReadiness, ...] = ()
+
+
+class Liveness(ServiceModel):
+    """`GET /health`."""
+
+    status: str
+    uptime_ms: int

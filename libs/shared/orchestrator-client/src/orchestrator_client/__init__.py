@@ -1,0 +1,1 @@
+"""Typed client of the llama-orch API, async and sync, with resuming streams."""

@@ -1,0 +1,60 @@
+"""Health, snapshots and metadata of pools and replicas, and the handoff file.
+
+The node types are re-exported, so that one import serves both services.
+"""
+
+from node_types import (
+    ID_PATTERN,
+    ByteCount,
+    ClientModel,
+    GpuInfo,
+    Identifier,
+    Labels,
+    Milliseconds,
+    NodeCapabilities,
+    NodeId,
+    NodeInfo,
+    NodeStatus,
+    ServiceModel,
+)
+from pool_registry_types.handoff import HANDOFF_SCHEMA, HandoffModel, HandoffPayload
+from pool_registry_types.pools import (
+    Count,
+    Digest,
+    HealthState,
+    HealthStatus,
+    ModelId,
+    PoolId,
+    PoolMetadata,
+    PoolSnapshot,
+    ReplicaId,
+    ReplicaSnapshot,
+)
+
+__all__ = [
+    "HANDOFF_SCHEMA",
+    "ID_PATTERN",
+    "ByteCount",
+    "ClientModel",
+    "Count",
+    "Digest",
+    "GpuInfo",
+    "HandoffModel",
+    "HandoffPayload",
+    "HealthState",
+    "HealthStatus",
+    "Identifier",
+    "Labels",
+    "Milliseconds",
+    "ModelId",
+    "NodeCapabilities",
+    "NodeId",
+    "NodeInfo",
+    "NodeStatus",
+    "PoolId",
+    "PoolMetadata",
+    "PoolSnapshot",
+    "ReplicaId",
+    "ReplicaSnapshot",
+    "ServiceModel",
+]

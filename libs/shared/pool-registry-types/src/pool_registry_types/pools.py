@@ -1,0 +1,90 @@
+"""Pools and replicas as their node reports them."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from node_types import ByteCount, Identifier, ServiceModel
+
+Count = Annotated[int, Field(ge=0)]
+ReplicaId = Identifier
+PoolId = Identifier
+ModelId = Identifier
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class HealthState(StrEnum):
+    """The one word for how a pool or replica is."""
+
+    STARTING = "starting"
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    RESTARTING = "restarting"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class HealthStatus(ServiceModel):
+    """Liveness and readiness, and the last thing that went wrong in plain words."""
+
+    state: HealthState
+    live: bool
+    ready: bool
+    draining: bool = False
+    last_error: str | None = None
+
+
+class ReplicaSnapshot(ServiceModel):
+    """One engine process of a pool."""
+
+    replica_id: ReplicaId
+    health: HealthStatus
+    slots_total: Count = 0
+    slots_free: Count = 0
+    active_leases: Count = 0
+    engine_version: str | None = None
+    model_id: ModelId | None = None
+    model_digest: Digest | None = None
+    ctx_max: Count | None = None
+    """Tokens of context that one task may use (the engine's context divided by its slots)."""
+    device_mask: str | None = None
+    pid: Annotated[int, Field(ge=1)] | None = None
+    restarts: Count = 0
+    generation: Count = 0
+    """Rises with every engine process of this replica: an adapter is bound to one of them."""
+    prompt_cache: bool = True
+
+
+class PoolMetadata(ServiceModel):
+    """What a pool is, apart from how it is doing."""
+
+    pool_id: PoolId
+    engine: str
+    model_ref: str | None = None
+    devices: tuple[str, ...] = ()
+    slots: Annotated[int, Field(ge=1)] = 1
+    ctx: Annotated[int, Field(ge=1)] | None = None
+    swap_models: bool = False
+
+
+class PoolSnapshot(ServiceModel):
+    """The status of a pool: `GET /v2/pools/{id}/status`."""
+
+    pool_id: PoolId
+    live: bool
+    ready: bool
+    draining: bool
+    slots_total: Count
+    slots_free: Count
+    active_leases: Count
+    vram_total_bytes: ByteCount
+    vram_free_bytes: ByteCount
+    engine: str
+    engine_version: str | None = None
+    model_id: ModelId | None = None
+    device_mask: str | None = None
+    last_error: str | None = None
+    state: HealthState = HealthState.STOPPED
+    replicas: tuple[ReplicaSnapshot, ...] = ()

@@ -1,0 +1,1 @@
+"""The messages with which a node registers, reports and leaves."""
