@@ -1,0 +1,147 @@
+"""Keeps secrets and prompts out of the logs.
+
+One processor turns an event into plain JSON data. It names what it dropped, and it never calls
+the `repr` of an object it does not know, because a request's `repr` holds its prompt.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence, Set
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from itertools import islice
+from pathlib import PurePath
+from uuid import UUID
+
+from structlog.typing import EventDict, WrappedLogger
+
+REDACTED = "[redacted]"
+MAX_TEXT_CHARS = 8192
+MAX_ITEMS = 100
+MAX_DEPTH = 8
+
+_SECRET_KEYS = frozenset(
+    {
+        *("api_key", "apikey", "auth", "authorization", "bearer", "cookie", "cookies"),
+        *("credential", "credentials", "engine_key", "passphrase", "passwd", "password"),
+        *("private_key", "proxy_authorization", "secret", "set_cookie", "signature", "token"),
+    }
+)
+_SECRET_SUFFIXES = ("_api_key", "_cookie", "_password", "_private_key", "_secret", "_token")
+# What users wrote and what engines answered. Under these names a number is only a count.
+_CONTENT_KEYS = frozenset(
+    {
+        *("body", "completion", "content", "documents", "input", "inputs", "messages", "output"),
+        *("prompt", "prompts", "query", "reasoning", "text", "texts", "tokens"),
+    }
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+# A cheap look decides for nearly every value that there is nothing to search for.
+_HINTS = (
+    *("bearer", "basic", "token", "key", "secret", "passw", "passphrase", "authorization"),
+    *("cookie", "signature", "credential", "sk-", "hf_", "eyj", "gh", "xox", "akia", "asia"),
+    *("://", "private", '"'),
+)
+# `token:ab12cd` is how an identity is named (a fingerprint of six digits): that one may stay.
+_ASSIGNED = (
+    r"(?:api[_-]?key|engine[_-]?key|token|secret|passw(?:or)?d|passphrase|signature|credentials?)"
+    r"[\"']?\s*[=:]\s*[\"']?"
+)
+_CONTENT_NAMES = "|".join(sorted(_CONTENT_KEYS))
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", REDACTED),
+        (r"\b(authorization|cookie)(\W{1,4})[^\r\n\"']+", rf"\1\2{REDACTED}"),
+        (r"\b(bearer|basic)\s+[^\s\"',;]+", rf"\1 {REDACTED}"),
+        (r"(://)[^\s/@:]*:[^\s/@]*@", rf"\1{REDACTED}@"),
+        (r"\b(?:sk|pk|rk)-[\w-]{8,}", REDACTED),
+        (r"\b(?:hf_|gh[pousr]_|github_pat_|xox[a-z]-)[\w-]{8,}", REDACTED),
+        (r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", REDACTED),
+        (r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", REDACTED),
+        (rf"({_ASSIGNED})(?![0-9a-f]{{6}}(?:\W|\Z))[^\s\"',;&}}\])]+", rf"\1{REDACTED}"),
+        (rf"(\"(?:{_CONTENT_NAMES})\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|[\[{{].*)", rf"\1{REDACTED}"),
+    )
+)
+_SHOWN_AS_TEXT = (UUID, PurePath, Decimal, date, timedelta)
+_IDS = re.compile(
+    r"\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?:sha256:)?[0-9a-f]{32,64})\b",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1024)
+def is_secret_key(key: str) -> bool:
+    """Tell whether what stands under this name must not be logged, whatever it is."""
+    name = _CAMEL.sub("_", key).lower().replace("-", "_")
+    return name in _SECRET_KEYS or name.endswith(_SECRET_SUFFIXES)
+
+
+@lru_cache(maxsize=1024)
+def is_content_key(key: str) -> bool:
+    """Tell whether texts and lists under this name are a user's words or an engine's answer."""
+    return _CAMEL.sub("_", key).lower().replace("-", "_") in _CONTENT_KEYS
+
+
+def redact_text(text: str) -> str:
+    """Blank what looks like a secret inside a text, and shorten the text to its limit."""
+    if len(text) > MAX_TEXT_CHARS:
+        text = f"{text[:MAX_TEXT_CHARS]}… ({len(text)} characters)"
+    lowered = text.lower()
+    if not any(hint in lowered for hint in _HINTS):
+        return text
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Turn an event into plain JSON data without secrets, prompts or answers (a processor)."""
+    plain = {key: _plain(key, value, 0) for key, value in event.items()}
+    if isinstance(human := plain.get("human"), str):
+        plain["human"] = _IDS.sub("…", human)
+    return plain
+
+
+def _plain(key: str, value: object, depth: int) -> object:
+    """Reduce one value; `key` is the name it stands under, empty inside a list."""
+    if value is None or value is True or value is False:
+        return value
+    if is_secret_key(key):
+        return REDACTED
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if is_content_key(key):
+        return REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, _SHOWN_AS_TEXT):
+        return redact_text(str(value))
+    if isinstance(value, BaseException):
+        return redact_text(f"{type(value).__name__}: {value}")
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    if depth < MAX_DEPTH and isinstance(value, Mapping):
+        return _plain_mapping(value, depth)
+    if depth < MAX_DEPTH and isinstance(value, Sequence | Set):
+        items = [_plain("", item, depth + 1) for item in islice(value, MAX_ITEMS)]
+        return items if len(value) <= MAX_ITEMS else [*items, f"… ({len(value)} items)"]
+    return f"<{type(value).__name__}>"
+
+
+def _plain_mapping(value: Mapping[object, object], depth: int) -> dict[str, object]:
+    plain: dict[str, object] = {}
+    for number, (key, item) in enumerate(value.items()):
+        if number == MAX_ITEMS:
+            plain["…"] = f"({len(value)} items)"
+            break
+        name = key if isinstance(key, str) else str(_plain("", key, depth + 1))
+        plain[redact_text(name)] = _plain(name, item, depth + 1)
+    return plain

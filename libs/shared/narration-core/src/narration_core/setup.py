@@ -1,0 +1,84 @@
+"""Switching logging on: called once, by a program, never by a library."""
+
+import logging
+import sys
+import threading
+from typing import Protocol, cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from narration_core.pipeline import build_pipeline
+from narration_core.settings import LogSettings
+
+
+class LogStream(Protocol):
+    """Where lines go: a text file, standard error."""
+
+    def write(self, text: str, /) -> object:
+        """Take a line."""
+        ...
+
+    def flush(self) -> object:
+        """Pass on what was taken."""
+        ...
+
+
+class LineWriter:
+    """Writes whole lines; a stream that fails loses lines, which are counted, and nothing else."""
+
+    def __init__(self, stream: LogStream) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self.dropped_lines = 0
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        with self._lock:
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                self.dropped_lines += 1
+
+    debug = info = warning = warn = error = critical = exception = fatal = log = msg
+
+
+class _StdlibBridge(logging.Handler):
+    """Gives records of libraries that use `logging` the same form as our own lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record; `message` may fail to format, which costs its arguments only."""
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - arguments are foreign objects
+            text = str(record.msg)
+        get_logger().log(
+            record.levelno, "stdlib", logger=record.name, detail=text, exc_info=record.exc_info
+        )
+
+
+def configure(settings: LogSettings, *, stream: LogStream | None = None) -> LineWriter:
+    """Send all logs of this process to `stream` (standard error); returns the writer.
+
+    Call it once, before the first line: a logger keeps what it was first used with. Records of
+    `logging` come along from level warning on.
+    """
+    target = cast("LogStream", sys.stderr) if stream is None else stream
+    terminal = bool(getattr(target, "isatty", lambda: False)())
+    console = settings.format == "console" or (settings.format == "auto" and terminal)
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    writer = LineWriter(target)
+    structlog.configure(
+        processors=build_pipeline(settings, console=console, colors=console and terminal),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_names: writer,
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_StdlibBridge()], level=max(level, logging.WARNING), force=True)
+    return writer
+
+
+def get_logger(**fields: object) -> FilteringBoundLogger:
+    """Give a logger with these fields on every line; bind once, use often."""
+    return cast("FilteringBoundLogger", structlog.get_logger(**fields))
