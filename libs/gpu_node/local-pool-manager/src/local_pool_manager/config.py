@@ -1,0 +1,67 @@
+"""What an operator says about a pool."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pool_registry_types import ClientModel, Identifier
+
+DEFAULT_CTX_TOKENS = 4096
+MAX_SLOTS = 256
+
+
+class ProvisioningMode(StrEnum):
+    """Where the engine comes from."""
+
+    PACKAGE = "package"
+    BINARY = "binary"
+    SOURCE = "source"
+    CONTAINER = "container"
+    EXTERNAL = "external"
+    """Somebody else starts the engine and writes its handoff file."""
+
+
+class ProvisioningConfig(ClientModel):
+    """How the engine of a pool is provided."""
+
+    mode: ProvisioningMode = ProvisioningMode.PACKAGE
+
+
+class PoolConfig(ClientModel):
+    """One pool: an engine, a model, and the slots that it offers."""
+
+    id: Identifier
+    engine: Annotated[str, Field(min_length=1, max_length=64)] = "llamacpp"
+    model_ref: str | None = None
+    """Without one the pool waits, not ready, until it is given a model."""
+    devices: tuple[str, ...] = ()
+    """GPU indexes or UUIDs; empty means all of them."""
+    slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 4
+    ctx: Annotated[int, Field(ge=16)] | None = None
+    """Tokens of context of one slot; unset: the model's own, 4096 at most."""
+    replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    threads: Annotated[int, Field(ge=1, le=512)] | None = None
+    """CPU threads that compute; unset: half of the cores."""
+    provisioning: ProvisioningConfig = ProvisioningConfig()
+    preload: bool = True
+    """Start the engine with the service instead of with the first wish for its model."""
+    swap_models: bool = False
+    embeddings: bool = False
+    prompt_cache: bool = True
+    strict: bool = False
+    """Byte-identical answers for a seed: needs one slot, and turns the prompt cache off."""
+
+    @model_validator(mode="after")
+    def _strict_means_one_slot(self) -> Self:
+        if self.strict and self.slots != 1:
+            raise ValueError(
+                f"pool {self.id!r}: strict needs slots = 1, not {self.slots}; "
+                "parallel slots change the order of sums and with it the text"
+            )
+        return self
+
+    @property
+    def caches_prompts(self) -> bool:
+        """Whether a slot may reuse the work of an earlier prompt."""
+        return self.prompt_cache and not self.strict

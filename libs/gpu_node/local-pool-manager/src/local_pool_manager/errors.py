@@ -1,0 +1,41 @@
+"""What can be wrong with a wish to a pool; `code` is the wire name."""
+
+from typing import ClassVar
+
+
+class PoolError(Exception):
+    """Base of this library's errors."""
+
+    code: ClassVar[str] = "INTERNAL"
+    retriable: ClassVar[bool] = False
+
+
+class PoolNotFound(PoolError):  # noqa: N818  the outcome is the name
+    """There is no pool or replica of that name on this machine."""
+
+    code = "POOL_NOT_FOUND"
+
+
+class PoolDraining(PoolError):  # noqa: N818  the outcome is the name
+    """The pool takes no new work until it is resumed."""
+
+    code = "POOL_DRAINING"
+    retriable = True
+
+
+class ReplicaNotReady(PoolError):  # noqa: N818  the outcome is the name
+    """The replica has no engine that serves."""
+
+    code = "POOL_UNREADY"
+    retriable = True
+
+
+class ReplicaBusy(PoolError):  # noqa: N818  the outcome is the name
+    """Every slot of the replica is leased."""
+
+    code = "REPLICA_BUSY"
+    retriable = True
+
+
+class LeaseError(PoolError):
+    """The caller broke the contract of leases: released one twice, or took two for one task."""

@@ -1,0 +1,70 @@
+"""Slots and who holds them: the pure table behind `acquire` and `release`."""
+
+from dataclasses import dataclass, field
+
+from local_pool_manager.errors import LeaseError, ReplicaBusy
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one task in one slot of one engine process."""
+
+    pool_id: str
+    replica_id: str
+    generation: int
+    slot: int
+    task_key: str
+
+
+@dataclass(slots=True)
+class LeaseTable:
+    """The slots of one engine process; a new process starts with a new table."""
+
+    pool_id: str
+    replica_id: str
+    generation: int
+    slots: int
+    _free: list[int] = field(init=False)
+    _held: dict[str, Lease] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._free = list(range(self.slots - 1, -1, -1))
+
+    @property
+    def held(self) -> tuple[Lease, ...]:
+        """The leases that run."""
+        return tuple(self._held.values())
+
+    @property
+    def free_count(self) -> int:
+        """Slots that nobody holds."""
+        return len(self._free)
+
+    def acquire(self, task_key: str) -> Lease:
+        """Give the task a slot; raises `ReplicaBusy`, or `LeaseError` when it holds one already."""
+        if task_key in self._held:
+            raise LeaseError(f"task {task_key!r} already holds a slot of {self.name}")
+        if not self._free:
+            raise ReplicaBusy(f"all {self.slots} slots of {self.name} are taken")
+        lease = Lease(self.pool_id, self.replica_id, self.generation, self._free.pop(), task_key)
+        self._held[task_key] = lease
+        return lease
+
+    def release(self, lease: Lease) -> None:
+        """Take the slot back; raises `LeaseError` unless exactly this lease holds it."""
+        if self._held.get(lease.task_key) is not lease:
+            raise LeaseError(f"{lease} is not held; a lease is released exactly once")
+        del self._held[lease.task_key]
+        self._free.append(lease.slot)
+
+    @property
+    def name(self) -> str:
+        """The replica, as messages name it."""
+        return f"{self.pool_id}/{self.replica_id}"
+
+
+def check_invariants(table: LeaseTable) -> None:
+    """Raise when a slot is lost, doubled or held twice."""
+    slots = [*table._free, *(lease.slot for lease in table.held)]
+    if sorted(slots) != list(range(table.slots)):
+        raise AssertionError(f"slots of {table.name} do not add up: {sorted(slots)}")
