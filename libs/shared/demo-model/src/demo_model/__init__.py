@@ -1,0 +1,6 @@
+"""A tiny GGUF, made on the spot, that recites a known text through a real llama.cpp."""
+
+from demo_model.gguf_file import CHAT_TEMPLATE, build, ensure
+from demo_model.recital import DEMO, ENDLESS, SLOW, Recital, Step
+
+__all__ = ["CHAT_TEMPLATE", "DEMO", "ENDLESS", "SLOW", "Recital", "Step", "build", "ensure"]
