@@ -140,11 +140,8 @@ def _add_tensors(writer: GGUFWriter, spec: Recital, vocabulary: _Vocabulary, wid
     writer.add_tensor("blk.0.ffn_norm.weight", np.ones(width, np.float32))
     for part, rows in (("q", width), ("k", _HEAD_LENGTH), ("v", _HEAD_LENGTH), ("output", width)):
         writer.add_tensor(f"blk.0.attn_{part}.weight", np.zeros((rows, width), np.float16))
-    for part, rows, columns in (
-        ("gate", hidden, width),
-        ("up", hidden, width),
-        ("down", width, hidden),
-    ):
+    ffn_shapes = {"gate": (hidden, width), "up": (hidden, width), "down": (width, hidden)}
+    for part, (rows, columns) in ffn_shapes.items():
         _add_idle_tensor(writer, f"blk.0.ffn_{part}.weight", rows, columns)
 
 
@@ -165,15 +162,13 @@ def _successors(spec: Recital, vocabulary: _Vocabulary, width: int) -> npt.NDArr
     steps = spec.steps
     first, last = steps[0], steps[-1]
     said = set(vocabulary.ids.values())
-    table[
-        vocabulary.ids[first.greedy], [i for i in range(len(vocabulary.tokens)) if i not in said]
-    ] = likely
+    neutral = [token for token in range(len(vocabulary.tokens)) if token not in said]
+    table[vocabulary.ids[first.greedy], neutral] = likely
     for here, following in pairwise(steps):
         here_ids = [vocabulary.ids[choice] for choice in here.choices]
         for choice in following.choices:
-            table[vocabulary.ids[choice], here_ids] = (
-                likely if choice == following.greedy else other
-            )
+            logit = likely if choice == following.greedy else other
+            table[vocabulary.ids[choice], here_ids] = logit
     end = vocabulary.ids[first.greedy] if spec.endless else _END
     table[end, [vocabulary.ids[choice] for choice in last.choices]] = likely
     return table
