@@ -1,0 +1,19 @@
+"""The metric definitions of the contract and their Prometheus exposition."""
+
+from telemetry_core.contract import CONTRACT, MetricKind, MetricSpec, Program
+from telemetry_core.errors import TelemetryError, UnknownMetricError, WrongLabelsError
+from telemetry_core.families import OTHER, Family
+from telemetry_core.metrics import Metrics
+
+__all__ = [
+    "CONTRACT",
+    "OTHER",
+    "Family",
+    "MetricKind",
+    "MetricSpec",
+    "Metrics",
+    "Program",
+    "TelemetryError",
+    "UnknownMetricError",
+    "WrongLabelsError",
+]
