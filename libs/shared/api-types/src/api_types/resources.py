@@ -1,11 +1,21 @@
 """Sessions, artifacts, pools, models and capabilities as clients see them."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, StringConstraints
 
-from api_types.tasks import SessionId
-from pool_registry_types import ClientModel, PoolSnapshot, ServiceModel
+from api_types.tasks import FiniteJson, SessionId
+from pool_registry_types import (
+    ByteCount,
+    ClientModel,
+    Count,
+    GpuInfo,
+    ModelReport,
+    NodeInfo,
+    PoolSnapshot,
+    ServiceModel,
+)
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 
@@ -34,8 +44,14 @@ class SessionView(ServiceModel):
 class ArtifactRequest(ClientModel):
     """`POST /v2/artifacts`."""
 
-    content: JsonValue
+    content: FiniteJson
     tags: Annotated[tuple[Tag, ...], Field(max_length=16)] = ()
+
+
+class ArtifactQuery(ClientModel):
+    """The query of `GET /v2/artifacts`."""
+
+    tag: Tag | None = None
 
 
 class ArtifactCreated(ServiceModel):
@@ -189,3 +205,28 @@ class Liveness(ServiceModel):
 
     status: str
     uptime_ms: int
+
+
+class GpuView(GpuInfo):
+    """A GPU and how it is doing; None: the driver does not tell."""
+
+    vram_used_bytes: ByteCount | None = None
+    utilization_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    last_error: str | None = None
+
+
+class GpuList(ServiceModel):
+    """`GET /v2/gpus`."""
+
+    gpus: tuple[GpuView, ...] = ()
+    device_policy: str
+    reason: str | None = None
+    """Why there are none, in plain words."""
+
+
+class NodeView(NodeInfo):
+    """`GET /v2/node`: all that a register message says, and the status."""
+
+    incarnation: UUID
+    seq: Count
+    models: tuple[ModelReport, ...] = ()

@@ -1,10 +1,18 @@
 """What a client asks for: the task request and the states of a task."""
 
 from enum import StrEnum
+from math import isfinite
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 from pool_registry_types import ClientModel, Identifier, ServiceModel
 
@@ -18,6 +26,23 @@ ModelRefText = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    match value:
+        case float() if not isfinite(value):
+            raise ValueError("NaN and infinite numbers are no JSON")
+        case list():
+            for item in value:
+                _finite(item)
+        case dict():
+            for item in value.values():
+                _finite(item)
+    return value
+
+
+FiniteJson = Annotated[JsonValue, AfterValidator(_finite)]
+"""Any JSON; its depth is bounded by the parser."""
 
 
 class Priority(StrEnum):
@@ -100,7 +125,7 @@ class Message(ClientModel):
     role: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]
     content: str | tuple[TextPart, ...] | None = None
     name: Annotated[str, StringConstraints(max_length=128)] | None = None
-    tool_calls: tuple[dict[str, JsonValue], ...] | None = None
+    tool_calls: tuple[dict[str, FiniteJson], ...] | None = None
     tool_call_id: Annotated[str, StringConstraints(max_length=128)] | None = None
 
 
@@ -133,7 +158,7 @@ class Sampling(ClientModel):
         | None
     ) = None
     grammar: Annotated[str, StringConstraints(min_length=1, max_length=262_144)] | None = None
-    json_schema: dict[str, JsonValue] | None = None
+    json_schema: dict[str, FiniteJson] | None = None
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
@@ -188,8 +213,8 @@ class TaskRequest(ClientModel):
     """The highest 32-bit value is the engines' word for "choose one"."""
     determinism: Determinism = Determinism.BEST_EFFORT
     sampling: Sampling = Field(default_factory=Sampling)
-    tools: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=128)] | None = None
-    tool_choice: Literal["auto", "none", "required"] | dict[str, JsonValue] | None = None
+    tools: Annotated[tuple[dict[str, FiniteJson], ...], Field(max_length=128)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | dict[str, FiniteJson] | None = None
     kv_hint: KvHint = KvHint.REUSE
     placement: Placement = Field(default_factory=Placement)
     on_worker_loss: OnWorkerLoss = OnWorkerLoss.FAIL
@@ -328,3 +353,24 @@ class TaskList(ServiceModel):
 
     tasks: tuple[TaskStatus, ...] = ()
     next_cursor: str | None = None
+
+
+class TaskQuery(ClientModel):
+    """The query of `GET /v2/tasks`."""
+
+    state: TaskState | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    cursor: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+
+
+def _only_true_or_false(value: object) -> object:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError("should be true or false")
+    return value
+
+
+class EventsQuery(ClientModel):
+    """The query of `GET /v2/tasks/{task_id}/events`."""
+
+    verbose: Annotated[bool, BeforeValidator(_only_true_or_false)] = False
+    """Adds fields to the frames, never frames."""

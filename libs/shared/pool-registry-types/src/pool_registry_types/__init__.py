@@ -18,6 +18,7 @@ from node_types import (
     ServiceModel,
 )
 from pool_registry_types.handoff import HANDOFF_SCHEMA, HandoffModel, HandoffPayload
+from pool_registry_types.models import ModelReport, ModelState
 from pool_registry_types.pools import (
     Count,
     Digest,
@@ -47,6 +48,8 @@ __all__ = [
     "Labels",
     "Milliseconds",
     "ModelId",
+    "ModelReport",
+    "ModelState",
     "NodeCapabilities",
     "NodeId",
     "NodeInfo",

@@ -1,0 +1,337 @@
+"""The routes of the API as data: router and OpenAPI document are both made of this table."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import StringConstraints
+
+from api_types.errors import ErrorCode
+from api_types.resources import (
+    ArtifactCreated,
+    ArtifactList,
+    ArtifactQuery,
+    ArtifactRequest,
+    ArtifactView,
+    Capabilities,
+    DrainRequest,
+    GpuList,
+    Liveness,
+    ModelList,
+    ModelView,
+    NodeView,
+    PoolHealth,
+    PoolList,
+    Readiness,
+    SessionView,
+    VersionInfo,
+)
+from api_types.routing import EVENT_STREAM, JSON, METRICS_TEXT, Answer, Header, Route
+from api_types.tasks import (
+    EventsQuery,
+    PoolName,
+    SessionId,
+    TaskAccepted,
+    TaskList,
+    TaskQuery,
+    TaskRequest,
+    TaskStatus,
+)
+from pool_registry_types import Digest, PoolSnapshot, ServiceModel
+
+ADMISSION_ERRORS = (
+    ErrorCode.MODEL_NOT_FOUND,
+    ErrorCode.POOL_NOT_FOUND,
+    ErrorCode.AMBIGUOUS_POOL,
+    ErrorCode.TASK_CONFLICT,
+    ErrorCode.DEADLINE_UNMET,
+    ErrorCode.ADMISSION_REJECT,
+    ErrorCode.QUEUE_FULL_DROP_LRU,
+    ErrorCode.BUDGET_EXCEEDED,
+    ErrorCode.POOL_UNREADY,
+    ErrorCode.POOL_UNAVAILABLE,
+    ErrorCode.POOL_DRAINING,
+    ErrorCode.MODEL_NOT_AVAILABLE,
+    ErrorCode.NODE_UNAVAILABLE,
+    ErrorCode.SHUTTING_DOWN,
+)
+"""How a task can be refused before it is admitted."""
+
+PATH_PARAMETERS: Mapping[str, tuple[Any, str]] = MappingProxyType(
+    {
+        "task_id": (UUID, "The id of a task."),
+        "pool_id": (PoolName, "A pool id, or `node_id:pool_id` where the id is not unique."),
+        "model_id": (
+            Annotated[str, StringConstraints(min_length=1, max_length=128)],
+            "The id of a model in the catalog.",
+        ),
+        "artifact_id": (Digest, "The digest of the canonical content."),
+        "session_id": (SessionId, "The id of a session."),
+    }
+)
+"""Name in a path → its type and what it names. A value that does not fit names nothing: 404."""
+
+_TASK_HEADERS = (
+    Header("Location", "The path of the task."),
+    Header("X-Task-Id", "The id of the task.", UUID),
+    Header("X-Budget-Tokens-Remaining", "Where the session has a token budget.", int),
+    Header("X-Budget-Time-Remaining-Ms", "Where the session has a time budget.", int),
+    Header("X-Budget-Cost-Remaining", "Where the session has a cost budget.", float),
+)
+_LAST_EVENT_ID = Header(
+    "Last-Event-ID",
+    "The id of the last frame that was read; only later ones are sent.",
+    Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")],
+)
+
+
+def _json(model: type[ServiceModel], description: str, status: int = 200) -> Answer:
+    return Answer(status=status, description=description, model=model, content_type=JSON)
+
+
+def _stream(description: str, headers: tuple[Header, ...] = ()) -> Answer:
+    return Answer(status=200, description=description, content_type=EVENT_STREAM, headers=headers)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path="/v2/tasks",
+        operation_id="create_task",
+        summary="Admit a task; with `Accept: text/event-stream` the answer is its event stream.",
+        tag="tasks",
+        request=TaskRequest,
+        answers=(
+            Answer(
+                status=202,
+                description="The task is admitted, or was already under this task_id.",
+                model=TaskAccepted,
+                content_type=JSON,
+                headers=_TASK_HEADERS,
+            ),
+            _stream("The events of the admitted task, from the first.", _TASK_HEADERS),
+        ),
+        errors=ADMISSION_ERRORS,
+    ),
+    Route(
+        method="GET",
+        path="/v2/tasks",
+        operation_id="list_tasks",
+        summary="List tasks, newest first.",
+        tag="tasks",
+        query=TaskQuery,
+        answers=(_json(TaskList, "A page of tasks."),),
+    ),
+    Route(
+        method="GET",
+        path="/v2/tasks/{task_id}",
+        operation_id="get_task",
+        summary="Where a task stands, and its text so far.",
+        tag="tasks",
+        answers=(_json(TaskStatus, "The task."),),
+        errors=(ErrorCode.TASK_NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/v2/tasks/{task_id}/events",
+        operation_id="stream_task_events",
+        summary="The events of a task, replayed from the start or from `Last-Event-ID`.",
+        tag="tasks",
+        query=EventsQuery,
+        headers=(_LAST_EVENT_ID,),
+        answers=(
+            _stream("The events up to and with the terminal frame."),
+            Answer(status=204, description="The terminal frame was read before."),
+        ),
+        errors=(ErrorCode.TASK_NOT_FOUND, ErrorCode.EVENTS_EXPIRED),
+    ),
+    Route(
+        method="POST",
+        path="/v2/tasks/{task_id}/cancel",
+        operation_id="cancel_task",
+        summary="Stop a task; no token follows the answer.",
+        tag="tasks",
+        answers=(Answer(status=204, description="The task is stopping, or had ended."),),
+        errors=(ErrorCode.TASK_NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/v2/pools",
+        operation_id="list_pools",
+        summary="The pools and their replicas.",
+        tag="pools",
+        answers=(_json(PoolList, "The pools."),),
+    ),
+    Route(
+        method="GET",
+        path="/v2/pools/{pool_id}/health",
+        operation_id="get_pool_health",
+        summary="Whether a pool is live and ready, and its numbers.",
+        tag="pools",
+        answers=(_json(PoolHealth, "The health of the pool."),),
+        errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
+    ),
+    Route(
+        method="GET",
+        path="/v2/pools/{pool_id}/status",
+        operation_id="get_pool_status",
+        summary="The status of a pool as its node reports it.",
+        tag="pools",
+        answers=(_json(PoolSnapshot, "The status of the pool."),),
+        errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
+    ),
+    Route(
+        method="POST",
+        path="/v2/pools/{pool_id}/drain",
+        operation_id="drain_pool",
+        summary="Start no new task in a pool; what still runs at the deadline is ended.",
+        tag="pools",
+        request=DrainRequest,
+        request_required=False,
+        answers=(_json(PoolSnapshot, "The pool drains until it is resumed.", 202),),
+        errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
+    ),
+    Route(
+        method="POST",
+        path="/v2/pools/{pool_id}/resume",
+        operation_id="resume_pool",
+        summary="End a drain.",
+        tag="pools",
+        answers=(_json(PoolSnapshot, "The pool takes tasks again."),),
+        errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
+    ),
+    Route(
+        method="GET",
+        path="/v2/catalog/models",
+        operation_id="list_models",
+        summary="The models of the catalog.",
+        tag="catalog",
+        answers=(_json(ModelList, "The models."),),
+    ),
+    Route(
+        method="GET",
+        path="/v2/catalog/models/{model_id}",
+        operation_id="get_model",
+        summary="One model of the catalog.",
+        tag="catalog",
+        answers=(_json(ModelView, "The model."),),
+        errors=(ErrorCode.MODEL_NOT_FOUND,),
+    ),
+    Route(
+        method="POST",
+        path="/v2/artifacts",
+        operation_id="create_artifact",
+        summary="Store content under the digest of its canonical form.",
+        tag="artifacts",
+        request=ArtifactRequest,
+        answers=(
+            _json(ArtifactCreated, "The content is new.", 201),
+            _json(ArtifactCreated, "The same content was there."),
+        ),
+        errors=(ErrorCode.DISK_FULL,),
+    ),
+    Route(
+        method="GET",
+        path="/v2/artifacts",
+        operation_id="list_artifacts",
+        summary="List artifacts, without their contents.",
+        tag="artifacts",
+        query=ArtifactQuery,
+        answers=(_json(ArtifactList, "The artifacts."),),
+    ),
+    Route(
+        method="GET",
+        path="/v2/artifacts/{artifact_id}",
+        operation_id="get_artifact",
+        summary="One artifact with its content.",
+        tag="artifacts",
+        answers=(_json(ArtifactView, "The artifact."),),
+        errors=(ErrorCode.ARTIFACT_NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/v2/sessions/{session_id}",
+        operation_id="get_session",
+        summary="The counters and budgets of a session.",
+        tag="sessions",
+        answers=(_json(SessionView, "The session."),),
+        errors=(ErrorCode.SESSION_NOT_FOUND,),
+    ),
+    Route(
+        method="DELETE",
+        path="/v2/sessions/{session_id}",
+        operation_id="delete_session",
+        summary="Forget a session.",
+        tag="sessions",
+        answers=(Answer(status=204, description="The session is gone."),),
+        errors=(ErrorCode.SESSION_NOT_FOUND,),
+    ),
+    Route(
+        method="GET",
+        path="/v2/gpus",
+        operation_id="list_gpus",
+        summary="The GPUs of this machine.",
+        tag="node",
+        answers=(_json(GpuList, "The GPUs."),),
+    ),
+    Route(
+        method="GET",
+        path="/v2/node",
+        operation_id="get_node",
+        summary="What this machine is and offers.",
+        tag="node",
+        answers=(_json(NodeView, "The node."),),
+    ),
+    Route(
+        method="GET",
+        path="/v2/meta/capabilities",
+        operation_id="get_capabilities",
+        summary="Engines, models, features and limits.",
+        tag="meta",
+        answers=(_json(Capabilities, "The capabilities."),),
+    ),
+    Route(
+        method="GET",
+        path="/v2/meta/version",
+        operation_id="get_version",
+        summary="The version of the service and of the API.",
+        tag="meta",
+        answers=(_json(VersionInfo, "The versions."),),
+    ),
+    Route(
+        method="GET",
+        path="/health",
+        operation_id="get_health",
+        summary="Whether the process lives.",
+        tag="meta",
+        answers=(_json(Liveness, "It lives."),),
+    ),
+    Route(
+        method="GET",
+        path="/ready",
+        operation_id="get_readiness",
+        summary="Whether tasks can be taken.",
+        tag="meta",
+        answers=(
+            _json(Readiness, "Every configured pool is ready or failed."),
+            _json(Readiness, "Not yet, or no longer.", 503),
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        operation_id="get_metrics",
+        summary="The metrics in the text form of Prometheus.",
+        tag="meta",
+        answers=(Answer(status=200, description="The metrics.", content_type=METRICS_TEXT),),
+    ),
+    Route(
+        method="GET",
+        path="/openapi.json",
+        operation_id="get_openapi",
+        summary="This document.",
+        tag="meta",
+        answers=(Answer(status=200, description="The document.", content_type=JSON),),
+    ),
+)

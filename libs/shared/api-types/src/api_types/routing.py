@@ -1,0 +1,89 @@
+"""What a route of the API is made of."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from api_types.errors import ErrorCode
+from pool_registry_types import ClientModel, ServiceModel
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+METRICS_TEXT = "text/plain; version=0.0.4"
+
+Method = Literal["GET", "POST", "DELETE"]
+
+
+COMMON_ERRORS = (
+    ErrorCode.MISSING_TOKEN,
+    ErrorCode.BAD_TOKEN,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.MISDIRECTED_REQUEST,
+    ErrorCode.INTERNAL,
+)
+"""What any route may answer: the doors, and what went wrong inside."""
+
+BODY_ERRORS = (
+    ErrorCode.INVALID_PARAMS,
+    ErrorCode.PAYLOAD_TOO_LARGE,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+)
+"""What any route that reads a body may answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that a route reads or an answer carries."""
+
+    name: str
+    description: str
+    type_: Any = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One way in which a route answers when nothing is wrong."""
+
+    status: int
+    description: str
+    model: type[ServiceModel] | None = None
+    """What the JSON body is; None: no body, or one that `content_type` alone describes."""
+    content_type: str | None = None
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One operation of the API.
+
+    Each `{name}` in the path is a key of `PATH_PARAMETERS`. `errors` are the codes of this route;
+    `all_errors` adds those that any route of its kind may answer.
+    """
+
+    method: Method
+    path: str
+    operation_id: str
+    summary: str
+    tag: str
+    answers: tuple[Answer, ...]
+    query: type[ClientModel] | None = None
+    request: type[ClientModel] | None = None
+    request_required: bool = True
+    headers: tuple[Header, ...] = ()
+    errors: tuple[ErrorCode, ...] = ()
+
+    @property
+    def path_parameters(self) -> tuple[str, ...]:
+        """The names in the path, in their order."""
+        return tuple(re.findall(r"\{(\w+)\}", self.path))
+
+    @property
+    def all_errors(self) -> tuple[ErrorCode, ...]:
+        """Every code that this route may answer."""
+        codes = {*COMMON_ERRORS, *self.errors}
+        if self.request is not None:
+            codes.update(BODY_ERRORS)
+        if self.query is not None or self.headers:
+            codes.add(ErrorCode.INVALID_PARAMS)
+        return tuple(sorted(codes))
