@@ -1,6 +1,7 @@
 """What a client sent → a valid model, or an error that says what is wrong and what is allowed."""
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
