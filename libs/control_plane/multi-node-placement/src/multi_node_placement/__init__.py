@@ -1,0 +1,14 @@
+"""The live cluster view, its reservations, and the PlacementInput made of it."""
+
+from multi_node_placement.cluster_view import ClusterView, Reservation, ServedModel
+from multi_node_placement.errors import AmbiguousPool, NotPlaced, PlacementError, UnknownPool
+
+__all__ = [
+    "AmbiguousPool",
+    "ClusterView",
+    "NotPlaced",
+    "PlacementError",
+    "Reservation",
+    "ServedModel",
+    "UnknownPool",
+]

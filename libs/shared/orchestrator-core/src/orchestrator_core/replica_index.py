@@ -1,0 +1,182 @@
+"""The replicas of a cluster with their load, kept in the order in which placement prefers them."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from orchestrator_core.constraint import Constraint
+from orchestrator_core.errors import UnknownReplica
+from orchestrator_core.feasibility import passing_refusal, standing_refusal
+from orchestrator_core.replicas import PoolRef, ReplicaKey, ReplicaView
+
+K = TypeVar("K")
+Rank = tuple[float, int, ReplicaKey]
+"""active/slots ascending, free VRAM descending, key ascending."""
+
+
+class _Entry:
+    __slots__ = ("active", "rank", "view")
+
+    def __init__(self, view: ReplicaView, active: int) -> None:
+        self.view = view
+        self.active = active
+        self.rank = rank_of(view, active)
+
+
+def rank_of(view: ReplicaView, active: int) -> Rank:
+    """Place a replica among those that may serve: the lowest rank is taken."""
+    load = active / view.slots_total if view.slots_total else 1.0
+    return (load, -view.vram_free_bytes, view.key)
+
+
+class ReplicaIndex:
+    """Every known replica; those that take tasks stand in order of rank, for each model.
+
+    One writer owns it. A change costs a bisection and one move in a list, a decision without
+    filters looks at the first entry.
+    """
+
+    __slots__ = ("_entries", "_models", "_order", "_pools", "version")
+
+    def __init__(
+        self,
+        views: Iterable[ReplicaView] = (),
+        active: Mapping[ReplicaKey, int] | None = None,
+    ) -> None:
+        self._entries: dict[ReplicaKey, _Entry] = {}
+        self._order: dict[str, list[Rank]] = {}
+        self._models: dict[str, dict[ReplicaKey, None]] = {}
+        self._pools: dict[PoolRef, dict[ReplicaKey, None]] = {}
+        self.version = 0
+        """Rises with every change."""
+        for view in views:
+            self.put(view, (active or {}).get(view.key, 0))
+
+    def put(self, view: ReplicaView, active: int) -> None:
+        """Add a replica or replace what is known of it."""
+        old = self._entries.get(view.key)
+        if old is not None:
+            if old.view is view and old.active == active:
+                return
+            self._unlist(old)
+        self.version += 1
+        entry = self._entries[view.key] = _Entry(view, active)
+        self._pools.setdefault(view.key.pool, {})[view.key] = None
+        if view.model_id is not None:
+            self._models.setdefault(view.model_id, {})[view.key] = None
+            if view.takes_tasks:
+                insort(self._order.setdefault(view.model_id, []), entry.rank)
+
+    def remove(self, key: ReplicaKey) -> None:
+        """Forget a replica; unknown ones are ignored."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.version += 1
+            self._unlist(entry)
+
+    def _unlist(self, entry: _Entry) -> None:
+        view = entry.view
+        _discard(self._pools, view.key.pool, view.key)
+        if view.model_id is not None:
+            _discard(self._models, view.model_id, view.key)
+            if view.takes_tasks:
+                self._unrank(view.model_id, entry.rank)
+
+    def _unrank(self, model_id: str, rank: Rank) -> None:
+        order = self._order[model_id]
+        del order[bisect_left(order, rank)]
+        if not order:
+            del self._order[model_id]
+
+    def set_active(self, key: ReplicaKey, active: int) -> None:
+        """Say how many tasks a replica runs, reservations counted."""
+        entry = self._entries.get(key)
+        if entry is None:
+            raise UnknownReplica(str(key))
+        if active == entry.active:
+            return
+        self.version += 1
+        view = entry.view
+        listed = view.model_id is not None and view.takes_tasks
+        if listed and view.model_id is not None:
+            self._unrank(view.model_id, entry.rank)
+        entry.active = active
+        entry.rank = rank_of(view, active)
+        if listed and view.model_id is not None:
+            insort(self._order.setdefault(view.model_id, []), entry.rank)
+
+    def get(self, key: ReplicaKey) -> ReplicaView | None:
+        """Look a replica up."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.view
+
+    def active(self, key: ReplicaKey) -> int:
+        """Tell how many tasks a replica runs; 0 for an unknown one."""
+        entry = self._entries.get(key)
+        return 0 if entry is None else entry.active
+
+    def slots_free(self, key: ReplicaKey) -> int:
+        """Tell how many more tasks a replica has room for; 0 for an unknown one."""
+        entry = self._entries.get(key)
+        return 0 if entry is None else max(0, entry.view.slots_total - entry.active)
+
+    def can_start(self, constraint: Constraint, key: ReplicaKey) -> bool:
+        """Whether a task of this constraint could start on this replica at once."""
+        entry = self._entries.get(key)
+        return (
+            entry is not None
+            and entry.active < entry.view.slots_total
+            and entry.view.takes_tasks
+            and standing_refusal(constraint, entry.view) is None
+        )
+
+    def in_order(self, model_id: str) -> Iterator[tuple[ReplicaView, int]]:
+        """Give the replicas that take tasks of a model, best first, with their load."""
+        for rank in self._order.get(model_id, ()):
+            entry = self._entries[rank[2]]
+            yield entry.view, entry.active
+
+    def of_model(self, model_id: str) -> Iterator[ReplicaView]:
+        """Give every replica that has the model, whatever its state."""
+        return (self._entries[key].view for key in self._models.get(model_id, ()))
+
+    def of_pool(self, pool: PoolRef) -> Iterator[ReplicaView]:
+        """Give the replicas of a pool."""
+        return (self._entries[key].view for key in self._pools.get(pool, ()))
+
+    def pools(self) -> Iterator[PoolRef]:
+        """Give every pool that has a replica."""
+        return iter(self._pools)
+
+    def models(self) -> Iterator[str]:
+        """Give every model that a replica has."""
+        return iter(self._models)
+
+    def __iter__(self) -> Iterator[ReplicaView]:
+        return (entry.view for entry in self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
+    def check_invariants(self) -> None:
+        """Assert that every list agrees with the entries; linear, for tests."""
+        for order in self._order.values():
+            assert order == sorted(order)
+        ranked = {rank for order in self._order.values() for rank in order}
+        open_ = [e for e in self._entries.values() if e.view.takes_tasks and e.view.model_id]
+        assert ranked == {entry.rank for entry in open_}
+        assert sum(map(len, self._order.values())) == len(open_)
+        assert sum(map(len, self._pools.values())) == len(self._entries)
+        for entry in self._entries.values():
+            assert entry.rank == rank_of(entry.view, entry.active)
+            assert (passing_refusal(entry.view) is None) == entry.view.takes_tasks
+
+
+def _discard(index: dict[K, dict[ReplicaKey, None]], at: K, key: ReplicaKey) -> None:
+    bucket = index[at]
+    del bucket[key]
+    if not bucket:
+        del index[at]
