@@ -1,1 +1,47 @@
 """NVIDIA GPUs through NVML: inventory, memory, utilisation, errors."""
+
+from gpu_discovery.changes import (
+    DeviceAppeared,
+    DeviceDisappeared,
+    DeviceFaulted,
+    ForeignMemoryFound,
+    GpuChange,
+    MemoryErrorsFound,
+    changes,
+)
+from gpu_discovery.discovery import discover
+from gpu_discovery.masks import DeviceMaskError, parse_mask, resolve_mask
+from gpu_discovery.monitor import GpuMonitor
+from gpu_discovery.nvml import PynvmlBinding
+from gpu_discovery.policy import DevicePolicy, Verdict, check
+from gpu_discovery.ports import Nvml, NvmlDevice, NvmlError
+from gpu_discovery.types import GpuDevice, GpuFault, GpuInventory, GpuProcess, GpuReading
+from node_types import GpuInfo
+
+__all__ = [
+    "DeviceAppeared",
+    "DeviceDisappeared",
+    "DeviceFaulted",
+    "DeviceMaskError",
+    "DevicePolicy",
+    "ForeignMemoryFound",
+    "GpuChange",
+    "GpuDevice",
+    "GpuFault",
+    "GpuInfo",
+    "GpuInventory",
+    "GpuMonitor",
+    "GpuProcess",
+    "GpuReading",
+    "MemoryErrorsFound",
+    "Nvml",
+    "NvmlDevice",
+    "NvmlError",
+    "PynvmlBinding",
+    "Verdict",
+    "changes",
+    "check",
+    "discover",
+    "parse_mask",
+    "resolve_mask",
+]

@@ -33,7 +33,7 @@ def check(policy: DevicePolicy, inventory: GpuInventory) -> Verdict:
     if inventory.devices:
         driver = f" (driver {inventory.driver_version})" if inventory.driver_version else ""
         return Verdict(allowed=True, message=f"GPU {names}{driver}.")
-    looked = "looked for NVIDIA GPUs through NVML (libnvidia-ml.so.1)"
+    looked = "looked for NVIDIA GPUs through NVML"
     lost = "".join(f"; device {fault.device_id}: {fault.reason}" for fault in inventory.faults)
     return Verdict(
         allowed=False,
