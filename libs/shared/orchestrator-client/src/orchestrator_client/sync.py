@@ -1,0 +1,253 @@
+"""The blocking face of the client: the same names, run on an event loop in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from api_types import (
+    ArtifactCreated,
+    ArtifactList,
+    ArtifactView,
+    Capabilities,
+    ModelList,
+    PoolHealth,
+    PoolList,
+    Readiness,
+    SessionView,
+    TaskAccepted,
+    TaskList,
+    TaskRequest,
+    TaskState,
+    TaskStatus,
+    VersionInfo,
+)
+from orchestrator_client.client import Client
+from orchestrator_client.events import Completion, TaskEvent
+from orchestrator_client.handle import TaskHandle
+
+T = TypeVar("T")
+
+_TIDY_UP_S = 3.0
+"""How long an interrupted call may take to tidy up, such as a `run` that cancels its task."""
+
+
+class LoopThread:
+    """An event loop in a thread, to which other threads hand coroutines."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the loop."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="orchestrator-client", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the loop."""
+        if self._loop is None or self._thread is None:
+            return
+        self.call(self._loop.shutdown_asyncgens())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._loop = self._thread = None
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for `work`; an interrupt of the waiting thread cancels it and lets it tidy up."""
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("the client is not open: use `with SyncClient(...) as client`")
+        over = threading.Event()
+
+        async def tracked() -> T:
+            try:
+                return await work
+            finally:
+                over.set()
+
+        future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            if future.cancel():
+                over.wait(_TIDY_UP_S)
+            raise
+
+    def iterate(self, items: AsyncGenerator[T]) -> Generator[T]:
+        """Yield the items of an asynchronous generator, and close it."""
+        try:
+            while True:
+                try:
+                    item = self.call(_next(items))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            if self._loop is not None:  # else stopping the loop has closed them
+                self.call(_close(items))
+
+
+async def _next(items: AsyncGenerator[T]) -> T:
+    return await anext(items)
+
+
+async def _close(items: AsyncGenerator[T]) -> None:
+    await items.aclose()
+
+
+class SyncTaskHandle:
+    """`TaskHandle` for blocking code."""
+
+    def __init__(self, handle: TaskHandle, loop: LoopThread) -> None:
+        self._handle = handle
+        self._loop = loop
+
+    @property
+    def task_id(self) -> UUID:
+        """The task's id."""
+        return self._handle.task_id
+
+    @property
+    def correlation_id(self) -> str:
+        """The id under which the server logs this task's calls."""
+        return self._handle.correlation_id
+
+    @property
+    def accepted(self) -> TaskAccepted | None:
+        """The answer to `submit`; None on a task known by its id."""
+        return self._handle.accepted
+
+    def events(
+        self, *, last_event_id: int | None = None, verbose: bool = False
+    ) -> Generator[TaskEvent]:
+        """See `TaskHandle.events`."""
+        return self._loop.iterate(self._handle.events(last_event_id=last_event_id, verbose=verbose))
+
+    def text(self) -> Generator[str]:
+        """See `TaskHandle.text`."""
+        return self._loop.iterate(self._handle.text())
+
+    def result(self) -> Completion:
+        """See `TaskHandle.result`."""
+        return self._loop.call(self._handle.result())
+
+    def status(self) -> TaskStatus:
+        """See `TaskHandle.status`."""
+        return self._loop.call(self._handle.status())
+
+    def cancel(self) -> None:
+        """See `TaskHandle.cancel`."""
+        self._loop.call(self._handle.cancel())
+
+
+class SyncClient:
+    """`Client` for blocking code: `with SyncClient() as client`; takes what `Client` takes.
+
+    May be shared between threads. Not for use inside a running event loop: that is what `Client`
+    is for.
+    """
+
+    def __init__(self, base_url: str = "http://127.0.0.1:8080", **options: Any) -> None:
+        self._client = Client(base_url, **options)
+        self._loop = LoopThread()
+
+    def __enter__(self) -> Self:
+        self._loop.start()
+        self._loop.call(self._client.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._loop.call(self._client.__aexit__(kind, error, trace))
+        finally:
+            self._loop.stop()
+
+    def submit(self, request: TaskRequest | str | None = None, **fields: Any) -> SyncTaskHandle:
+        """See `Client.submit`."""
+        return SyncTaskHandle(self._loop.call(self._client.submit(request, **fields)), self._loop)
+
+    def stream(
+        self, request: TaskRequest | str | None = None, **fields: Any
+    ) -> Generator[TaskEvent]:
+        """See `Client.stream`."""
+        return self._loop.iterate(self._client.stream(request, **fields))
+
+    def run(self, request: TaskRequest | str | None = None, **fields: Any) -> Completion:
+        """See `Client.run`; an interrupt cancels the task."""
+        return self._loop.call(self._client.run(request, **fields))
+
+    def task(self, task_id: UUID | str) -> SyncTaskHandle:
+        """See `Client.task`."""
+        return SyncTaskHandle(self._client.task(task_id), self._loop)
+
+    def status(self, task_id: UUID | str) -> TaskStatus:
+        """See `Client.status`."""
+        return self._loop.call(self._client.status(task_id))
+
+    def cancel(self, task_id: UUID | str) -> None:
+        """See `Client.cancel`."""
+        self._loop.call(self._client.cancel(task_id))
+
+    def tasks(
+        self, *, state: TaskState | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> TaskList:
+        """See `Client.tasks`."""
+        return self._loop.call(self._client.tasks(state=state, limit=limit, cursor=cursor))
+
+    def pools(self) -> PoolList:
+        """See `Client.pools`."""
+        return self._loop.call(self._client.pools())
+
+    def pool_health(self, pool_id: str) -> PoolHealth:
+        """See `Client.pool_health`."""
+        return self._loop.call(self._client.pool_health(pool_id))
+
+    def models(self) -> ModelList:
+        """See `Client.models`."""
+        return self._loop.call(self._client.models())
+
+    def session(self, session_id: str) -> SessionView:
+        """See `Client.session`."""
+        return self._loop.call(self._client.session(session_id))
+
+    def delete_session(self, session_id: str) -> None:
+        """See `Client.delete_session`."""
+        self._loop.call(self._client.delete_session(session_id))
+
+    def store_artifact(self, content: JsonValue, *, tags: tuple[str, ...] = ()) -> ArtifactCreated:
+        """See `Client.store_artifact`."""
+        return self._loop.call(self._client.store_artifact(content, tags=tags))
+
+    def artifact(self, artifact_id: str) -> ArtifactView:
+        """See `Client.artifact`."""
+        return self._loop.call(self._client.artifact(artifact_id))
+
+    def artifacts(self, *, tag: str | None = None) -> ArtifactList:
+        """See `Client.artifacts`."""
+        return self._loop.call(self._client.artifacts(tag=tag))
+
+    def capabilities(self) -> Capabilities:
+        """See `Client.capabilities`."""
+        return self._loop.call(self._client.capabilities())
+
+    def version(self) -> VersionInfo:
+        """See `Client.version`."""
+        return self._loop.call(self._client.version())
+
+    def ready(self) -> Readiness:
+        """See `Client.ready`."""
+        return self._loop.call(self._client.ready())
