@@ -11,12 +11,10 @@ from local_pool_manager.errors import (
 )
 from local_pool_manager.leases import Lease
 from local_pool_manager.manager import LocalPoolManager
-from local_pool_manager.ports import GpuInventory, ModelSource, StagedModel
-from local_pool_manager.types import DevicePolicy, ReplicaEndpoint
+from local_pool_manager.ports import ModelSource
+from local_pool_manager.types import ReplicaEndpoint
 
 __all__ = [
-    "DevicePolicy",
-    "GpuInventory",
     "Lease",
     "LeaseError",
     "LocalPoolManager",
@@ -30,5 +28,4 @@ __all__ = [
     "ReplicaBusy",
     "ReplicaEndpoint",
     "ReplicaNotReady",
-    "StagedModel",
 ]

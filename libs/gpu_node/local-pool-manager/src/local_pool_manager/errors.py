@@ -10,27 +10,27 @@ class PoolError(Exception):
     retriable: ClassVar[bool] = False
 
 
-class PoolNotFound(PoolError):  # noqa: N818  the outcome is the name
+class PoolNotFound(PoolError):
     """There is no pool or replica of that name on this machine."""
 
     code = "POOL_NOT_FOUND"
 
 
-class PoolDraining(PoolError):  # noqa: N818  the outcome is the name
+class PoolDraining(PoolError):
     """The pool takes no new work until it is resumed."""
 
     code = "POOL_DRAINING"
     retriable = True
 
 
-class ReplicaNotReady(PoolError):  # noqa: N818  the outcome is the name
+class ReplicaNotReady(PoolError):
     """The replica has no engine that serves."""
 
     code = "POOL_UNREADY"
     retriable = True
 
 
-class ReplicaBusy(PoolError):  # noqa: N818  the outcome is the name
+class ReplicaBusy(PoolError):
     """Every slot of the replica is leased."""
 
     code = "REPLICA_BUSY"

@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
+from gpu_discovery import DevicePolicy, GpuInventory
 from local_pool_manager.config import PoolConfig
 from local_pool_manager.leases import Lease
-from local_pool_manager.ports import GpuInventory, ModelSource
-from local_pool_manager.types import DevicePolicy, ReplicaEndpoint
+from local_pool_manager.ports import ModelSource
+from local_pool_manager.types import ReplicaEndpoint
 from pool_registry_types import PoolSnapshot
 
 
@@ -23,7 +24,7 @@ class LocalPoolManager:
         *,
         runtime_dir: Path,
         models: ModelSource,
-        gpus: GpuInventory,
+        gpus: Callable[[], GpuInventory],
         device_policy: DevicePolicy = DevicePolicy.GPU,
         keep_engines: bool = False,
         auto_delete_handoff: bool = False,

@@ -1,14 +1,6 @@
 """What the manager hands out."""
 
 from dataclasses import dataclass
-from enum import StrEnum
-
-
-class DevicePolicy(StrEnum):
-    """What engines may compute on."""
-
-    GPU = "gpu"
-    CPU = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,40 @@
+"""Plans, starts and supervises engine processes and writes their handoff files."""
+
+from engine_provisioner.errors import (
+    EngineError,
+    EngineNotAvailableError,
+    ModeNotProvidedError,
+    PreflightError,
+)
+from engine_provisioner.handoff import handoff_path, read_handoff, remove_handoff, write_handoff
+from engine_provisioner.machine import EngineState, Limits
+from engine_provisioner.plan import EngineMode, EnginePlan, EngineWish, plan_engine
+from engine_provisioner.probe import EngineProbe
+from engine_provisioner.process import EngineProcess, ProcessIdentity, identify
+from engine_provisioner.supervisor import EngineStatus, EngineSupervisor
+from engine_provisioner.survey import Survey, survey_machine
+
+__all__ = [
+    "EngineError",
+    "EngineMode",
+    "EngineNotAvailableError",
+    "EnginePlan",
+    "EngineProbe",
+    "EngineProcess",
+    "EngineState",
+    "EngineStatus",
+    "EngineSupervisor",
+    "EngineWish",
+    "Limits",
+    "ModeNotProvidedError",
+    "PreflightError",
+    "ProcessIdentity",
+    "Survey",
+    "handoff_path",
+    "identify",
+    "plan_engine",
+    "read_handoff",
+    "remove_handoff",
+    "survey_machine",
+    "write_handoff",
+]

@@ -1,0 +1,192 @@
+"""How an engine would be provided: decided from facts, printable, before anything is started."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from engine_provisioner.errors import (
+    EngineNotAvailableError,
+    ModeNotProvidedError,
+    PreflightError,
+)
+from engine_provisioner.survey import Survey
+from pool_registry_types import HandoffModel, HandoffPayload
+
+ENGINE = "llamacpp"
+ALL_LAYERS = 99
+SMALL_MODEL_BYTES = 64 << 20
+"""Below this the empty run after loading costs more than it saves."""
+
+
+class EngineMode(StrEnum):
+    """Where an engine comes from."""
+
+    PACKAGE = "package"
+    BINARY = "binary"
+    SOURCE = "source"
+    CONTAINER = "container"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineWish:
+    """What a pool wants of one engine process."""
+
+    pool_id: str
+    replica_id: str
+    model: HandoffModel
+    slots: int
+    ctx_tokens: int
+    """Of one slot."""
+    on_gpu: bool
+    devices: tuple[str, ...] = ()
+    """GPU indexes or UUIDs; empty means all."""
+    threads: int | None = None
+    embeddings: bool = False
+    prompt_cache: bool = True
+    mode: EngineMode = EngineMode.PACKAGE
+    engine: str = ENGINE
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePlan:
+    """One engine process, ready to be started; equal wishes and facts give equal plans."""
+
+    wish: EngineWish
+    mode: EngineMode
+    engine_version: str
+    program: tuple[str, ...]
+    flags: tuple[str, ...]
+    """Normalised: they decide whether a living engine is the planned one."""
+    environment: Mapping[str, str]
+    device_mask: str
+
+    def command(self, status_file: Path) -> tuple[str, ...]:
+        """Return the whole command line; the API key is not on it, as every user may read it."""
+        return (
+            *self.program,
+            "--status-file",
+            str(status_file),
+            *self.flags,
+            "--key-on-stdin",
+        )
+
+    def differs_from(self, payload: HandoffPayload) -> str | None:
+        """Return how the engine of a handoff is not the planned one, None when it is."""
+        pairs = (
+            ("engine", payload.engine, self.wish.engine),
+            ("model", payload.model.id, self.wish.model.id),
+            ("model digest", payload.model.digest, self.wish.model.digest),
+            ("slots", payload.slots, self.wish.slots),
+            ("context", payload.ctx_max, self.wish.ctx_tokens),
+            ("devices", payload.device_mask, self.device_mask),
+            ("flags", shlex.join(payload.flags), shlex.join(self.flags)),
+        )
+        changes = [f"{name} {old} instead of {new}" for name, old, new in pairs if old != new]
+        return "; ".join(changes) or None
+
+    def __str__(self) -> str:
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        command = shlex.join((*self.program, *self.flags))
+        return (
+            f"{self.wish.engine} for {self.wish.pool_id}/{self.wish.replica_id} by {self.mode} "
+            f"({self.engine_version}) on {self.device_mask}: {' '.join([*variables, command])}"
+        )
+
+
+def plan_engine(wish: EngineWish, survey: Survey) -> EnginePlan:
+    """Return the plan, or raise an `EngineError` that says what is missing and what to do."""
+    if wish.engine != ENGINE:
+        raise ModeNotProvidedError(
+            f"pool {wish.pool_id!r}: engine {wish.engine!r} is not provided by this version; "
+            f"it provides {ENGINE!r}"
+        )
+    if wish.mode is not EngineMode.PACKAGE:
+        raise ModeNotProvidedError(
+            f"pool {wish.pool_id!r}: provisioning mode {wish.mode.value!r} is not provided by this "
+            "version; use 'package', or 'external' with an engine that you start yourself"
+        )
+    if wish.on_gpu and not survey.wheel_gpus:
+        raise EngineNotAvailableError(_no_gpu_engine(wish, survey))
+    if survey.wheel_version is None:
+        raise EngineNotAvailableError(
+            f"pool {wish.pool_id!r}: the xllamacpp wheel is not usable ({survey.wheel_trouble}); "
+            "install it with: pip install 'engine-provisioner[llamacpp]'"
+        )
+    _preflight(wish)
+    devices = ",".join(wish.devices)
+    return EnginePlan(
+        wish=wish,
+        mode=EngineMode.PACKAGE,
+        engine_version=f"xllamacpp-{survey.wheel_version}",
+        # As a file and with -P: nothing of this package is imported, nor found by its folder.
+        program=(sys.executable, "-P", str(Path(__file__).with_name("llamacpp_host.py"))),
+        flags=_flags(wish, survey),
+        environment={"CUDA_VISIBLE_DEVICES": devices if wish.on_gpu else ""}
+        if devices or not wish.on_gpu
+        else {},
+        device_mask=(devices or "all") if wish.on_gpu else "cpu",
+    )
+
+
+def _flags(wish: EngineWish, survey: Survey) -> tuple[str, ...]:
+    threads = wish.threads or max(1, survey.cpu_cores // 2)
+    switches = {
+        "--no-mmap": wish.on_gpu,
+        "--no-prompt-cache": not wish.prompt_cache,
+        "--no-warmup": wish.model.size_bytes < SMALL_MODEL_BYTES,
+        "--embeddings": wish.embeddings,
+    }
+    return (
+        *("--model", wish.model.path),
+        *("--alias", wish.model.id),
+        *("--slots", str(wish.slots)),
+        *("--ctx", str(wish.ctx_tokens)),
+        *("--threads", str(threads)),
+        *("--gpu-layers", str(ALL_LAYERS if wish.on_gpu else 0)),
+        *(switch for switch, on in switches.items() if on),
+    )
+
+
+def _preflight(wish: EngineWish) -> None:
+    path = Path(wish.model.path)
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise PreflightError(
+            f"model {wish.model.id!r}: {path} cannot be read: {error.strerror}"
+        ) from error
+    if magic != b"GGUF":
+        raise PreflightError(
+            f"model {wish.model.id!r}: {path} is not a GGUF file; llama.cpp loads nothing else"
+        )
+
+
+def _no_gpu_engine(wish: EngineWish, survey: Survey) -> str:
+    server = (
+        f"llama-server at {survey.llama_server} (mode binary is not provided by this version)"
+        if survey.llama_server
+        else "no llama-server on the PATH"
+    )
+    wheel = (
+        f"xllamacpp {survey.wheel_version} sees no GPU (the wheel of the public index is CPU-only; "
+        "install a CUDA wheel from an index of your choice)"
+        if survey.wheel_version
+        else f"xllamacpp is not usable ({survey.wheel_trouble})"
+    )
+    container = (
+        f"container by {survey.container_runtime} is not provided by this version"
+        if survey.container_runtime
+        else "no container runtime (podman or docker) on the PATH"
+    )
+    source = (
+        f"a build from source with {survey.nvcc} is not provided by this version"
+        if survey.nvcc
+        else "no nvcc for a build from source"
+    )
+    return (
+        f"pool {wish.pool_id!r}: no llama.cpp for the GPU: {server}; {wheel}; {container}; {source}"
+    )

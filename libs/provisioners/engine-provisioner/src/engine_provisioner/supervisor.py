@@ -1,0 +1,365 @@
+"""One engine process under supervision: the asyncio shell around the state machine."""
+
+import asyncio
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from engine_provisioner import enginelog, machine
+from engine_provisioner.handoff import (
+    log_path,
+    own_process,
+    read_handoff,
+    read_status,
+    remove_handoff,
+    status_path,
+    write_handoff,
+)
+from engine_provisioner.machine import Engine, EngineState, Instruction, Limits, Stimulus
+from engine_provisioner.plan import EnginePlan
+from engine_provisioner.probe import EngineProbe
+from engine_provisioner.process import EngineProcess, identify, resident_pages
+from pool_registry_types import HandoffPayload
+
+EXIT_MODEL = 3
+START_POLL_S = 0.025
+PROBE_INTERVAL_S = 1.0
+KEY_BYTES = 24
+_WITHOUT_PROCESS = {EngineState.STOPPED, EngineState.BACKOFF, EngineState.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What the supervisor knows at this moment."""
+
+    state: EngineState
+    generation: int
+    restarts: int
+    pid: int | None
+    last_error: str | None
+    adopted: bool
+
+
+def monotonic_ms() -> int:
+    """Return the clock of deadlines."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def wall_ms() -> int:
+    """Return the time of day, as it stands in handoff files."""
+    return time.time_ns() // 1_000_000
+
+
+class EngineSupervisor:
+    """Starts, watches, restarts and stops one engine, and writes its handoff file.
+
+    One task owns the state. What a process does comes as stimuli from the tasks that attend it;
+    a stimulus of an earlier process is dropped.
+    """
+
+    def __init__(
+        self,
+        plan: EnginePlan,
+        runtime_dir: Path,
+        *,
+        probe: EngineProbe,
+        limits: Limits,
+        on_change: Callable[[EngineStatus], None],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._plan = plan
+        self._runtime_dir = runtime_dir
+        self._probe = probe
+        self._limits = limits.for_model(plan.wish.model.size_bytes)
+        self._on_change = on_change
+        self._jitter = jitter
+        self._engine = Engine()
+        self._stimuli: asyncio.Queue[tuple[EngineProcess | None, Stimulus]] = asyncio.Queue()
+        self._stopped = asyncio.Event()
+        self._tasks: asyncio.TaskGroup
+        self._attendants: set[asyncio.Task[None]] = set()
+        self._process: EngineProcess | None = None
+        self._payload: HandoffPayload | None = None
+        self._key = ""
+        names = (runtime_dir, plan.wish.pool_id, plan.wish.replica_id)
+        self._status_file = status_path(*names)
+        self._log_file = log_path(*names)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls,
+        plan: EnginePlan,
+        runtime_dir: Path,
+        *,
+        probe: EngineProbe,
+        on_change: Callable[[EngineStatus], None],
+        limits: Limits | None = None,
+        keep_on_exit: bool = False,
+        jitter: Callable[[], float] = random.random,
+    ) -> AsyncIterator[Self]:
+        """Keep the engine up; on exit stop it and remove its handoff, unless it is to be kept."""
+        self = cls(
+            plan,
+            runtime_dir,
+            probe=probe,
+            limits=limits or Limits(),
+            on_change=on_change,
+            jitter=jitter,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._ask_for_start()
+            loop = tasks.create_task(self._run(), name=f"engine {plan.wish.pool_id}")
+            try:
+                yield self
+            finally:
+                if not keep_on_exit:
+                    await self._stop()
+                for task in (loop, *self._attendants):
+                    task.cancel()
+                if self._process:
+                    self._process.close()
+
+    @property
+    def status(self) -> EngineStatus:
+        """The state at this moment."""
+        engine, process = self._engine, self._process
+        return EngineStatus(
+            state=engine.state,
+            generation=engine.generation,
+            restarts=engine.restarts,
+            pid=process.pid if process and engine.state not in _WITHOUT_PROCESS else None,
+            last_error=engine.last_error,
+            adopted=process is not None and not process.child,
+        )
+
+    def _ask_for_start(self) -> None:
+        """Look for an engine that an earlier run left, and ask for it, its end, or a new one."""
+        for folder in (self._status_file.parent, self._log_file.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        wish = self._plan.wish
+        names = (self._runtime_dir, wish.pool_id, wish.replica_id)
+        payload = read_handoff(*names)
+        identity = own_process(*names)
+        process = EngineProcess.attach(identity) if identity else None
+        if process is None:
+            # Whatever handoff an engine of ours left, it is gone.
+            if payload is not None and not _trusted_and_alive(payload):
+                remove_handoff(*names)
+            self._stimuli.put_nowait((None, machine.StartAsked()))
+            return
+        self._process = process
+        stimulus: Stimulus
+        if payload is None or payload.pid != process.pid:
+            stimulus = machine.ReplaceAsked("an engine of an earlier run was found without handoff")
+        elif difference := self._plan.differs_from(payload):
+            stimulus = machine.ReplaceAsked(f"an engine of an earlier run had {difference}")
+        else:
+            self._payload = payload
+            stimulus = machine.AdoptAsked()
+        self._stimuli.put_nowait((process, stimulus))
+        self._attend(
+            process, enginelog.size_bytes(self._log_file), payload.url if payload else None
+        )
+
+    async def _run(self) -> None:
+        while True:
+            stimulus = await self._next_stimulus()
+            before = self._engine
+            self._engine, instructions = machine.step(
+                self._limits,
+                before,
+                stimulus,
+                now_ms=monotonic_ms(),
+                jitter_ratio=self._jitter(),
+            )
+            # That an engine is lost is told at once, that one is ready when its handoff is there.
+            lost = before.state is EngineState.READY
+            if lost:
+                self._tell(before)
+            for instruction in instructions:
+                await self._perform(instruction)
+            if not lost:
+                self._tell(before)
+
+    async def _next_stimulus(self) -> Stimulus:
+        deadline = self._engine.deadline_ms
+        wait_s = None if deadline is None else max(0, deadline - monotonic_ms()) / 1000
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    process, stimulus = await self._stimuli.get()
+                    if process is None or process is self._process:
+                        return stimulus
+        except TimeoutError:
+            return machine.DeadlinePassed()
+
+    def _tell(self, before: Engine) -> None:
+        engine = self._engine
+        if engine.state is EngineState.STOPPED and not engine.wanted:
+            self._stopped.set()
+        if (engine.state, engine.last_error) != (before.state, before.last_error):
+            self._on_change(self.status)
+
+    async def _perform(self, instruction: Instruction) -> None:
+        wish = self._plan.wish
+        match instruction:
+            case Instruction.SPAWN:
+                self._spawn()
+            case Instruction.TERMINATE if self._process:
+                self._process.terminate()
+            case Instruction.KILL if self._process:
+                self._process.kill()
+            case Instruction.ANNOUNCE if self._payload:
+                await asyncio.to_thread(write_handoff, self._runtime_dir, self._payload)
+            case Instruction.WITHDRAW:
+                await asyncio.to_thread(
+                    remove_handoff, self._runtime_dir, wish.pool_id, wish.replica_id
+                )
+
+    def _spawn(self) -> None:
+        old = self._process
+        if old is not None and old.identity.alive:
+            self._stimuli.put_nowait(
+                (None, machine.Exited(f"process {old.pid} of this replica cannot be killed"))
+            )
+            return
+        self._status_file.unlink(missing_ok=True)
+        enginelog.trim(self._log_file)
+        log_bytes = enginelog.size_bytes(self._log_file)
+        self._key = secrets.token_urlsafe(KEY_BYTES)
+        self._payload = None
+        try:
+            process = EngineProcess.spawn(
+                self._plan.command(self._status_file),
+                log_path=self._log_file,
+                stdin=f"{self._key}\n".encode(),
+                environment=self._plan.environment,
+            )
+        except OSError as error:
+            self._stimuli.put_nowait((None, machine.Exited(f"the engine does not start: {error}")))
+            return
+        self._process = process
+        self._attend(process, log_bytes, None)
+
+    def _attend(self, process: EngineProcess, log_bytes: int, url: str | None) -> None:
+        reporter = self._tasks.create_task(self._report(process, url), name=f"probe {process.pid}")
+        watcher = self._tasks.create_task(
+            self._await_exit(process, log_bytes, reporter), name=f"exit {process.pid}"
+        )
+        for task in (reporter, watcher):
+            self._attendants.add(task)
+            task.add_done_callback(self._attendants.discard)
+
+    async def _await_exit(
+        self, process: EngineProcess, log_bytes: int, reporter: asyncio.Task[None]
+    ) -> None:
+        code = await process.exited()
+        reporter.cancel()
+        told = read_status(self._status_file)
+        reason = enginelog.cause(self._log_file, log_bytes) or told.get("reason")
+        self._send(
+            process,
+            machine.Exited(_describe_exit(code, reason), fatal=code == EXIT_MODEL),
+        )
+
+    async def _report(self, process: EngineProcess, url: str | None) -> None:
+        if url is None:
+            url = await self._await_url(process)
+        wish = self._plan.wish
+        while (trouble := await self._probe.trouble(url)) is not None:
+            self._send(process, machine.Unhealthy(trouble))
+            await asyncio.sleep(START_POLL_S)
+        key = self._payload.engine_key if self._payload else self._key
+        served = await self._probe.models(url, key)
+        if wish.model.id not in served:
+            self._send(
+                process,
+                machine.Mismatched(
+                    f"{url} serves {', '.join(sorted(served)) or 'nothing'}, not {wish.model.id}"
+                ),
+            )
+            return
+        self._payload = self._payload or self._handoff(process, url)
+        while True:
+            trouble = await self._probe.trouble(url)
+            self._send(process, machine.Unhealthy(trouble) if trouble else machine.Healthy())
+            enginelog.trim(self._log_file)
+            await asyncio.sleep(PROBE_INTERVAL_S)
+
+    async def _await_url(self, process: EngineProcess) -> str:
+        began, seen = False, 0
+        while True:
+            told = read_status(self._status_file)
+            if told.get("pid") == process.pid:
+                if not began:
+                    began = True
+                    self._send(process, machine.LoadBegan())
+                if told["phase"] == "listening":
+                    return str(told["url"])
+            pages = resident_pages(process.pid)
+            if began and pages > seen:
+                seen = pages
+                self._send(process, machine.Progressed())
+            await asyncio.sleep(START_POLL_S)
+
+    def _handoff(self, process: EngineProcess, url: str) -> HandoffPayload:
+        plan, wish, identity = self._plan, self._plan.wish, process.identity
+        return HandoffPayload(
+            pool_id=wish.pool_id,
+            replica_id=wish.replica_id,
+            engine=wish.engine,
+            engine_version=plan.engine_version,
+            url=url,
+            device_mask=plan.device_mask,
+            slots=wish.slots,
+            pid=identity.pid,
+            ctx_max=wish.ctx_tokens,
+            model=wish.model,
+            flags=plan.flags,
+            created_ms=wall_ms(),
+            boot_id=identity.boot_id,
+            pid_start_ticks=identity.start_ticks,
+            pid_ns=identity.pid_ns,
+            engine_key=self._key,
+        )
+
+    def _send(self, process: EngineProcess, stimulus: Stimulus) -> None:
+        self._stimuli.put_nowait((process, stimulus))
+
+    async def _stop(self) -> None:
+        self._stimuli.put_nowait((None, machine.StopAsked()))
+        bound_ms = self._limits.stop_ms + self._limits.kill_ms
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * bound_ms / 1000):
+                await self._stopped.wait()
+                return
+        if self._process:
+            self._process.kill()
+
+
+def _trusted_and_alive(payload: HandoffPayload) -> bool:
+    identity = identify(payload.pid)
+    return identity is not None and (payload.boot_id, payload.pid_ns, payload.pid_start_ticks) == (
+        identity.boot_id,
+        identity.pid_ns,
+        identity.start_ticks,
+    )
+
+
+def _describe_exit(code: int | None, reason: str | int | None) -> str:
+    match code:
+        case None:
+            how = "the engine ended"
+        case _ if code < 0:
+            how = f"the engine was ended by {signal.Signals(-code).name}"
+        case _:
+            how = f"the engine ended with exit code {code}"
+    return f"{how}: {reason}" if reason else how
