@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 from catalog_core.entries import GgufHeader
@@ -21,6 +22,7 @@ from catalog_core.gguf_types import (
 
 _MAX_KEYS = 100_000
 _MAX_TENSORS = 1_000_000
+_MAX_ELEMENTS = 2**63 - 1
 _LEAST_KEY_BYTES = 8 + 4 + 1
 _LEAST_TENSOR_BYTES = 8 + 4 + 4 + 8
 _SHOWN_LENGTH = 80
@@ -29,8 +31,12 @@ _SHOWN_LENGTH = 80
 def read_gguf_header(path: Path) -> GgufHeader:
     """The facts of a file on disk; raises ModelFileError for one that cannot be served."""
     try:
+        stat = path.stat()
+        if not S_ISREG(stat.st_mode):
+            # A pipe would be waited for, a device never ends.
+            raise ModelFileError(path, "it is no regular file", advice="Name a .gguf file.")
         with path.open("rb") as file:
-            return _parse(file, size_bytes=path.stat().st_size, path=path)
+            return _parse(file, size_bytes=stat.st_size, path=path)
     except OSError as error:
         reason = f"it cannot be read: {error.strerror or error}"
         raise ModelFileError(
@@ -118,6 +124,8 @@ def _tensor(source: GgufSource, what: str) -> _Tensor:
     type_number = source.uint32(f"the type of {what}")
     offset = source.uint64(f"the offset of {what}")
     elements = prod(dimensions)
+    if elements > _MAX_ELEMENTS:
+        raise source.error(f"{what} claims {elements} elements")
     if type_number not in TENSOR_TYPES:
         # An engine may know a newer type than this list does: only its offset can be checked.
         return _Tensor(name, f"type {type_number}", elements, 0, offset)
