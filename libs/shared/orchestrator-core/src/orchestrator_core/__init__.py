@@ -11,12 +11,14 @@ from orchestrator_core.errors import (
     UnknownReplica,
 )
 from orchestrator_core.estimates import (
+    Backlog,
     DrainRate,
     ServiceTimes,
     deadline_feasible,
     finish_ms,
     on_time_probability,
     predicted_start_ms,
+    start_ms,
 )
 from orchestrator_core.feasibility import Refusal, Servable, When, could_serve
 from orchestrator_core.policy import (
@@ -48,6 +50,7 @@ __all__ = [
     "AdmissionOrder",
     "Admitted",
     "AlreadySettled",
+    "Backlog",
     "Budget",
     "BudgetKind",
     "BudgetLimits",
@@ -89,4 +92,5 @@ __all__ = [
     "finish_ms",
     "on_time_probability",
     "predicted_start_ms",
+    "start_ms",
 ]

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator_core.errors import AlreadySettled
+
 
 class BudgetKind(StrEnum):
-    """What a budget counts."""
+    """What a budget counts; the value is the field of `Spend` and of `BudgetLimits`."""
 
     TOKENS = "tokens"
     TIME_MS = "time_ms"
-    COST = "cost"
+    COST_MICROS = "cost_micros"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,20 @@ class Spend:
     tokens: int = 0
     time_ms: int = 0
     cost_micros: int = 0
+
+    def __add__(self, other: "Spend") -> "Spend":
+        return Spend(
+            tokens=self.tokens + other.tokens,
+            time_ms=self.time_ms + other.time_ms,
+            cost_micros=self.cost_micros + other.cost_micros,
+        )
+
+    def __sub__(self, other: "Spend") -> "Spend":
+        return Spend(
+            tokens=self.tokens - other.tokens,
+            time_ms=self.time_ms - other.time_ms,
+            cost_micros=self.cost_micros - other.cost_micros,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +55,7 @@ class Exceeded:
 
 
 class Hold:
-    """An amount set aside for one running task."""
+    """An amount set aside for one running task, until `Budget.settle`."""
 
     __slots__ = ("amount", "open")
 
@@ -51,18 +67,40 @@ class Hold:
 class Budget:
     """What one session or key may still spend."""
 
-    def __init__(self, limits: BudgetLimits) -> None:
+    __slots__ = ("held", "limits", "spent")
+
+    def __init__(self, limits: BudgetLimits, spent: Spend | None = None) -> None:
         self.limits = limits
+        self.spent = spent or Spend()
+        self.held = Spend()
 
     def reserve(self, amount: Spend) -> Hold | Exceeded:
-        """Set an estimate aside, so that tasks running at once cannot overspend together."""
-        raise NotImplementedError
+        """Set an estimate aside, so that tasks running at once cannot overspend together.
+
+        A kind that is used up refuses even an estimate of 0.
+        """
+        remaining = self.remaining
+        for kind in BudgetKind:
+            left = getattr(remaining, kind)
+            if left is not None and (left <= 0 or getattr(amount, kind) > left):
+                return Exceeded(kind, left)
+        self.held += amount
+        return Hold(amount)
 
     def settle(self, hold: Hold, spent: Spend) -> None:
         """Replace an estimate by what was really spent, which may be more."""
-        raise NotImplementedError
+        if not hold.open:
+            raise AlreadySettled("a hold is settled once")
+        hold.open = False
+        self.held -= hold.amount
+        self.spent += spent
 
     @property
     def remaining(self) -> BudgetLimits:
         """What is neither spent nor held, never below 0; None where there is no limit."""
-        raise NotImplementedError
+        used = self.spent + self.held
+        return BudgetLimits(**{kind: self._left(kind, used) for kind in BudgetKind})
+
+    def _left(self, kind: BudgetKind, used: Spend) -> int | None:
+        limit: int | None = getattr(self.limits, kind)
+        return None if limit is None else max(0, limit - getattr(used, kind))

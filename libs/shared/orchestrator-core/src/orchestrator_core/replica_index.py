@@ -115,6 +115,13 @@ class ReplicaIndex:
         entry = self._entries.get(key)
         return 0 if entry is None else entry.active
 
+    def rank(self, key: ReplicaKey) -> Rank:
+        """Tell where a replica stands in the policy's order."""
+        entry = self._entries.get(key)
+        if entry is None:
+            raise UnknownReplica(str(key))
+        return entry.rank
+
     def slots_free(self, key: ReplicaKey) -> int:
         """Tell how many more tasks a replica has room for; 0 for an unknown one."""
         entry = self._entries.get(key)

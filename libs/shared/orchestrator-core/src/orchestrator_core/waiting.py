@@ -97,9 +97,10 @@ class ByteBudget:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
 
-    def fits(self, size_bytes: int) -> bool:
-        """Whether so many bytes more stay within the limit."""
-        return self.used_bytes + size_bytes <= self.limit_bytes
+    @property
+    def free_bytes(self) -> int:
+        """Bytes up to the limit; below 0 when tasks put back stand above it."""
+        return self.limit_bytes - self.used_bytes
 
     def add(self, size_bytes: int) -> None:
         """Count bytes in; a task put back may push the sum over the limit."""
