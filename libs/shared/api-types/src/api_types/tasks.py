@@ -8,12 +8,14 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
     model_validator,
 )
 
+from api_types import examples
 from pool_registry_types import ClientModel, Identifier, ServiceModel
 
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -132,6 +134,8 @@ class Message(ClientModel):
 class Sampling(ClientModel):
     """How the next token is chosen. What is not set is left to the engine."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": examples.SAMPLINGS})
+
     temperature: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
@@ -142,7 +146,7 @@ class Sampling(ClientModel):
     logit_bias: (
         Annotated[
             dict[
-                Annotated[str, StringConstraints(pattern=r"^\d{1,9}$")],
+                Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")],
                 Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)],
             ],
             Field(max_length=1024),
@@ -170,6 +174,8 @@ class Sampling(ClientModel):
 class Placement(ClientModel):
     """Where the client wants its task to run."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": examples.PLACEMENTS})
+
     mode: PlacementMode = PlacementMode.AUTO
     pin_pool_id: PoolName | None = None
     node_id: Identifier | None = None
@@ -194,6 +200,8 @@ class Placement(ClientModel):
 
 class TaskRequest(ClientModel):
     """The body of `POST /v2/tasks`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": examples.TASK_REQUESTS})
 
     task_id: UUID | None = None
     model_ref: ModelRefText | None = None

@@ -12,6 +12,7 @@ Labels = dict[
     Annotated[str, StringConstraints(min_length=1, max_length=63)],
     Annotated[str, StringConstraints(max_length=255)],
 ]
+ComputeCapability = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")]
 ByteCount = Annotated[int, Field(ge=0)]
 
 
@@ -31,9 +32,7 @@ class GpuInfo(ServiceModel):
     uuid: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     name: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     vram_total_bytes: ByteCount
-    compute_capability: Annotated[str, StringConstraints(pattern=r"^\d{1,3}\.\d{1,3}$")] | None = (
-        None
-    )
+    compute_capability: ComputeCapability | None = None
 
 
 class NodeCapabilities(ServiceModel):

@@ -32,7 +32,9 @@ class HandoffPayload(ServiceModel):
     replica_id: Identifier
     engine: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     engine_version: Annotated[str, StringConstraints(max_length=128)]
-    url: Annotated[str, StringConstraints(pattern=r"^http://(127\.0\.0\.1|\[::1\]|localhost):\d+$")]
+    url: Annotated[
+        str, StringConstraints(pattern=r"^http://(127\.0\.0\.1|\[::1\]|localhost):[0-9]{1,5}$")
+    ]
     device_mask: str | None = None
     slots: Annotated[int, Field(ge=1)]
     pid: Annotated[int, Field(ge=1)]
