@@ -1,0 +1,182 @@
+"""The HTTP client of one engine: pooled connections, JSON requests, streams."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adapter_api import EngineUnreachable
+from worker_http.connection import Departure, EngineConnection
+from worker_http.endpoint import Endpoint, Headers
+from worker_http.exchange import Exchange, OnData, Response
+
+OnLeave = Callable[[Departure], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientLimits:
+    """What a client allows itself and its engine."""
+
+    connect_timeout_ms: int = 2_000
+    max_idle: int = 8
+    """Idle connections kept; llama.cpp spends a thread on each."""
+    idle_ms: int = 4_000
+    """llama.cpp closes an idle connection after 5 s."""
+    max_body_bytes: int = 64 * 1024 * 1024
+    linger_ms: int = 5_000
+    """How long a connection that was left waits for the engine's own close."""
+
+
+class EngineClient:
+    """Talks HTTP/1.1 to one engine, directly or through its node's relay.
+
+    Errors are `AdapterError`s and never hold the URL, the key or a body. A status is not an
+    error here: what it means is the adapter's to say. Belongs to the event loop that uses it.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        limits: ClientLimits | None = None,
+    ) -> None:
+        self.endpoint = Endpoint(base_url, api_key=api_key, ssl_context=ssl_context)
+        self.limits = limits or ClientLimits()
+        self._idle: dict[EngineConnection, asyncio.TimerHandle] = {}
+        self._lingering: set[EngineConnection] = set()
+
+    @property
+    def idle_connections(self) -> int:
+        """How many connections wait to be used again."""
+        return len(self._idle)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: Headers = (),
+        timeout_ms: int = 10_000,
+        on_leave: OnLeave | None = None,
+    ) -> Response:
+        """One request, its response read whole."""
+        return await self._converse(
+            self.endpoint.request_bytes(method, path, body, headers),
+            lambda: Exchange(first_ms=timeout_ms, max_body_bytes=self.limits.max_body_bytes),
+            on_leave,
+        )
+
+    async def stream(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        on_data: OnData,
+        first_ms: int,
+        idle_ms: int,
+        headers: Headers = (),
+        on_leave: OnLeave | None = None,
+    ) -> Response:
+        """POST, and give the event stream to `on_data`, once for each read of the socket.
+
+        `first_ms` runs until `on_data` first returns True, `idle_ms` from each True to the next.
+        What `on_data` raises ends the call. Whenever the call ends before the response does, by
+        cancellation too, the connection is closed at once and `on_leave` is told.
+        """
+        return await self._converse(
+            self.endpoint.request_bytes("POST", path, body, headers),
+            lambda: Exchange(
+                first_ms=first_ms,
+                idle_ms=idle_ms,
+                on_data=on_data,
+                max_body_bytes=self.limits.max_body_bytes,
+            ),
+            on_leave,
+        )
+
+    async def close(self) -> None:
+        """Close the idle connections and those that linger; running calls are their callers'."""
+        for connection in (*self._idle, *self._lingering):
+            connection.abort()
+
+    async def _converse(
+        self, request: bytes, new_exchange: Callable[[], Exchange], on_leave: OnLeave | None
+    ) -> Response:
+        connection = self._take_idle() or await self._connect()
+        try:
+            return await self._exchange_on(connection, request, new_exchange(), on_leave)
+        except EngineUnreachable:
+            if not connection.reused:
+                raise
+        # The engine had closed the idle connection: nothing was begun, so once more, anew.
+        connection = await self._connect()
+        return await self._exchange_on(connection, request, new_exchange(), on_leave)
+
+    async def _exchange_on(
+        self,
+        connection: EngineConnection,
+        request: bytes,
+        exchange: Exchange,
+        on_leave: OnLeave | None,
+    ) -> Response:
+        connection.send(exchange, request)
+        try:
+            response = await exchange.done
+        except BaseException:
+            if not connection.lost:
+                self._lingering.add(connection)
+                departure = connection.leave(linger_ms=self.limits.linger_ms)
+                if on_leave is not None:
+                    on_leave(departure)
+            raise
+        self._keep(connection)
+        return response
+
+    async def _connect(self) -> EngineConnection:
+        endpoint = self.endpoint
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.limits.connect_timeout_ms / 1000):
+                _, connection = await loop.create_connection(
+                    EngineConnection,
+                    endpoint.host,
+                    endpoint.port,
+                    ssl=endpoint.ssl_context,
+                    server_hostname=endpoint.host if endpoint.ssl_context else None,
+                )
+        except TimeoutError:
+            raise EngineUnreachable(
+                f"the engine took no connection within {self.limits.connect_timeout_ms} ms"
+            ) from None
+        except ssl.SSLError as error:
+            raise EngineUnreachable(f"TLS with the engine failed: {error.reason}") from error
+        except OSError as error:
+            raise EngineUnreachable(
+                f"no connection to the engine: {type(error).__name__}"
+            ) from error
+        connection.on_lost = self._forget
+        return connection
+
+    def _take_idle(self) -> EngineConnection | None:
+        while self._idle:
+            connection, timer = self._idle.popitem()
+            timer.cancel()
+            if connection.usable:
+                connection.reused = True
+                return connection
+        return None
+
+    def _keep(self, connection: EngineConnection) -> None:
+        if not connection.usable or len(self._idle) >= self.limits.max_idle:
+            connection.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._idle[connection] = loop.call_later(self.limits.idle_ms / 1000, connection.abort)
+
+    def _forget(self, connection: EngineConnection) -> None:
+        self._lingering.discard(connection)
+        if (timer := self._idle.pop(connection, None)) is not None:
+            timer.cancel()

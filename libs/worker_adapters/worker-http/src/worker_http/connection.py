@@ -1,0 +1,169 @@
+"""One connection to an engine: a protocol that sees the bytes as they arrive."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import httptools
+
+from adapter_api import EngineProtocolError, EngineReset, EngineUnreachable
+from worker_http.exchange import Exchange
+
+
+class Departure:
+    """A call that was given up while the engine may still have been at it."""
+
+    def __init__(self, acknowledged: asyncio.Future[bool]) -> None:
+        self._acknowledged = acknowledged
+
+    async def acknowledged(self, *, timeout_ms: int) -> bool:
+        """Whether the engine, after our leaving, closed its own side: its handler has ended."""
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return await asyncio.shield(self._acknowledged)
+        except TimeoutError:
+            return False
+
+
+class EngineConnection(asyncio.Protocol):
+    """Carries one exchange at a time; reusable as long as `usable`."""
+
+    def __init__(self) -> None:
+        self.usable = True
+        self.reused = False
+        self.lost = False
+        self.on_lost: Callable[[EngineConnection], None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._exchange: Exchange | None = None
+        self._content_type = ""
+        self._retry_after_ms: int | None = None
+        self._body_ends_with_connection = False
+        self._peer_closed = False
+        self._left: asyncio.Future[bool] | None = None
+        self._linger: asyncio.TimerHandle | None = None
+
+    def send(self, exchange: Exchange, request: bytes) -> None:
+        """Write a request in one piece and take its response into `exchange`."""
+        assert self._transport is not None
+        assert self._exchange is None
+        if self.lost:
+            exchange.fail(EngineUnreachable("the engine closed the connection unanswered"))
+            return
+        self._exchange = exchange
+        self._transport.write(request)
+
+    def leave(self, *, linger_ms: int) -> Departure:
+        """Give up the exchange: close our side now and the whole connection when the engine has.
+
+        The half-close tells the engine as surely as a close does, and leaves a way for its own
+        close to come back. Where there is none (TLS, unsent bytes) the connection is aborted.
+        """
+        assert self._transport is not None
+        loop = asyncio.get_running_loop()
+        self._left = loop.create_future()
+        self.usable = False
+        if self._exchange is not None:
+            self._exchange.drop()
+            self._exchange = None
+        if self._transport.can_write_eof() and not self._transport.get_write_buffer_size():
+            if not self._transport.is_closing():
+                self._transport.write_eof()
+            self._linger = loop.call_later(linger_ms / 1000, self._transport.abort)
+        else:
+            self._transport.abort()
+        return Departure(self._left)
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.usable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; small writes leave at once."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse one read, hand on all it brought, and see whether the response is whole."""
+        exchange = self._exchange
+        if exchange is None:
+            if self._left is None:
+                self.abort()  # bytes that nobody asked for
+            return
+        exchange.answered = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.usable = False
+            exchange.fail(EngineProtocolError("the engine's answer is not HTTP/1.1"))
+            return
+        exchange.read_ended()
+        if self._exchange is None:
+            exchange.complete()
+
+    def eof_received(self) -> None:
+        """The engine closed its side; the transport closes ours."""
+        self._peer_closed = True
+        self.usable = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what was under way."""
+        self.lost = True
+        self.usable = False
+        if self._linger is not None:
+            self._linger.cancel()
+        if self._left is not None and not self._left.done():
+            self._left.set_result(self._peer_closed)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            if exc is None and self._body_ends_with_connection:
+                exchange.complete()
+            elif exchange.answered:
+                exchange.fail(EngineReset("the engine's connection broke before the end"))
+            else:
+                exchange.fail(EngineUnreachable("the engine closed the connection unanswered"))
+        if self.on_lost is not None:
+            self.on_lost(self)
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        """Forget the last response's headers; a response that nobody asked for spoils all."""
+        self.usable = self.usable and self._exchange is not None
+        self._content_type = ""
+        self._retry_after_ms = None
+        self._body_ends_with_connection = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the few that matter."""
+        name = name.lower()
+        if name == b"content-type":
+            self._content_type = value.decode("latin-1").partition(";")[0].strip().lower()
+        elif name in (b"content-length", b"transfer-encoding"):
+            self._body_ends_with_connection = False
+        elif name == b"retry-after" and value.isdigit() and len(value) < 7:
+            self._retry_after_ms = int(value) * 1000
+
+    def on_headers_complete(self) -> None:
+        """Tell the exchange what kind of response it is."""
+        status = self._parser.get_status_code()
+        if self._exchange is not None and status >= 200:
+            self._exchange.head(status, self._content_type, self._retry_after_ms)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body; one read may bring many."""
+        if self._exchange is not None:
+            self._exchange.take(body)
+
+    def on_message_complete(self) -> None:
+        """The response is whole, unless it only said that one will come."""
+        if self._parser.get_status_code() >= 200:
+            self._exchange = None
+            self.usable = self.usable and self._parser.should_keep_alive()
