@@ -8,10 +8,12 @@ from catalog_core import (
     Catalog,
     CatalogStoreError,
     EngineEntry,
+    ModelEntry,
     ModelPinnedError,
     ModelState,
     ModelUnknownError,
     Verdict,
+    derive_model_id,
     file_digest,
 )
 from catalog_core.index import IndexFile
@@ -35,6 +37,15 @@ def test_a_model_is_located_by_all_its_names(catalog: Catalog) -> None:
     for name in (entry.id, entry.reference, entry.digest, entry.path):
         assert catalog.locate(name) == entry
     assert catalog.locate("two") is None
+
+
+def test_a_path_is_entered_once_and_ids_are_given_under_the_lock(catalog: Catalog) -> None:
+    def make(known: ModelEntry | None, taken: frozenset[str]) -> ModelEntry:
+        return known or model_entry(derive_model_id("one", taken), path=path)
+
+    catalog.put(model_entry("one"))
+    path = Path("/elsewhere/one.gguf")
+    assert [catalog.enter(path, make).id for _ in range(2)] == ["one-2", "one-2"]
 
 
 def test_a_pinned_model_is_not_deleted(catalog: Catalog) -> None:

@@ -60,9 +60,19 @@ class Catalog:
         """Enter or replace the model of that id."""
         return self._store(lambda _: entry)
 
-    def put_new(self, make: Callable[[frozenset[str]], ModelEntry]) -> ModelEntry:
-        """Enter what `make` returns, given the ids that are taken while nobody else writes."""
-        return self._store(lambda index: make(frozenset(index.models)))
+    def enter(
+        self, path: Path, make: Callable[[ModelEntry | None, frozenset[str]], ModelEntry]
+    ) -> ModelEntry:
+        """Enter what `make` returns while nobody else writes.
+
+        It gets the entry that has this path so far, if any, and the ids that are taken.
+        """
+
+        def renew(index: Index) -> ModelEntry:
+            known = next((each for each in index.models.values() if each.path == path), None)
+            return make(known, frozenset(index.models))
+
+        return self._store(renew)
 
     def set_state(self, model_id: str, state: ModelState) -> ModelEntry:
         """Offer a model, or offer it no longer."""

@@ -1,5 +1,6 @@
 """Model references and model ids, read without touching the disk."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Collection
@@ -70,10 +71,13 @@ class ModelRef:
             )
 
     def resolve(self, base: Path) -> Path:
-        """The absolute path a `file:` reference means; a relative one starts at `base`."""
+        """The absolute path a `file:` reference means; a relative one starts at `base`.
+
+        Links are not followed: the name a user gave is the one to show, and to take the id from.
+        """
         self.require_fetched()
         try:
-            return (base / Path(self.location).expanduser()).resolve()
+            return Path(os.path.normpath(base.absolute() / Path(self.location).expanduser()))
         except (OSError, RuntimeError) as error:
             raise ModelReferenceError(str(self), f"the path cannot be resolved: {error}") from None
 
