@@ -11,7 +11,6 @@ from orchestrator_core.errors import (
     UnknownReplica,
 )
 from orchestrator_core.estimates import (
-    Backlog,
     DrainRate,
     ServiceTimes,
     deadline_feasible,
@@ -50,7 +49,6 @@ __all__ = [
     "AdmissionOrder",
     "Admitted",
     "AlreadySettled",
-    "Backlog",
     "Budget",
     "BudgetKind",
     "BudgetLimits",

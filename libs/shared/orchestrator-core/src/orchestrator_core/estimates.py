@@ -70,73 +70,83 @@ class ServiceTimes:
         return len(self._samples)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What stands before a task: the queue and the tasks that run."""
-
-    position: int
-    """Tasks that go before it, 0 for the next one."""
-    slots: int
-    """Slots that may serve it, free or not."""
-    running_ages_ms: Sequence[float] = ()
-    """How long the tasks on those slots have run."""
-
-
-def start_ms(times: ServiceTimes, backlog: Backlog, quantile: float = 0.5) -> float | None:
+def start_ms(
+    times: ServiceTimes,
+    position: int,
+    running_ages_ms: Sequence[float],
+    slots: int,
+    *,
+    quantile: float = 0.5,
+) -> float | None:
     """Tell in how many ms a task starts if every task takes as long as this quantile.
 
-    0 when a slot is free for it, also without measurements; None: not known.
+    `position` tasks go before it, `slots` (free or not) may serve it, and the tasks on them have
+    run for `running_ages_ms`. 0 when a slot is free, also without measurements; None: not known.
     """
-    taken = len(backlog.running_ages_ms)
-    if backlog.position + taken < backlog.slots:
+    taken = len(running_ages_ms)
+    if position + taken < slots:
         return 0.0
     service_ms = times.service_ms(quantile)
-    if service_ms is None or backlog.slots <= 0:
+    if service_ms is None or slots <= 0:
         return None
-    left_ms = sorted(max(0.0, service_ms - age) for age in backlog.running_ages_ms)
-    free_at_ms = ([0.0] * (backlog.slots - taken) + left_ms)[: backlog.slots]
-    rounds, slot = divmod(backlog.position, backlog.slots)
+    left_ms = sorted(max(0.0, service_ms - age) for age in running_ages_ms)
+    free_at_ms = [0.0] * (slots - taken) + left_ms
+    rounds, slot = divmod(position, slots)
     return free_at_ms[slot] + rounds * service_ms
 
 
-def predicted_start_ms(times: ServiceTimes, backlog: Backlog) -> int | None:
-    """Tell in how many ms a task is expected to start; 0: now, None: not known."""
-    start = start_ms(times, backlog)
+def predicted_start_ms(
+    times: ServiceTimes, position: int, running_ages_ms: Sequence[float], slots: int
+) -> int | None:
+    """Tell in how many ms a task is expected to start, as `start_ms` does for the median."""
+    start = start_ms(times, position, running_ages_ms, slots)
     return None if start is None else ceil(start)
 
 
 def finish_ms(
     times: ServiceTimes,
-    backlog: Backlog,
-    quantile: float = 0.5,
+    position: int,
+    running_ages_ms: Sequence[float],
+    slots: int,
     *,
+    quantile: float = 0.5,
     expected_tokens: int | None = None,
 ) -> float | None:
     """Tell in how many ms a task is done, the quantile taken for all tasks alike.
 
     Load slows all tasks together, so their times are taken to rise and fall as one.
     """
-    start = start_ms(times, backlog, quantile)
+    start = start_ms(times, position, running_ages_ms, slots, quantile=quantile)
     service = times.service_ms(quantile, expected_tokens)
     return None if start is None or service is None else start + service
 
 
 def on_time_probability(
     times: ServiceTimes,
-    backlog: Backlog,
-    remaining_ms: float,
+    position: int,
+    running_ages_ms: Sequence[float],
+    slots: int,
     *,
+    remaining_ms: float,
     expected_tokens: int | None = None,
 ) -> float | None:
     """Tell how likely a task is done within `remaining_ms`: the quantile that just makes it."""
 
-    def in_time(quantile: float) -> bool:
-        finish = finish_ms(times, backlog, quantile, expected_tokens=expected_tokens)
-        return finish is not None and finish <= remaining_ms
+    def finish(quantile: float) -> float | None:
+        return finish_ms(
+            times,
+            position,
+            running_ages_ms,
+            slots,
+            quantile=quantile,
+            expected_tokens=expected_tokens,
+        )
 
-    if finish_ms(times, backlog, expected_tokens=expected_tokens) is None:
-        return None
-    return _highest(in_time)
+    def in_time(quantile: float) -> bool:
+        at_ms = finish(quantile)
+        return at_ms is not None and at_ms <= remaining_ms
+
+    return None if finish(0.5) is None else _highest(in_time)
 
 
 def _highest(holds: Callable[[float], bool]) -> float:
@@ -165,6 +175,27 @@ def deadline_feasible(
     return finish is None or finish <= remaining_ms
 
 
+def deadline_feasible(
+    times: ServiceTimes,
+    position: int,
+    running_ages_ms: Sequence[float],
+    slots: int,
+    *,
+    remaining_ms: float,
+    expected_tokens: int | None = None,
+) -> bool:
+    """Whether a task may be admitted: False only when even the optimistic estimate misses."""
+    finish = finish_ms(
+        times,
+        position,
+        running_ages_ms,
+        slots,
+        quantile=OPTIMISTIC,
+        expected_tokens=expected_tokens,
+    )
+    return finish is None or finish <= remaining_ms
+
+
 class DrainRate:
     """How fast tasks leave a queue for a replica: what a refused caller is told to wait."""
 
@@ -175,27 +206,30 @@ class DrainRate:
         self._gaps_ms: deque[int] = deque(maxlen=window)
         self._last_ms: int | None = None
 
-    def record(self, now_ms: int, enqueued_ms: int) -> None:
-        """Count a task that left the queue for a replica.
+    def record(self, now_ms: int, waited_ms: int | None = None) -> None:
+        """Count a task that left the queue for a replica after it had waited so long.
 
-        Only time in which it waited counts: an empty queue does not drain slowly.
+        With `waited_ms` only time in which it waited counts: an empty queue drains no slower.
         """
-        waited_from = enqueued_ms if self._last_ms is None else max(self._last_ms, enqueued_ms)
-        self._gaps_ms.append(max(0, now_ms - waited_from))
+        gap_ms = waited_ms or 0
+        if self._last_ms is not None:
+            gap_ms = now_ms - self._last_ms
+            gap_ms = gap_ms if waited_ms is None else min(gap_ms, waited_ms)
+        self._gaps_ms.append(max(0, gap_ms))
         self._last_ms = now_ms
 
-    def ms_per_task(self) -> float | None:
-        """Tell the mean time between departures; None: nothing was measured."""
-        return sum(self._gaps_ms) / len(self._gaps_ms) if self._gaps_ms else None
-
-    def retry_after_ms(self, waiting: int, oldest_running_ms: int | None = None) -> int:
-        """Tell when a quarter of the queue will have left, within 1 s and 60 s.
+    def retry_after_ms(
+        self, now_ms: int, waiting: int, oldest_running_ms: int | None = None
+    ) -> int:
+        """Tell when a quarter of a full queue will have left, within 1 s and 60 s.
 
         A quarter, because every refused caller is told the same: one place would be fought for.
         Before anything was measured the age of the oldest running task stands for the time that
         one departure takes.
         """
-        per_task = self.ms_per_task()
-        if per_task is None:
+        if self._last_ms is None:
             per_task = float(oldest_running_ms or 0)
-        return min(max(ceil(per_task * max(1, waiting / 4)), _MIN_RETRY_MS), _MAX_RETRY_MS)
+        else:
+            pause_ms = max(0, now_ms - self._last_ms)
+            per_task = (sum(self._gaps_ms) + pause_ms) / (len(self._gaps_ms) + 1)
+        return min(max(ceil(per_task * max(1.0, waiting / 4)), _MIN_RETRY_MS), _MAX_RETRY_MS)

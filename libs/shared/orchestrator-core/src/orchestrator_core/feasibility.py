@@ -25,12 +25,12 @@ class Refusal(StrEnum):
     LABELS = "labels"
     NOT_STRICT = "not_strict"
     CTX_TOO_SMALL = "ctx_too_small"
+    ALREADY_TRIED = "already_tried"
     OFFLINE = "offline"
     NOT_READY = "not_ready"
     DRAINING = "draining"
     SUSPECT = "suspect"
     BREAKER_OPEN = "breaker_open"
-    ALREADY_TRIED = "already_tried"
     NO_SLOT = "no_slot"
     NOT_FIRST = "not_first"
     """It could have served; another replica came before it."""
@@ -90,6 +90,8 @@ def _misfit(constraint: Constraint, view: ReplicaView) -> Refusal | None:
         return Refusal.NOT_STRICT
     if view.ctx_max is not None and c.ctx_tokens > view.ctx_max:
         return Refusal.CTX_TOO_SMALL
+    if c.excluded and view.key in c.excluded:
+        return Refusal.ALREADY_TRIED
     return None
 
 

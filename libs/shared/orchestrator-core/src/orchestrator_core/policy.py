@@ -29,7 +29,7 @@ class PlacementInput:
     replicas: ReplicaIndex
     preferences: Preferences = NO_PREFERENCES
     tried: frozenset[ReplicaKey] = frozenset()
-    """Replicas on which this task has failed already."""
+    """Replicas to pass over this once; `Constraint.excluded` holds those of a retry."""
     scorer: Scorer | None = None
 
 
@@ -84,13 +84,11 @@ class PlacementDecision:
     def _refusal(self, view: ReplicaView) -> Refusal | None:
         if self.chosen is not None and view.key == self.chosen.key:
             return None
-        if view.key in self.input.tried:
-            passing: Refusal | None = Refusal.ALREADY_TRIED
-        elif not self.input.replicas.slots_free(view.key):
-            passing = Refusal.NO_SLOT
-        else:
-            passing = Refusal.NOT_FIRST
-        return standing_refusal(self.input.constraint, view) or passing_refusal(view) or passing
+        standing = standing_refusal(self.input.constraint, view)
+        if standing is None and view.key in self.input.tried:
+            standing = Refusal.ALREADY_TRIED
+        free = self.input.replicas.slots_free(view.key)
+        return standing or passing_refusal(view) or (Refusal.NOT_FIRST if free else Refusal.NO_SLOT)
 
 
 _HOPE: dict[Refusal | None, int] = {refusal: hope for hope, refusal in enumerate(Refusal)}

@@ -87,6 +87,8 @@ class ModelQueue:
         """Return a task that had left, to the front of its priority, over any limit.
 
         It keeps its number; `away_ms`, the time since it was taken, does not count as waiting.
+        Its constraint may have changed: one that excludes a replica on which it failed puts it
+        in a lane of its own.
         """
         if task.task_id in self._tasks:
             raise DuplicateTask(task.task_id)
