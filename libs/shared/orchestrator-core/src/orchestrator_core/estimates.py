@@ -165,18 +165,6 @@ def _highest(holds: Callable[[float], bool]) -> float:
 
 def deadline_feasible(
     times: ServiceTimes,
-    backlog: Backlog,
-    remaining_ms: float,
-    *,
-    expected_tokens: int | None = None,
-) -> bool:
-    """Whether a task may be admitted: False only when even the optimistic estimate misses."""
-    finish = finish_ms(times, backlog, OPTIMISTIC, expected_tokens=expected_tokens)
-    return finish is None or finish <= remaining_ms
-
-
-def deadline_feasible(
-    times: ServiceTimes,
     position: int,
     running_ages_ms: Sequence[float],
     slots: int,
