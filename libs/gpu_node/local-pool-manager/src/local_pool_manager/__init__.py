@@ -9,7 +9,7 @@ from local_pool_manager.errors import (
     ReplicaBusy,
     ReplicaNotReady,
 )
-from local_pool_manager.leases import Lease
+from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.manager import LocalPoolManager
 from local_pool_manager.ports import ModelSource
 from local_pool_manager.types import ReplicaEndpoint
@@ -19,6 +19,7 @@ __all__ = [
     "LeaseError",
     "LocalPoolManager",
     "ModelSource",
+    "OnRevoked",
     "PoolConfig",
     "PoolDraining",
     "PoolError",

@@ -1,20 +1,87 @@
 """The pools of this machine as one service."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self
 
+from engine_provisioner import (
+    EngineError,
+    EnginePlan,
+    EngineProbe,
+    EngineStatus,
+    EngineSupervisor,
+    Limits,
+    Survey,
+    plan_engine,
+    stop_orphans,
+    survey_machine,
+)
 from gpu_discovery import DevicePolicy, GpuInventory
-from local_pool_manager.config import PoolConfig
-from local_pool_manager.leases import Lease
+from handoff_watcher import (
+    HandoffAppeared,
+    HandoffChanged,
+    HandoffEvent,
+    HandoffMalformed,
+    HandoffVanished,
+    HandoffWatcher,
+    PidState,
+    WatchSettings,
+    WatchTrouble,
+)
+from local_pool_manager.bringup import ModelMissing, choose_devices, retry_pause_s, wish_for
+from local_pool_manager.config import PoolConfig, ProvisioningConfig, ProvisioningMode
+from local_pool_manager.drains import load_drained, save_drained
+from local_pool_manager.errors import PoolDraining, PoolError, PoolNotFound, ReplicaNotReady
+from local_pool_manager.foreign import watch_engine
+from local_pool_manager.leases import Lease, OnRevoked
+from local_pool_manager.pool import Pool
 from local_pool_manager.ports import ModelSource
+from local_pool_manager.replica import Replica
 from local_pool_manager.types import ReplicaEndpoint
-from pool_registry_types import PoolSnapshot
+from pool_registry_types import HandoffPayload, HealthState, PoolSnapshot
+
+log = logging.getLogger(__name__)
 
 
 class LocalPoolManager:
-    """Owns pools, replicas and leases of this machine; engines run under its supervisors."""
+    """Owns pools, replicas and leases of this machine; engines run under its supervisors.
+
+    Made by `running`. All methods belong to the event loop that runs it.
+    """
+
+    def __init__(
+        self,
+        runtime_dir: Path,
+        *,
+        models: ModelSource,
+        gpus: Callable[[], GpuInventory],
+        device_policy: DevicePolicy,
+        keep_engines: bool,
+        limits: Limits,
+    ) -> None:
+        self._runtime_dir = runtime_dir
+        self._models = models
+        self._gpus = gpus
+        self._policy = device_policy
+        self._keep_engines = keep_engines
+        self._limits = limits
+        self._pools: dict[str, Pool] = {}
+        self._cache: dict[str, tuple[GpuInventory, PoolSnapshot]] = {}
+        self._subscribers: list[Callable[[str], None]] = []
+        self._changed: set[str] = set()
+        self._drain_timers: dict[str, asyncio.TimerHandle] = {}
+        self._foreign: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+        self._handed_over = asyncio.Event()
+        self._survey: Survey | None = None
+        self._survey_lock = asyncio.Lock()
+        self._tasks: asyncio.TaskGroup
+        self._hurrying: asyncio.Task[None]
+        self._probe: EngineProbe
 
     @classmethod
     @asynccontextmanager
@@ -28,43 +95,338 @@ class LocalPoolManager:
         device_policy: DevicePolicy = DevicePolicy.GPU,
         keep_engines: bool = False,
         auto_delete_handoff: bool = False,
+        watch_interval_ms: int = 1000,
+        limits: Limits | None = None,
     ) -> AsyncIterator[Self]:
-        """Serve the pools; on exit stop the engines that were started here, unless kept."""
-        raise NotImplementedError
-        yield
+        """Serve the pools; on exit stop the engines that were started here, unless kept.
+
+        It returns at once: pools become ready later, each on its own. Engines that an earlier
+        run left are adopted when they are as configured, and stopped when they are not.
+        """
+        self = cls(
+            runtime_dir,
+            models=models,
+            gpus=gpus,
+            device_policy=device_policy,
+            keep_engines=keep_engines,
+            limits=limits or Limits(),
+        )
+        await asyncio.to_thread(runtime_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
+        drained = load_drained(runtime_dir)
+        for config in configs:
+            self._add_pool(config, draining=config.id in drained)
+        await stop_orphans(runtime_dir, keep=self._supervised())
+        async with AsyncExitStack() as stack:
+            self._probe = await stack.enter_async_context(EngineProbe.running())
+            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            stack.callback(self._stop_looking)
+            watcher = await stack.enter_async_context(
+                HandoffWatcher.running(
+                    WatchSettings(runtime_dir, watch_interval_ms, auto_delete_handoff),
+                    self._on_handoff,
+                )
+            )
+            self._hurrying = self._tasks.create_task(self._hurry(watcher), name="handoff-hurry")
+            engines = await stack.enter_async_context(asyncio.TaskGroup())
+            starts = [
+                engines.create_task(self._bring_up(pool, engines), name=f"pool {pool.config.id}")
+                for pool in self._pools.values()
+                if pool.config.provisioning.mode is not ProvisioningMode.EXTERNAL
+            ]
+            try:
+                yield self
+            finally:
+                self._stopping.set()
+                for timer in self._drain_timers.values():
+                    timer.cancel()
+                for task in starts:
+                    task.cancel()
+
+    # What others see -------------------------------------------------------------------------
 
     def snapshots(self) -> tuple[PoolSnapshot, ...]:
         """Return how every pool is, in the order of the configuration."""
-        raise NotImplementedError
+        return tuple(self.snapshot(pool_id) for pool_id in self._pools)
 
     def snapshot(self, pool_id: str) -> PoolSnapshot:
         """Return how one pool is; raises `PoolNotFound`."""
-        raise NotImplementedError
+        pool, inventory = self._pool(pool_id), self._gpus()
+        cached = self._cache.get(pool_id)
+        if cached is None or cached[0] is not inventory:
+            cached = self._cache[pool_id] = inventory, pool.snapshot(inventory)
+        return cached[1]
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Call back with the pool's id after each change; the result ends the subscription."""
-        raise NotImplementedError
+        """Call back with the pool's id soon after each change; the result ends that.
+
+        Changes that come in one turn of the event loop are told once.
+        """
+        self._subscribers.append(callback)
+        return partial(self._subscribers.remove, callback)
 
     def endpoint(self, pool_id: str, replica_id: str) -> ReplicaEndpoint:
         """Return where the ready replica is; raises `PoolNotFound` or `ReplicaNotReady`."""
-        raise NotImplementedError
+        endpoint = self._replica(pool_id, replica_id).endpoint()
+        if endpoint is None:
+            raise self._not_ready(pool_id, replica_id)
+        return endpoint
 
-    def acquire(self, pool_id: str, replica_id: str, task_key: str) -> Lease:
-        """Lease a slot; raises `PoolNotFound`, `PoolDraining`, `ReplicaNotReady`, `ReplicaBusy`."""
-        raise NotImplementedError
+    # Leases and drains -----------------------------------------------------------------------
+
+    def acquire(
+        self,
+        pool_id: str,
+        replica_id: str,
+        task_key: str,
+        *,
+        on_revoked: OnRevoked | None = None,
+    ) -> Lease:
+        """Lease a slot; raises `PoolNotFound`, `PoolDraining`, `ReplicaNotReady`, `ReplicaBusy`.
+
+        At the deadline of a drain `on_revoked` is called with the reason; the holder ends its
+        task and releases the lease as always.
+        """
+        replica = self._replica(pool_id, replica_id)
+        if self._pools[pool_id].draining:
+            raise PoolDraining(f"pool {pool_id!r} is draining and takes no new task")
+        if replica.leases is None:
+            raise self._not_ready(pool_id, replica_id)
+        lease = replica.leases.acquire(task_key, on_revoked)
+        self._touch(pool_id)
+        return lease
 
     def release(self, lease: Lease) -> None:
-        """Give the slot back; raises `LeaseError` when it was given back before."""
-        raise NotImplementedError
+        """Give the slot back, exactly once; raises `LeaseError` when it was given back before."""
+        self._replica(lease.pool_id, lease.replica_id).release(lease)
+        self._touch(lease.pool_id)
 
     def drain(self, pool_id: str, deadline_ms: int) -> None:
-        """Refuse new leases; at the deadline those that still run are revoked."""
-        raise NotImplementedError
+        """Refuse new leases, also after a restart; at the deadline revoke those that still run."""
+        self._set_draining(pool_id, draining=True)
+        self._drain_timers[pool_id] = asyncio.get_running_loop().call_later(
+            deadline_ms / 1000, self._revoke, pool_id
+        )
 
     def resume(self, pool_id: str) -> None:
         """End a drain."""
-        raise NotImplementedError
+        self._set_draining(pool_id, draining=False)
 
-    async def revoked(self, lease: Lease) -> str:
-        """Return, once it is so, why the lease must end (a drain's deadline)."""
-        raise NotImplementedError
+    def preload(self, pool_id: str) -> None:
+        """Start the engines of a pool that waits for its first wish (`preload = false`)."""
+        self._pool(pool_id).wanted.set()
+
+    def _set_draining(self, pool_id: str, *, draining: bool) -> None:
+        self._pool(pool_id).draining = draining
+        if timer := self._drain_timers.pop(pool_id, None):
+            timer.cancel()
+        save_drained(
+            self._runtime_dir, {name for name, pool in self._pools.items() if pool.draining}
+        )
+        self._touch(pool_id)
+
+    def _revoke(self, pool_id: str) -> None:
+        for replica in self._pools[pool_id].replicas.values():
+            if replica.leases is not None:
+                replica.leases.revoke(f"pool {pool_id!r} was drained and its deadline has passed")
+
+    # Starting engines ------------------------------------------------------------------------
+
+    async def _bring_up(self, pool: Pool, engines: asyncio.TaskGroup) -> None:
+        """Get devices, model and plan, however long that takes; then start the engines."""
+        if pool.config.model_ref is None:
+            self._wait(pool, HealthState.STOPPED, "no model is configured (model_ref)")
+            return
+        await pool.wanted.wait()
+        attempt = 0
+        while True:
+            try:
+                plans = await self._plan(pool, pool.config.model_ref)
+                break
+            except (PoolError, EngineError) as error:
+                self._wait(pool, HealthState.FAILED, str(error))
+            await asyncio.sleep(retry_pause_s(attempt))
+            attempt += 1
+        self._wait(pool, HealthState.STARTING, None)
+        for plan in plans:
+            replica = pool.replicas[plan.wish.replica_id]
+            engines.create_task(self._serve(replica, plan), name=f"engine of {pool.config.id}")
+
+    async def _plan(self, pool: Pool, model_ref: str) -> list[EnginePlan]:
+        config = pool.config
+        pool.devices = choose_devices(config, self._policy, self._gpus())
+        pool.on_gpu = self._policy is DevicePolicy.GPU
+        self._wait(pool, HealthState.LOADING, pool.trouble)
+        try:
+            model = await self._models.ensure(model_ref)
+        except Exception as error:  # whatever a source of models raises, its text is the reason
+            raise ModelMissing(str(error) or type(error).__name__) from error
+        wishes = [wish_for(config, name, model, pool.devices) for name in pool.replicas]
+        async with self._survey_lock:
+            self._survey = survey = self._survey or await survey_machine()
+        try:
+            plans = [plan_engine(wish, survey) for wish in wishes]
+        except EngineError:
+            self._survey = None
+            raise
+        for plan in plans:
+            log.info("engine planned: %s", plan)
+        return plans
+
+    async def _serve(self, replica: Replica, plan: EnginePlan) -> None:
+        async with EngineSupervisor.running(
+            plan,
+            self._runtime_dir,
+            probe=self._probe,
+            on_change=partial(self._on_engine, replica),
+            limits=self._limits,
+            keep_on_exit=self._keep_engines,
+        ):
+            await self._stopping.wait()
+
+    def _wait(self, pool: Pool, state: HealthState, trouble: str | None) -> None:
+        if trouble and trouble != pool.trouble:
+            log.warning("pool %s is not ready: %s", pool.config.id, trouble)
+        pool.waiting, pool.trouble = state, trouble
+        self._touch(pool.config.id)
+
+    # What comes from engines and handoff files -----------------------------------------------
+
+    def _on_engine(self, replica: Replica, status: EngineStatus) -> None:
+        log.info("engine %s/%s: %s", replica.pool_id, replica.replica_id, status)
+        replica.engine = status
+        self._handed_over.set()
+        self._refresh(replica)
+
+    async def _hurry(self, watcher: HandoffWatcher) -> None:
+        """Look for a handoff as soon as we know that there is one, instead of at the next event."""
+        while True:
+            await self._handed_over.wait()
+            self._handed_over.clear()
+            await watcher.rescan()
+
+    async def _on_handoff(self, event: HandoffEvent) -> None:
+        match event:
+            case (
+                HandoffAppeared(payload=payload, pid=pid) | HandoffChanged(payload=payload, pid=pid)
+            ):
+                self._take_over(payload, pid)
+            case HandoffVanished(payload=payload):
+                self._hand_back(payload)
+            case HandoffMalformed(file=file, reason=reason):
+                log.warning("handoff file %s cannot be used: %s", file, reason)
+            case WatchTrouble(reason=reason):
+                log.warning("handoff files: %s", reason)
+
+    def _take_over(self, payload: HandoffPayload, pid: PidState) -> None:
+        pool = self._pools.get(payload.pool_id) or self._add_pool(_foreign_config(payload))
+        replica = pool.replicas.get(payload.replica_id) or self._add_replica(
+            pool, payload.replica_id, supervised=False
+        )
+        replica.handoff, replica.trouble = payload, None
+        if not replica.supervised:
+            replica.generation += 1
+            self._stop_watching(replica)
+            self._foreign[replica.pool_id, replica.replica_id] = self._tasks.create_task(
+                watch_engine(
+                    payload,
+                    self._probe,
+                    partial(self._on_answer, replica),
+                    pid_trusted=pid is not PidState.UNTRUSTED,
+                ),
+                name=f"foreign engine {replica.pool_id}/{replica.replica_id}",
+            )
+        self._refresh(replica)
+
+    def _hand_back(self, payload: HandoffPayload) -> None:
+        replica = self._replica(payload.pool_id, payload.replica_id)
+        if replica.serves:
+            replica.trouble = "its handoff file was removed by somebody else"
+        replica.handoff = None
+        self._stop_watching(replica)
+        self._refresh(replica)
+
+    def _on_answer(self, replica: Replica, answers: bool, trouble: str | None) -> None:
+        if (answers, trouble) != (replica.answers, replica.trouble):
+            replica.answers, replica.trouble = answers, trouble
+            self._refresh(replica)
+
+    def _stop_looking(self) -> None:
+        for task in (self._hurrying, *self._foreign.values()):
+            task.cancel()
+
+    def _stop_watching(self, replica: Replica) -> None:
+        replica.answers = False
+        if task := self._foreign.pop((replica.pool_id, replica.replica_id), None):
+            task.cancel()
+
+    # Records ---------------------------------------------------------------------------------
+
+    def _add_pool(self, config: PoolConfig, *, draining: bool = False) -> Pool:
+        pool = self._pools[config.id] = Pool(config, draining=draining)
+        if config.preload:
+            pool.wanted.set()
+        if config.provisioning.mode is not ProvisioningMode.EXTERNAL:
+            for number in range(config.replicas):
+                self._add_replica(pool, f"r{number}", supervised=True)
+        return pool
+
+    def _add_replica(self, pool: Pool, replica_id: str, *, supervised: bool) -> Replica:
+        replica = pool.replicas[replica_id] = Replica(
+            pool.config.id, replica_id, supervised, prompt_cache=pool.config.caches_prompts
+        )
+        return replica
+
+    def _supervised(self) -> frozenset[tuple[str, str]]:
+        return frozenset(
+            (replica.pool_id, replica.replica_id)
+            for pool in self._pools.values()
+            for replica in pool.replicas.values()
+            if replica.supervised and pool.config.model_ref is not None
+        )
+
+    def _pool(self, pool_id: str) -> Pool:
+        try:
+            return self._pools[pool_id]
+        except KeyError:
+            known = ", ".join(self._pools) or "none"
+            raise PoolNotFound(f"no pool {pool_id!r} on this machine; there are: {known}") from None
+
+    def _replica(self, pool_id: str, replica_id: str) -> Replica:
+        replicas = self._pool(pool_id).replicas
+        try:
+            return replicas[replica_id]
+        except KeyError:
+            known = ", ".join(replicas) or "none"
+            raise PoolNotFound(
+                f"no replica {replica_id!r} in pool {pool_id!r}; there are: {known}"
+            ) from None
+
+    def _not_ready(self, pool_id: str, replica_id: str) -> PoolError:
+        pool = self._pools[pool_id]
+        why = pool.trouble or pool.replicas[replica_id].last_error or "its engine is starting"
+        return ReplicaNotReady(f"{pool_id}/{replica_id} is not ready: {why}")
+
+    def _refresh(self, replica: Replica) -> None:
+        replica.renew()
+        self._touch(replica.pool_id)
+
+    def _touch(self, pool_id: str) -> None:
+        self._cache.pop(pool_id, None)
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._changed.add(pool_id)
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, set()
+        for pool_id in changed:
+            for callback in tuple(self._subscribers):
+                callback(pool_id)
+
+
+def _foreign_config(payload: HandoffPayload) -> PoolConfig:
+    return PoolConfig(
+        id=payload.pool_id,
+        engine=payload.engine,
+        slots=payload.slots,
+        provisioning=ProvisioningConfig(mode=ProvisioningMode.EXTERNAL),
+    )

@@ -8,6 +8,7 @@ from engine_provisioner.errors import (
 )
 from engine_provisioner.handoff import handoff_path, read_handoff, remove_handoff, write_handoff
 from engine_provisioner.machine import EngineState, Limits
+from engine_provisioner.orphans import stop_orphans
 from engine_provisioner.plan import EngineMode, EnginePlan, EngineWish, plan_engine
 from engine_provisioner.probe import EngineProbe
 from engine_provisioner.process import EngineProcess, ProcessIdentity, identify
@@ -35,6 +36,7 @@ __all__ = [
     "plan_engine",
     "read_handoff",
     "remove_handoff",
+    "stop_orphans",
     "survey_machine",
     "write_handoff",
 ]

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 EXIT_MODEL = 3
 """Exit code: llama.cpp refused the model or its settings; its reason is in the log."""
@@ -70,7 +71,7 @@ def serve(args: argparse.Namespace, key: str | None) -> None:
     del server
 
 
-def _params(xllamacpp, args, key):  # type: ignore[no-untyped-def]
+def _params(xllamacpp: ModuleType, args: argparse.Namespace, key: str | None) -> object:
     params = xllamacpp.CommonParams()
     params.hostnames = ["127.0.0.1"]
     params.port = 0

@@ -1,0 +1,85 @@
+"""One pool: its replicas, and what they come to together."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from gpu_discovery import GpuInventory
+from local_pool_manager.config import PoolConfig
+from local_pool_manager.replica import Replica
+from pool_registry_types import GpuInfo, HealthState, PoolSnapshot, ReplicaSnapshot
+
+BEST_FIRST = (
+    HealthState.READY,
+    HealthState.DRAINING,
+    HealthState.LOADING,
+    HealthState.STARTING,
+    HealthState.RESTARTING,
+    HealthState.FAILED,
+    HealthState.STOPPED,
+)
+"""A pool is as well as the best of its replicas."""
+
+
+@dataclass(slots=True)
+class Pool:
+    """The state of one pool; only the manager changes it."""
+
+    config: PoolConfig
+    replicas: dict[str, Replica] = field(default_factory=dict)
+    waiting: HealthState = HealthState.STOPPED
+    """How it is while no engine of its own has been started."""
+    trouble: str | None = None
+    draining: bool = False
+    devices: tuple[GpuInfo, ...] = ()
+    on_gpu: bool = False
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def snapshot(self, inventory: GpuInventory) -> PoolSnapshot:
+        """Return how it is, as it is reported."""
+        replicas = tuple(
+            replica.snapshot(self.waiting, draining=self.draining)
+            for replica in self.replicas.values()
+        )
+        best = min(replicas, key=_rank, default=None)
+        vram_total, vram_free = self._vram(inventory)
+        return PoolSnapshot(
+            pool_id=self.config.id,
+            live=any(replica.health.live for replica in replicas),
+            ready=any(replica.health.ready for replica in replicas),
+            draining=self.draining,
+            slots_total=sum(replica.slots_total for replica in replicas),
+            slots_free=sum(replica.slots_free for replica in replicas),
+            active_leases=sum(replica.active_leases for replica in replicas),
+            vram_total_bytes=vram_total,
+            vram_free_bytes=vram_free,
+            engine=self.config.engine,
+            engine_version=best.engine_version if best else None,
+            model_id=best.model_id if best else None,
+            device_mask=best.device_mask if best else None,
+            last_error=self._last_error(replicas),
+            state=best.health.state if best else self.waiting,
+            replicas=replicas,
+        )
+
+    def _last_error(self, replicas: tuple[ReplicaSnapshot, ...]) -> str | None:
+        # Of several, the one of the replica that is worst off is the one to look at.
+        errors = [
+            replica.health.last_error
+            for replica in sorted(replicas, key=_rank, reverse=True)
+            if replica.health.last_error
+        ]
+        return self.trouble or (errors[0] if errors else None)
+
+    def _vram(self, inventory: GpuInventory) -> tuple[int, int]:
+        if not self.on_gpu:
+            return 0, 0
+        ours = {gpu.uuid for gpu in self.devices}
+        readings = [device.reading for device in inventory.devices if device.info.uuid in ours]
+        return (
+            sum(reading.total_bytes for reading in readings),
+            sum(reading.free_bytes for reading in readings),
+        )
+
+
+def _rank(replica: ReplicaSnapshot) -> int:
+    return BEST_FIRST.index(replica.health.state)
