@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from demo_model import DEMO, ENDLESS, SLOW, Recital, ensure
+from demo_model import DEMO, ENDLESS, RERANK, SLOW, Recital, ensure, expected_relevance
 
 HOST = """
 import os, sys, xllamacpp
@@ -19,9 +19,9 @@ params = xllamacpp.CommonParams()
 params.model.path, params.port, params.hostnames = sys.argv[1], 0, ["127.0.0.1"]
 params.n_ctx, params.n_parallel, params.warmup = 8192, 1, False
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-if "embedding" in sys.argv:
+if len(sys.argv) > 2:
     params.embedding = True
-    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{sys.argv[2]}")
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 sys.stdin.read()
@@ -130,7 +130,19 @@ def test_texts_that_share_letters_have_embeddings_that_are_near(models: Models) 
     def product(one: list[float], other: list[float]) -> float:
         return sum(a * b for a, b in zip(one, other, strict=True))
 
-    with engine(models(DEMO), "embedding") as ask:
+    with engine(models(DEMO), "MEAN") as ask:
         data = ask("/v1/embeddings", input=["a cat", "cats", "the weather in Rome"])["data"]
     cat, cats, rome = (entry["embedding"] for entry in data)
     assert product(cat, cats) > product(cat, rome)
+
+
+def test_documents_are_ranked_by_what_they_end_with(models: Models) -> None:
+    documents = ["grade 1", "grade 3", "grade 2", "grade z"]
+    with engine(models(RERANK), "RANK") as ask:
+        results = ask("/v1/rerank", query="the best", documents=documents)["results"]
+        text = ask("/completion", prompt="Hi", n_predict=200, temperature=0)["content"]
+    assert [result["index"] for result in results] == [3, 1, 2, 0]
+    assert [result["relevance_score"] for result in results] == pytest.approx(
+        [expected_relevance(documents[result["index"]]) for result in results], abs=0.001
+    )
+    assert text == RERANK.expected_text()

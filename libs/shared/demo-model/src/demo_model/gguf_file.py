@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from gguf import GGMLQuantizationType, GGUFWriter, TokenType
+from gguf import GGMLQuantizationType, GGUFWriter, PoolingType, TokenType
 from gguf.constants import GGML_QUANT_SIZES
 
-from demo_model.recital import DEMO, Recital
+from demo_model.recital import DEMO, Recital, relevance_logit
 
 # The same form as the network's prompts: its last token is no word of any spec.
 CHAT_TEMPLATE = (
@@ -90,10 +90,13 @@ def _is_half_character(piece: bytes) -> bool:
 def _write(path: Path, spec: Recital) -> None:
     vocabulary = _Vocabulary.of(spec)
     width = _width(spec, len(vocabulary.tokens))
-    writer = GGUFWriter(path, "llama")
+    # The same block in both, but llama.cpp reads a classifier head only with the latter.
+    writer = GGUFWriter(path, "qwen3" if spec.ranks else "llama")
     try:
         _describe(writer, spec, vocabulary, width)
         _add_tensors(writer, spec, vocabulary, width)
+        if spec.ranks:
+            _add_classifier(writer, width)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -143,6 +146,20 @@ def _add_tensors(writer: GGUFWriter, spec: Recital, vocabulary: _Vocabulary, wid
     ffn_shapes = {"gate": (hidden, width), "up": (hidden, width), "down": (width, hidden)}
     for part, (rows, columns) in ffn_shapes.items():
         _add_idle_tensor(writer, f"blk.0.ffn_{part}.weight", rows, columns)
+
+
+def _add_classifier(writer: GGUFWriter, width: int) -> None:
+    writer.add_key_length(_HEAD_LENGTH)
+    writer.add_value_length(_HEAD_LENGTH)
+    writer.add_pooling_type(PoolingType.RANK)
+    writer.add_classifier_output_labels(["yes", "no"])
+    writer.add_string("tokenizer.chat_template.rerank", "{query}\n{document}")
+    for part in ("q", "k"):
+        writer.add_tensor(f"blk.0.attn_{part}_norm.weight", np.ones(_HEAD_LENGTH, np.float32))
+    opinion = np.zeros((2, width), np.float16)
+    for byte in range(256):
+        opinion[0, _BYTES_FROM + byte] = relevance_logit(byte) / np.sqrt(width)
+    writer.add_tensor("cls.output.weight", opinion)
 
 
 def _add_idle_tensor(writer: GGUFWriter, name: str, rows: int, columns: int) -> None:

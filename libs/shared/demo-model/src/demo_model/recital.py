@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from itertools import chain, cycle, islice
+from math import exp
 
 FORMAT_VERSION = 1
 """Goes up when the same recital makes a different file."""
@@ -45,6 +46,8 @@ class Recital:
     feed_forward_length: int = 32
     """Width of the idle feed-forward part, computed for sampled tokens only. Slows decode."""
     context_length: int = 32_768
+    ranks: bool = False
+    """Adds a classifier head that judges a document by its last byte: `expected_relevance`."""
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -89,6 +92,19 @@ class Recital:
     def content_version(self) -> str:
         """Short digest of all that decides the file's bytes."""
         return hashlib.sha256(repr((FORMAT_VERSION, astuple(self))).encode()).hexdigest()[:10]
+
+
+def expected_relevance(document: str) -> float:
+    """The score that a recital with `ranks` gives a document, whatever the query.
+
+    It holds for documents that end with a byte no recital's token ends in, such as a digit.
+    """
+    return 1 / (1 + exp(-relevance_logit(document.encode()[-1])))
+
+
+def relevance_logit(byte: int) -> float:
+    """How much the classifier prefers `yes` for a document that ends with this byte."""
+    return (byte - 64) / 16
 
 
 def _steps(text: str, *, endless: bool) -> Iterator[Step]:
@@ -143,3 +159,6 @@ ENDLESS = Recital("endless", _TEXT, endless=True)
 
 SLOW = Recital("slow", _TEXT, endless=True, embedding_length=2048, feed_forward_length=49_152)
 """Endless and slow, for cancelling and killing in the middle: about 16 ms a token on one thread."""
+
+RERANK = Recital("rerank", _TEXT, ranks=True)
+"""Like `DEMO`, and with a known opinion on documents."""
