@@ -114,6 +114,12 @@ def test_numbers_that_json_does_not_have_are_refused(raw: bytes) -> None:
         parse_json(ArtifactRequest, raw)
 
 
+def test_a_whole_number_may_be_written_with_a_point_and_a_broken_one_may_not() -> None:
+    assert parse_json(TaskRequest, b'{"prompt": "x", "max_tokens": 8.0}').max_tokens == 8
+    assert "got 8.5" in refusal({"prompt": "x", "max_tokens": 8.5}).message
+    assert "got true" in refusal({"prompt": "x", "max_tokens": True}).message
+
+
 def test_a_query_is_read_from_its_texts() -> None:
     query = parse_query(TaskQuery, [("state", "running"), ("limit", "7")])
     assert query == TaskQuery(state=TaskState.RUNNING, limit=7)

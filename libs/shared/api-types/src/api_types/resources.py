@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api_types.tasks import FiniteJson, SessionId
+from api_types.tasks import WHOLE, FiniteJson, SessionId
 from pool_registry_types import (
     ByteCount,
     ClientModel,
@@ -115,7 +115,7 @@ class PoolList(ServiceModel):
 class DrainRequest(ClientModel):
     """`POST /v2/pools/{id}/drain`."""
 
-    deadline_ms: Annotated[int, Field(ge=0, le=86_400_000)] = 60_000
+    deadline_ms: Annotated[int, Field(ge=0, le=86_400_000), WHOLE] = 60_000
 
 
 class ModelView(ServiceModel):

@@ -15,11 +15,18 @@ from pydantic import (
     model_validator,
 )
 
-from api_types import examples
+from api_types import request_schemas
 from pool_registry_types import ClientModel, Identifier, ServiceModel
 
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Lets an integer be written as `8.0`, as JSON allows."""
 Text = Annotated[str, StringConstraints(min_length=1)]
-PositiveMs = Annotated[int, Field(ge=1, le=86_400_000)]
+PositiveMs = Annotated[int, Field(ge=1, le=86_400_000), WHOLE]
 PoolName = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9._-]{0,62}:)?[a-z0-9][a-z0-9._-]{0,62}$")
 ]
@@ -134,11 +141,16 @@ class Message(ClientModel):
 class Sampling(ClientModel):
     """How the next token is chosen. What is not set is left to the engine."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": examples.SAMPLINGS})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": request_schemas.SAMPLING_BRANCHES,
+            "examples": request_schemas.SAMPLING_EXAMPLES,
+        }
+    )
 
     temperature: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000), WHOLE] | None = None
     min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     repeat_penalty: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     presence_penalty: Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)] | None = None
@@ -153,7 +165,7 @@ class Sampling(ClientModel):
         ]
         | None
     ) = None
-    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20), WHOLE] | None = None
     stop: (
         Annotated[
             tuple[Annotated[str, StringConstraints(min_length=1, max_length=1024)], ...],
@@ -174,7 +186,12 @@ class Sampling(ClientModel):
 class Placement(ClientModel):
     """Where the client wants its task to run."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": examples.PLACEMENTS})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": request_schemas.PLACEMENT_BRANCHES,
+            "examples": request_schemas.PLACEMENT_EXAMPLES,
+        }
+    )
 
     mode: PlacementMode = PlacementMode.AUTO
     pin_pool_id: PoolName | None = None
@@ -201,7 +218,12 @@ class Placement(ClientModel):
 class TaskRequest(ClientModel):
     """The body of `POST /v2/tasks`."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": examples.TASK_REQUESTS})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": request_schemas.TASK_REQUEST_BRANCHES,
+            "examples": request_schemas.TASK_REQUEST_EXAMPLES,
+        }
+    )
 
     task_id: UUID | None = None
     model_ref: ModelRefText | None = None
@@ -212,12 +234,12 @@ class TaskRequest(ClientModel):
     session_id: SessionId | None = None
     workload: Workload = Workload.COMPLETION
     engine: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]{1,32}$")] | None = None
-    ctx: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    ctx: Annotated[int, Field(ge=1, le=100_000_000), WHOLE] | None = None
     priority: Priority = Priority.INTERACTIVE
-    max_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=100_000_000), WHOLE] | None = None
     deadline_ms: PositiveMs | None = None
-    expected_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    seed: Annotated[int, Field(ge=0, le=4_294_967_294)] | None = None
+    expected_tokens: Annotated[int, Field(ge=1, le=100_000_000), WHOLE] | None = None
+    seed: Annotated[int, Field(ge=0, le=4_294_967_294), WHOLE] | None = None
     """The highest 32-bit value is the engines' word for "choose one"."""
     determinism: Determinism = Determinism.BEST_EFFORT
     sampling: Sampling = Field(default_factory=Sampling)
