@@ -1,5 +1,6 @@
 """Sees handoff files appear, change and vanish."""
 
+from handoff_watcher.core import HandoffKey
 from handoff_watcher.events import (
     HandoffAppeared,
     HandoffChanged,
@@ -15,7 +16,7 @@ from handoff_watcher.process import (
     pid_start_ticks,
     read_host_identity,
 )
-from handoff_watcher.watcher import HandoffKey, HandoffWatcher, WatchSettings
+from handoff_watcher.watcher import HandoffWatcher, WatchSettings
 from pool_registry_types import HandoffModel, HandoffPayload
 
 __all__ = [

@@ -13,7 +13,7 @@ class HandoffAppeared:
 
     payload: HandoffPayload
     file: str
-    pid: PidState
+    pid: PidState = PidState.UNTRUSTED
 
     @property
     def pid_trusted(self) -> bool:
@@ -28,7 +28,7 @@ class HandoffChanged:
     payload: HandoffPayload
     previous: HandoffPayload
     file: str
-    pid: PidState
+    pid: PidState = PidState.UNTRUSTED
 
     @property
     def pid_trusted(self) -> bool:
