@@ -1,1 +1,28 @@
 """The life of a task: admit, queue, dispatch, stream, cancel, retry, finish."""
+
+from admission_coordinator.coordinator import AdmissionCoordinator, Submission
+from admission_coordinator.log import Cursor, EventLog
+from admission_coordinator.machine import TRANSITIONS, IllegalMove, Move
+from admission_coordinator.ports import ModelChoice, ModelDirectory, Replicas, TaskObserver
+from admission_coordinator.sessions import SessionLimits
+from admission_coordinator.settings import CoordinatorSettings
+from admission_coordinator.table import ADMIN
+from admission_coordinator.task import Task
+
+__all__ = [
+    "ADMIN",
+    "TRANSITIONS",
+    "AdmissionCoordinator",
+    "CoordinatorSettings",
+    "Cursor",
+    "EventLog",
+    "IllegalMove",
+    "ModelChoice",
+    "ModelDirectory",
+    "Move",
+    "Replicas",
+    "SessionLimits",
+    "Submission",
+    "Task",
+    "TaskObserver",
+]

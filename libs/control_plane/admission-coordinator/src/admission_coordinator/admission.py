@@ -1,0 +1,136 @@
+"""Who gets in: everything that may refuse a request, asked before anything is changed."""
+
+from itertools import count
+from uuid import uuid4
+
+from admission_coordinator import errors
+from admission_coordinator.ending import StreamEnds
+from admission_coordinator.log import EventLog
+from admission_coordinator.placing import constraint_of, preferences_of, refusal_of
+from admission_coordinator.ports import ModelDirectory, NowMs
+from admission_coordinator.sessions import SessionTable
+from admission_coordinator.settings import CoordinatorSettings
+from admission_coordinator.table import TaskTable
+from admission_coordinator.task import Task
+from admission_coordinator.waiting import WaitingRoom
+from api_types import ApiError, ErrorCode, OnWorkerLoss, PlacementMode, TaskRequest
+from multi_node_placement import ClusterView
+from orchestrator_core import QueuedTask, Refused, When
+
+
+class Admission:
+    """Turns a request into a waiting task."""
+
+    def __init__(
+        self,
+        settings: CoordinatorSettings,
+        *,
+        cluster: ClusterView,
+        models: ModelDirectory,
+        room: WaitingRoom,
+        sessions: SessionTable,
+        table: TaskTable,
+        ends: StreamEnds,
+        now_ms: NowMs,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._models = models
+        self._room = room
+        self._sessions = sessions
+        self._table = table
+        self._ends = ends
+        self._now_ms = now_ms
+        self._numbers = count(1)
+
+    def admit(
+        self,
+        request: TaskRequest,
+        identity: str,
+        correlation_id: str,
+        size_bytes: int,
+        traceparent: str | None,
+    ) -> Task:
+        """Return a task that waits in its line; raises `ApiError` and then leaves no trace."""
+        self._check_what_is_offered(request)
+        now_ms = self._now_ms()
+        model = self._models.resolve(request.model_ref)
+        _check_context(request, model.model_id, model.ctx_max)
+        constraint = constraint_of(request, model.model_id, self._cluster)
+        servable = self._cluster.could_serve(constraint)
+        refusal = refusal_of(servable, request, constraint)
+        if refusal is not None:
+            raise refusal
+        task = Task(
+            task_id=str(request.task_id or uuid4()),
+            number=next(self._numbers),
+            identity=identity,
+            correlation_id=correlation_id,
+            traceparent=traceparent,
+            request=request,
+            model_id=model.model_id,
+            log=EventLog(max_bytes=self._settings.event_log_max_bytes),
+            constraint=constraint,
+            preferences=preferences_of(request, self._cluster),
+            size_bytes=size_bytes,
+            created_ms=now_ms,
+            deadline_at_ms=None if request.deadline_ms is None else now_ms + request.deadline_ms,
+            kv_bytes_per_token=model.kv_bytes_per_token,
+        )
+        line = self._room.line(model.model_id)
+        slots = self._cluster.slots_for(constraint)
+        if servable.when is When.NOW and not line.deadline_feasible(task, slots, now_ms):
+            raise errors.deadline_out_of_reach(request.deadline_ms or 0)
+        self._enqueue(task, now_ms)
+        return task
+
+    def _enqueue(self, task: Task, now_ms: int) -> None:
+        """Give the task its place; everything that may refuse it has been asked before."""
+        line = self._room.line(task.model_id)
+        if task.request.session_id is not None:
+            task.session, task.cold = self._sessions.begin_turn(
+                task.identity, task.request.session_id, now_ms
+            )
+        task.queued = QueuedTask(
+            task_id=task.task_id,
+            number=task.number,
+            priority=task.request.priority,
+            identity=task.identity,
+            constraint=task.constraint,
+            enqueued_ms=now_ms,
+            size_bytes=task.size_bytes,
+            deadline_ms=task.deadline_at_ms,
+        )
+        admission = line.queue.offer(task.queued)
+        if isinstance(admission, Refused):
+            if task.session is not None:
+                self._sessions.end_turn(task.session, now_ms=now_ms)
+                task.session.turns -= 1
+            raise self._room.refusal(admission, line, now_ms)
+        self._table.add(task)
+        line.moved = True
+        for victim in admission.dropped:
+            loser = self._table.find(victim.task_id)
+            if loser is not None:
+                self._ends.fail(loser, self._room.dropped(line, now_ms))
+
+    def _check_what_is_offered(self, request: TaskRequest) -> None:
+        if request.on_worker_loss is OnWorkerLoss.RESUME:
+            raise ApiError(
+                ErrorCode.INVALID_PARAMS,
+                "on_worker_loss resume is not offered by this version",
+                hint="use fail or restart",
+            )
+        if request.placement.mode is PlacementMode.PIN and not self._settings.allow_pinning:
+            raise ApiError(ErrorCode.FORBIDDEN, "pinning is switched off here (ORCHD_PINNING=deny)")
+
+
+def _check_context(request: TaskRequest, model_id: str, ctx_max: int | None) -> None:
+    for name, value in (("ctx", request.ctx), ("max_tokens", request.max_tokens)):
+        if value is not None and ctx_max is not None and value > ctx_max:
+            raise ApiError(
+                ErrorCode.INVALID_PARAMS,
+                f"{name} {value} is larger than the context of {ctx_max} tokens that model "
+                f"{model_id} is served with",
+                hint=f"give at most {ctx_max}, prompt included",
+            )

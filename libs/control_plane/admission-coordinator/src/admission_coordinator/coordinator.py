@@ -1,0 +1,358 @@
+"""The owner of all tasks: it admits them, binds them to replicas, and ends each exactly once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from admission_coordinator import errors
+from admission_coordinator.admission import Admission
+from admission_coordinator.dispatcher import Dispatcher
+from admission_coordinator.ending import StreamEnds
+from admission_coordinator.log import Cursor
+from admission_coordinator.ports import ModelDirectory, NowMs, Replicas, TaskObserver
+from admission_coordinator.sessions import SessionTable
+from admission_coordinator.settings import CoordinatorSettings
+from admission_coordinator.table import TaskTable
+from admission_coordinator.task import Task
+from admission_coordinator.waiting import WaitingRoom
+from api_types import (
+    ApiError,
+    ErrorCode,
+    OnDisconnect,
+    Preparation,
+    PreparationStep,
+    SessionView,
+    StreamLinks,
+    TaskAccepted,
+    TaskList,
+    TaskRequest,
+    TaskState,
+    TaskStatus,
+)
+from multi_node_placement import ClusterView
+from orchestrator_core import ReplicaKey, When
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What an admitted (or repeated) request is answered with."""
+
+    task: Task
+    accepted: TaskAccepted
+    repeated: bool
+    headers: Mapping[str, str]
+
+
+class AdmissionCoordinator:
+    """The single writer of queue and tasks.
+
+    Its calls do not await: between looking and deciding nothing else runs.
+    """
+
+    def __init__(
+        self,
+        settings: CoordinatorSettings,
+        *,
+        cluster: ClusterView,
+        replicas: Replicas,
+        models: ModelDirectory,
+        observer: TaskObserver,
+        now_ms: NowMs,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._observer = observer
+        self._now_ms = now_ms
+        self._closing = False
+        self._room = WaitingRoom(settings)
+        self._table = TaskTable(
+            retention_ms=settings.task_retention_ms,
+            retained_max_bytes=settings.retained_max_bytes,
+        )
+        self._sessions = SessionTable(settings.sessions)
+        self._ends = StreamEnds(
+            sessions=self._sessions, table=self._table, observer=observer, now_ms=now_ms
+        )
+        self._admission = Admission(
+            settings,
+            cluster=cluster,
+            models=models,
+            room=self._room,
+            sessions=self._sessions,
+            table=self._table,
+            ends=self._ends,
+            now_ms=now_ms,
+        )
+        self._dispatcher = Dispatcher(
+            settings,
+            cluster=cluster,
+            replicas=replicas,
+            observer=observer,
+            now_ms=now_ms,
+            room=self._room,
+            sessions=self._sessions,
+            table=self._table,
+            ends=self._ends,
+            group=group,
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def running(
+        cls,
+        settings: CoordinatorSettings,
+        *,
+        cluster: ClusterView,
+        replicas: Replicas,
+        models: ModelDirectory,
+        observer: TaskObserver,
+        now_ms: NowMs,
+    ) -> AsyncIterator["AdmissionCoordinator"]:
+        """Run a coordinator; leaving the block ends every task that is left.
+
+        The cluster view's `on_slot_free` should call `slot_freed`, and every report should be
+        followed by `cluster_changed`.
+        """
+        async with asyncio.TaskGroup() as group:
+            coordinator = cls(
+                settings,
+                cluster=cluster,
+                replicas=replicas,
+                models=models,
+                observer=observer,
+                now_ms=now_ms,
+                group=group,
+            )
+            ticker = group.create_task(coordinator._dispatcher.tick_for_ever(), name="task ticker")
+            try:
+                yield coordinator
+            finally:
+                ticker.cancel()
+                await coordinator.shut_down(grace_ms=0)
+
+    # admission
+
+    def submit(
+        self,
+        request: TaskRequest,
+        *,
+        identity: str,
+        correlation_id: str,
+        size_bytes: int,
+        traceparent: str | None = None,
+    ) -> Submission:
+        """Admit a task, or answer for the one with this id as before.
+
+        Raises `ApiError`; a refused request leaves nothing behind.
+        """
+        repeated = self._repeat(request, identity)
+        if repeated is not None:
+            return repeated
+        try:
+            if self._closing:
+                raise errors.shutting_down()
+            task = self._admission.admit(request, identity, correlation_id, size_bytes, traceparent)
+        except ApiError as error:
+            self._observer.refused(error, model_id=request.model_ref, identity=identity)
+            raise
+        self._observer.admitted(task)
+        self._dispatcher.pump(task.model_id)
+        self._dispatcher.wake_ticker()
+        self._write_started(task)
+        return self._submission(task, repeated=False)
+
+    def _repeat(self, request: TaskRequest, identity: str) -> Submission | None:
+        if request.task_id is None:
+            return None
+        known = self._table.find(str(request.task_id))
+        if known is None:
+            return None
+        if known.identity != identity or known.request != request:
+            raise ApiError(
+                ErrorCode.TASK_CONFLICT,
+                f"task_id {request.task_id} is taken by another request",
+                hint="use a new task_id, or send the very same body again",
+            )
+        return self._submission(known, repeated=True)
+
+    def _write_started(self, task: Task) -> None:
+        position, start_ms = self.position(task)
+        task.told_position = position
+        task.told_at_ms = task.created_ms
+        self._ends.begin(task, position, start_ms)
+
+    def _submission(self, task: Task, *, repeated: bool) -> Submission:
+        position, start_ms = self.position(task)
+        path = f"/v2/tasks/{task.task_id}/events"
+        accepted = TaskAccepted.model_construct(
+            task_id=task.task_id,
+            queue_position=position,
+            predicted_start_ms=start_ms,
+            backoff_ms=0,
+            streams=StreamLinks(sse=path, sse_verbose=f"{path}?verbose=true"),
+            preparation=self._preparation(task),
+        )
+        return Submission(task, accepted, repeated, self._budget_headers(task))
+
+    def _preparation(self, task: Task) -> Preparation:
+        if not self._preparing(task):
+            return Preparation()
+        return Preparation(
+            steps=(
+                PreparationStep(
+                    id="load",
+                    kind="load_model",
+                    description=f"a pool is loading {task.model_id}",
+                    status="running",
+                ),
+            )
+        )
+
+    def _budget_headers(self, task: Task) -> dict[str, str]:
+        if task.session is None:
+            return {}
+        left = self._sessions.budgets(task.session)
+        named = {
+            "X-Budget-Tokens-Remaining": left.tokens_remaining,
+            "X-Budget-Time-Remaining-Ms": left.time_remaining_ms,
+        }
+        return {name: str(value) for name, value in named.items() if value is not None}
+
+    # questions
+
+    def position(self, task: Task) -> tuple[int, int]:
+        """Return the queue position (0: running or over) and the predicted start in ms."""
+        if task.state is not TaskState.QUEUED:
+            return 0, 0
+        line = self._room.line(task.model_id)
+        before = line.queue.position(task.task_id)
+        if before is None:
+            return 0, 0
+        slots = self._cluster.slots_for(task.constraint)
+        return before + 1, line.predicted_start_ms(before, slots, self._now_ms())
+
+    def status(self, task_id: str, *, identity: str) -> TaskStatus:
+        """Return the state of one task; raises `TASK_NOT_FOUND`."""
+        return self._status(self._table.get(task_id, identity))
+
+    def _status(self, task: Task) -> TaskStatus:
+        if task.state is not TaskState.QUEUED:
+            return task.status()
+        position, start_ms = self.position(task)
+        return task.status(
+            queue_position=position,
+            predicted_start_ms=start_ms,
+            preparing=self._preparing(task),
+        )
+
+    def _preparing(self, task: Task) -> bool:
+        return (
+            task.state is TaskState.QUEUED
+            and self._cluster.could_serve(task.constraint).when is When.LATER
+        )
+
+    def list_tasks(
+        self, *, identity: str, state: TaskState | None, limit: int, cursor: str | None
+    ) -> TaskList:
+        """Return a page of tasks, newest first; `cursor` is the `next_cursor` of the last one."""
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
+            raise ApiError(
+                ErrorCode.INVALID_PARAMS, "cursor must be the next_cursor of an earlier answer"
+            )
+        found, more = self._table.page(
+            identity, state=state, limit=limit, before=None if cursor is None else int(cursor)
+        )
+        return TaskList.model_construct(
+            tasks=tuple(self._status(task) for task in found),
+            next_cursor=None if more is None else str(more),
+        )
+
+    def queue_depth(self, model_id: str | None = None) -> int:
+        """Count the waiting tasks of one model or of all."""
+        return self._room.depth(model_id)
+
+    @property
+    def room(self) -> WaitingRoom:
+        """The queues, to look at."""
+        return self._room
+
+    # streams
+
+    def open_stream(
+        self,
+        task_id: str,
+        *,
+        identity: str,
+        last_event_id: int | None = None,
+        verbose: bool = False,
+        one_request: bool = False,
+    ) -> Cursor | None:
+        """Return a cursor into a task's events; None when all of them lie before it.
+
+        Raises `TASK_NOT_FOUND` and `EVENTS_EXPIRED`.
+        """
+        task = self._table.get(task_id, identity)
+        grace_ms = 0 if one_request else self._settings.disconnect_grace_ms
+
+        def reader_left(cursor: Cursor) -> None:
+            if not cursor.fell_off:
+                self._reader_left(task, grace_ms)
+
+        try:
+            cursor = task.log.open(
+                after_id=last_event_id or 0, verbose=verbose, on_close=reader_left
+            )
+        except LookupError as error:
+            raise ApiError(
+                ErrorCode.EVENTS_EXPIRED,
+                f"of task {task_id} {error}",
+                hint="GET /v2/tasks/{id} still has the whole text",
+            ) from None
+        if cursor is not None and task.state is TaskState.QUEUED:
+            self._dispatcher.watch(task)
+        return cursor
+
+    def _reader_left(self, task: Task, grace_ms: int) -> None:
+        if task.ended or task.request.on_disconnect is not OnDisconnect.CANCEL:
+            return
+        if grace_ms:
+            loop = asyncio.get_running_loop()
+            loop.call_later(grace_ms / 1000, self._reader_left, task, 0)
+        elif not task.log.subscribers:
+            self._dispatcher.stop(task, errors.canceled())
+
+    # changes
+
+    def cancel(self, task_id: str, *, identity: str) -> None:
+        """Cancel a task wherever it stands; one that has ended stays as it is."""
+        task = self._table.get(task_id, identity)
+        if not task.ended:
+            self._dispatcher.stop(task, errors.canceled())
+
+    def slot_freed(self, key: ReplicaKey) -> None:
+        """Take note that a task may start on a replica; work is handed out soon after."""
+        self._dispatcher.slot_freed(key)
+
+    def cluster_changed(self) -> None:
+        """End tasks that nothing will serve any more; to be called after every report."""
+        self._dispatcher.end_orphans()
+
+    def evict_pool(self, node_id: str, pool_id: str) -> None:
+        """End a drain whose deadline has passed: tasks without a token wait again, others end."""
+        self._dispatcher.evict_pool(node_id, pool_id)
+
+    def session(self, session_id: str, *, identity: str) -> SessionView:
+        """Return a session; raises `SESSION_NOT_FOUND`."""
+        return self._sessions.view(identity, session_id, self._now_ms())
+
+    def delete_session(self, session_id: str, *, identity: str) -> None:
+        """Forget a session; its running turns go on. Raises `SESSION_NOT_FOUND`."""
+        self._sessions.delete(identity, session_id, self._now_ms())
+        self._cluster.forget_session(f"{identity}/{session_id}")
+
+    async def shut_down(self, *, grace_ms: int) -> None:
+        """Refuse new tasks, end the waiting ones, let running ones finish within the grace."""
+        self._closing = True
+        await self._dispatcher.shut_down(grace_ms=grace_ms)

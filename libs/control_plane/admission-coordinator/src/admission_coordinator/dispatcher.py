@@ -1,0 +1,275 @@
+"""Binds waiting tasks to free slots, late: a task never waits behind one replica."""
+
+import asyncio
+
+from admission_coordinator import errors
+from admission_coordinator.attempt import Attempts
+from admission_coordinator.ending import StreamEnds
+from admission_coordinator.machine import Move
+from admission_coordinator.placing import refusal_of
+from admission_coordinator.ports import NowMs, Replicas, TaskObserver
+from admission_coordinator.sessions import SessionTable
+from admission_coordinator.settings import CoordinatorSettings
+from admission_coordinator.table import TaskTable
+from admission_coordinator.task import Task
+from admission_coordinator.telling import PositionTeller
+from admission_coordinator.waiting import ModelLine, WaitingRoom
+from api_types import (
+    ApiError,
+    CandidateView,
+    PlacementView,
+    TaskState,
+)
+from multi_node_placement import ClusterView
+from orchestrator_core import (
+    Constraint,
+    Expired,
+    ExpiredBecause,
+    Outcome,
+    PlacementDecision,
+    ReplicaKey,
+    When,
+)
+
+_EXPLAINED_CANDIDATES = 32
+"""So many candidates a placement explains; a cluster may have thousands."""
+
+
+class Dispatcher:
+    """Hands waiting tasks to free slots, and ends those that wait in vain."""
+
+    def __init__(
+        self,
+        settings: CoordinatorSettings,
+        *,
+        cluster: ClusterView,
+        replicas: Replicas,
+        observer: TaskObserver,
+        now_ms: NowMs,
+        room: WaitingRoom,
+        sessions: SessionTable,
+        table: TaskTable,
+        ends: StreamEnds,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._observer = observer
+        self._now_ms = now_ms
+        self._room = room
+        self._sessions = sessions
+        self._table = table
+        self._ends = ends
+        self._teller = PositionTeller(settings, cluster=cluster, room=room, table=table)
+        self._attempts = Attempts(
+            settings,
+            cluster=cluster,
+            replicas=replicas,
+            observer=observer,
+            now_ms=now_ms,
+            room=room,
+            ends=ends,
+            put_back=self._put_back,
+            group=group,
+        )
+        self._pump_due = False
+        self._ticker_wake = asyncio.Event()
+
+    # handing out
+
+    def slot_freed(self, _key: ReplicaKey) -> None:
+        """Hand out work once whoever reported the slot is done."""
+        if not self._pump_due:
+            self._pump_due = True
+            asyncio.get_running_loop().call_soon(self._pump_all)
+
+    def _pump_all(self) -> None:
+        self._pump_due = False
+        for line in list(self._room):
+            if len(line.queue):
+                self.pump(line.model_id)
+
+    def pump(self, model_id: str) -> None:
+        """Bind waiting tasks of a model to free slots until one of both runs out."""
+        line = self._room.line(model_id)
+        while len(line.queue):
+            item = line.queue.take(self._has_room, self._now_ms())
+            if item is None:
+                return
+            task = self._table.find(item.task_id)
+            if task is None:
+                raise RuntimeError(f"task {item.task_id} waits but is not known")
+            self._bind(task, line)
+
+    def _has_room(self, constraint: Constraint) -> bool:
+        return self._cluster.decide(constraint).outcome is Outcome.PLACED
+
+    def _bind(self, task: Task, line: ModelLine) -> None:
+        session_key = None if task.session is None else affinity_key(task)
+        decision = self._cluster.decide(
+            task.constraint,
+            preferences=task.preferences,
+            session_id=session_key,
+            tried=frozenset(task.tried),
+        )
+        if decision.outcome is not Outcome.PLACED:
+            # Every replica that has a slot has been tried: better again there than never.
+            decision = self._cluster.decide(task.constraint, preferences=task.preferences)
+        if decision.chosen is None:
+            raise RuntimeError(f"task {task.task_id} was taken for a slot that is not there")
+        task.placement = _explained(decision)
+        reservation = self._cluster.reserve(decision, session_id=session_key)
+        now_ms = self._now_ms()
+        key = decision.chosen.key
+        task.node_id, task.pool_id, task.replica_id = key
+        task.engine = decision.chosen.engine
+        task.dispatched_ms = now_ms
+        task.move(Move.DISPATCH)
+        line.drain.record(now_ms)
+        line.running.add(task)
+        line.moved = True
+        if task.log.next_id > 1:
+            task.log.append_metrics(
+                {"queue_position": 0, "predicted_start_ms": 0, "pool_id": task.pool_id},
+                human="running now",
+            )
+        self._observer.dispatched(task)
+        self._attempts.start(task, reservation)
+
+    # ends
+
+    def _put_back(self, task: Task, cause: str) -> None:
+        if task.queued is None:
+            raise RuntimeError(f"task {task.task_id} has never waited")
+        task.move(Move.PUT_BACK)
+        line = self._room.line(task.model_id)
+        away_ms = self._now_ms() - (task.dispatched_ms or task.created_ms)
+        task.queued = line.queue.put_back(task.queued, away_ms=away_ms)
+        task.node_id = task.pool_id = task.replica_id = None
+        task.dispatched_ms = None
+        line.moved = True
+        self._observer.put_back(task, cause)
+        self.wake_ticker()
+        # Not through `pump`: the slot that was just lost may only now be on its way back.
+        asyncio.get_running_loop().call_soon(self._after_put_back, task)
+
+    def _after_put_back(self, task: Task) -> None:
+        self.end_orphans()
+        self.pump(task.model_id)
+
+    def stop(self, task: Task, error: ApiError) -> None:
+        """End a task for a reason of ours or its client's.
+
+        At once while it waits, else by stopping its attempt: from here on no token is written.
+        """
+        if task.state is TaskState.QUEUED:
+            line = self._room.line(task.model_id)
+            line.queue.cancel(task.task_id)
+            line.moved = True
+            self._ends.fail(task, error)
+        elif task.state is TaskState.RUNNING:
+            self._attempts.stop(task, error)
+
+    # changes in the cluster
+
+    def end_orphans(self) -> None:
+        """End the waiting tasks of every lane that nothing will ever serve again."""
+        for line in list(self._room):
+            for constraint in line.queue.lanes():
+                servable = self._cluster.could_serve(constraint)
+                if servable.when is When.NEVER:
+                    self._end_lane(line, constraint)
+
+    def _end_lane(self, line: ModelLine, constraint: Constraint) -> None:
+        servable = self._cluster.could_serve(constraint)
+        line.moved = True
+        for item in line.queue.cancel_lane(constraint):
+            task = self._table.find(item.task_id)
+            if task is not None:
+                error = refusal_of(servable, task.request, constraint)
+                self._ends.fail(task, error or errors.internal())
+
+    def evict_pool(self, node_id: str, pool_id: str) -> None:
+        """Empty a pool: tasks without a token go back to the queue, others end, retriable."""
+        for line in self._room:
+            for task in list(line.running):
+                if (task.node_id, task.pool_id) == (node_id, pool_id):
+                    self._attempts.evict(task)
+
+    # time
+
+    def watch(self, task: Task) -> None:
+        """Tell a reader of this waiting task how its place changes."""
+        self._teller.watch(task)
+        self.wake_ticker()
+
+    def wake_ticker(self) -> None:
+        """Something waits that has a time limit or a reader."""
+        self._ticker_wake.set()
+
+    async def tick_for_ever(self) -> None:
+        """Expire and tell, as long as anything waits; sleep otherwise."""
+        interval_s = self._settings.position_interval_ms / 1000
+        while True:
+            if not self._room.waiting:
+                self._ticker_wake.clear()
+                await self._ticker_wake.wait()
+            self.tick(self._now_ms())
+            await asyncio.sleep(interval_s)
+
+    def tick(self, now_ms: int) -> None:
+        """End tasks whose time in the queue is up; tell readers what has changed."""
+        for line in list(self._room):
+            for expired in line.queue.expire(now_ms):
+                line.moved = True
+                self._expire(expired)
+        self._teller.tell(now_ms)
+        self._table.sweep(now_ms)
+        for identity, session_id in self._sessions.expire(now_ms):
+            self._cluster.forget_session(f"{identity}/{session_id}")
+
+    def _expire(self, expired: Expired) -> None:
+        task = self._table.find(expired.task.task_id)
+        if task is None:
+            return
+        if expired.cause is ExpiredBecause.DEADLINE:
+            self._ends.fail(task, errors.deadline_passed("waiting in the queue"))
+        else:
+            limit_ms = self._settings.queue_max_wait_ms
+            self._ends.fail(task, errors.waited_too_long(limit_ms))
+
+    async def shut_down(self, *, grace_ms: int) -> None:
+        """End what waits, give what runs its grace, then stop it; returns when all has ended."""
+        for task in list(self._table):
+            if task.state is TaskState.QUEUED:
+                self.stop(task, errors.shutting_down())
+        if grace_ms:
+            await self._attempts.settled(timeout_s=grace_ms / 1000)
+        for task in list(self._table):
+            if task.state is TaskState.RUNNING:
+                self.stop(task, errors.shutting_down())
+        await self._attempts.settled()
+        self._attempts.forget_suspects()
+
+
+def affinity_key(task: Task) -> str:
+    """Return the name under which the cluster remembers a session of one identity."""
+    return f"{task.identity}/{task.request.session_id}"
+
+
+def _explained(decision: PlacementDecision) -> PlacementView:
+    chosen = decision.chosen
+    return PlacementView.model_construct(
+        node_id=None if chosen is None else chosen.key.node_id,
+        pool_id=None if chosen is None else chosen.key.pool_id,
+        replica_id=None if chosen is None else chosen.key.replica_id,
+        candidates=tuple(
+            CandidateView.model_construct(
+                node_id=candidate.key.node_id,
+                pool_id=candidate.key.pool_id,
+                replica_id=candidate.key.replica_id,
+                refused=None if candidate.refused is None else candidate.refused.value,
+            )
+            for candidate in decision.candidates(_EXPLAINED_CANDIDATES)
+        ),
+    )

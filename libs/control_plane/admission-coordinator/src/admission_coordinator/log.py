@@ -1,0 +1,236 @@
+"""The event log of one task: one counter, many readers, bounded bytes.
+
+A reader is a cursor into the log and owns no buffer. It never holds back the writer: a cursor so
+slow that its frames were evicted has fallen off, and its connection is closed without a terminal
+frame. `Last-Event-ID` is a cursor that starts late.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from admission_coordinator.frames import frame, token_frame
+
+_FRAME_OVERHEAD_BYTES = 80
+"""What Python keeps for a frame besides its bytes."""
+
+
+class EventLog:
+    """Frames with increasing ids from 1; the oldest are evicted past `max_bytes`."""
+
+    __slots__ = (
+        "_base_id",
+        "_bytes",
+        "_cursors",
+        "_frames",
+        "_head",
+        "_max_bytes",
+        "_metrics_ids",
+        "_newest_metrics_id",
+        "_verbose",
+        "sealed",
+        "terminal_id",
+    )
+
+    def __init__(self, *, max_bytes: int) -> None:
+        self._frames: list[bytes | None] = []
+        self._head = 0
+        self._base_id = 1
+        self._bytes = 0
+        self._max_bytes = max_bytes
+        self._cursors: set[Cursor] = set()
+        self._metrics_ids: set[int] = set()
+        self._newest_metrics_id = 0
+        self._verbose: dict[int, bytes] = {}
+        self.terminal_id: int | None = None
+        self.sealed = False
+
+    @property
+    def next_id(self) -> int:
+        """The id that the next frame gets."""
+        return self._base_id + len(self._frames)
+
+    @property
+    def oldest_id(self) -> int:
+        """The id of the oldest frame that is still there."""
+        return self._base_id + self._head
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of all stored frames, with their overhead."""
+        return self._bytes
+
+    @property
+    def subscribers(self) -> int:
+        """How many cursors are open."""
+        return len(self._cursors)
+
+    def append(self, event: str, data: Mapping[str, Any]) -> None:
+        """Append a frame that is neither a token, a metrics frame, nor the last one."""
+        if not self.sealed:
+            self._store(frame(self.next_id, event, data))
+
+    def append_tokens(self, text: str, index: int, count: int) -> None:
+        """Append the text of one read of the engine's stream."""
+        if not self.sealed:
+            self._store(token_frame(self.next_id, text, index, count))
+
+    def append_metrics(self, data: Mapping[str, Any], *, human: str | None = None) -> None:
+        """Append a metrics frame; a replay gives only the newest of them."""
+        if self.sealed:
+            return
+        frame_id = self.next_id
+        self._metrics_ids.add(frame_id)
+        self._newest_metrics_id = frame_id
+        if human is not None:
+            self._verbose = {frame_id: frame(frame_id, "metrics", {**data, "human": human})}
+        self._store(frame(frame_id, "metrics", data))
+
+    def seal(self) -> None:
+        """Let nothing but the terminal frame follow: from here on the client sees no token."""
+        self.sealed = True
+
+    def finish(self, event: str, data: Mapping[str, Any], *, skip: bool = False) -> None:
+        """Append the terminal frame. With `skip`, live cursors jump to it past what they missed."""
+        if self.terminal_id is not None:
+            raise RuntimeError("a task's stream has exactly one terminal frame")
+        self.sealed = True
+        self.terminal_id = self.next_id
+        if skip:
+            for cursor in self._cursors:
+                cursor.jump(self.terminal_id)
+        self._store(frame(self.terminal_id, event, data))
+
+    def open(
+        self,
+        *,
+        after_id: int = 0,
+        verbose: bool = False,
+        on_close: "Callable[[Cursor], None] | None" = None,
+    ) -> "Cursor | None":
+        """Return a cursor behind `after_id`, or None when the terminal frame lies before it.
+
+        Raises `LookupError` when a frame in between was evicted.
+        """
+        if self.terminal_id is not None and after_id >= self.terminal_id:
+            return None
+        if after_id + 1 < self.oldest_id:
+            raise LookupError(f"events {after_id + 1} to {self.oldest_id - 1} are gone")
+        cursor = Cursor(self, min(after_id, self.next_id - 1) + 1, verbose, on_close)
+        self._cursors.add(cursor)
+        return cursor
+
+    def _store(self, data: bytes) -> None:
+        self._frames.append(data)
+        self._bytes += len(data) + _FRAME_OVERHEAD_BYTES
+        while self._bytes > self._max_bytes and self._head < len(self._frames) - 1:
+            self._evict_oldest()
+        if self._cursors:
+            for cursor in self._cursors:
+                cursor.wake()
+
+    def _evict_oldest(self) -> None:
+        oldest = self._frames[self._head]
+        self._frames[self._head] = None
+        self._bytes -= len(oldest or b"") + _FRAME_OVERHEAD_BYTES
+        self._metrics_ids.discard(self.oldest_id)
+        self._head += 1
+        if self._head > 1024 and self._head * 2 > len(self._frames):
+            del self._frames[: self._head]
+            self._base_id += self._head
+            self._head = 0
+
+    def collect(self, next_id: int, *, verbose: bool, max_bytes: int) -> tuple[int, bytes]:
+        """Return the frames from `next_id` on, joined, and the id after the last of them."""
+        parts: list[bytes] = []
+        size = 0
+        newest = self._newest_metrics_id
+        end = self.next_id
+        while next_id < end and size < max_bytes:
+            if next_id not in self._metrics_ids or next_id == newest:
+                data = self._frames[next_id - self._base_id] or b""
+                if verbose:
+                    data = self._verbose.get(next_id, data)
+                parts.append(data)
+                size += len(data)
+            next_id += 1
+        return next_id, b"".join(parts)
+
+    def forget(self, cursor: "Cursor") -> None:
+        """Drop a cursor that was closed."""
+        self._cursors.discard(cursor)
+
+
+class Cursor:
+    """One reader of a log. `close` must be called however the reading ends."""
+
+    __slots__ = (
+        "_log",
+        "_next_id",
+        "_on_close",
+        "_verbose",
+        "_waiter",
+        "closed",
+        "ended",
+        "fell_off",
+    )
+
+    def __init__(
+        self,
+        log: EventLog,
+        next_id: int,
+        verbose: bool,
+        on_close: "Callable[[Cursor], None] | None",
+    ) -> None:
+        self._log = log
+        self._next_id = next_id
+        self._verbose = verbose
+        self._on_close = on_close
+        self._waiter: asyncio.Future[None] | None = None
+        self.ended = False
+        """The terminal frame was handed out, or the cursor fell off the log."""
+        self.fell_off = False
+        self.closed = False
+
+    async def read(self, *, timeout_s: float, max_bytes: int = 65_536) -> bytes:
+        """Wait for frames and return all that are there, joined; `b""` when none came in time."""
+        data = self._take(max_bytes)
+        if data or self.ended:
+            return data
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(timeout_s, self.wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+        return self._take(max_bytes)
+
+    def _take(self, max_bytes: int) -> bytes:
+        if self._next_id < self._log.oldest_id:
+            self.fell_off = self.ended = True
+            return b""
+        self._next_id, data = self._log.collect(
+            self._next_id, verbose=self._verbose, max_bytes=max_bytes
+        )
+        terminal = self._log.terminal_id
+        self.ended = terminal is not None and self._next_id > terminal
+        return data
+
+    def wake(self) -> None:
+        """Let a waiting `read` look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def jump(self, frame_id: int) -> None:
+        """Skip everything before `frame_id`."""
+        self._next_id = max(self._next_id, frame_id)
+
+    def close(self) -> None:
+        """Give the cursor back; safe to call twice."""
+        if not self.closed:
+            self.closed = True
+            self._log.forget(self)
+            if self._on_close is not None:
+                self._on_close(self)

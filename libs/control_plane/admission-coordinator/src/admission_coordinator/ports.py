@@ -1,0 +1,77 @@
+"""What the coordinator needs from others."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapter_api import WorkerAdapter
+from admission_coordinator.task import Task
+from api_types import ApiError
+from orchestrator_core import ReplicaKey
+
+NowMs = Callable[[], int]
+"""Unix time in milliseconds, never running backwards within a process."""
+
+
+class Replicas(Protocol):
+    """The way to the engines, with a breaker and a lease on the way."""
+
+    def call(self, key: ReplicaKey) -> AbstractAsyncContextManager[WorkerAdapter]:
+        """Lend the adapter of a replica for one attempt.
+
+        Entering raises `adapter_api.EngineUnreachable` when the replica has just gone, and
+        `EngineOverloaded` when its node has no slot to give. The exception that leaves the block,
+        or none, is what the replica's breaker is told.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """The model that a task asked for."""
+
+    model_id: str
+    ctx_max: int | None = None
+    """Tokens of context that one task may use; None while no engine has told."""
+    kv_bytes_per_token: int = 0
+
+
+class ModelDirectory(Protocol):
+    """Which models there are."""
+
+    def resolve(self, model_ref: str | None) -> ModelChoice:
+        """Find a model by id, reference or alias.
+
+        None means the only one that is served. Raises `ApiError`: `MODEL_NOT_FOUND` with near
+        names, `MODEL_NOT_AVAILABLE`, or `INVALID_PARAMS` when None is ambiguous.
+        """
+        ...
+
+
+class TaskObserver(Protocol):
+    """Sees what becomes of tasks; for metrics and logs. Must not raise, must not block."""
+
+    def admitted(self, task: Task) -> None:
+        """A task was given a place in the queue."""
+        ...
+
+    def refused(self, error: ApiError, *, model_id: str | None, identity: str) -> None:
+        """A request was refused at admission."""
+        ...
+
+    def dispatched(self, task: Task) -> None:
+        """A task was bound to a replica."""
+        ...
+
+    def first_token(self, task: Task) -> None:
+        """The first token of an attempt arrived."""
+        ...
+
+    def put_back(self, task: Task, cause: str) -> None:
+        """An attempt was lost and the task waits again; `cause` is an error code."""
+        ...
+
+    def ended(self, task: Task) -> None:
+        """A task has had its one terminal frame."""
+        ...

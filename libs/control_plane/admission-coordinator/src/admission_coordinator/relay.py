@@ -1,0 +1,77 @@
+"""From the engine's events to the task's log: what runs once per read of the engine's stream."""
+
+from collections.abc import Callable
+
+from adapter_api import EngineEvent, EngineRequest, Progress, Tokens
+from admission_coordinator.ports import NowMs
+from admission_coordinator.settings import CoordinatorSettings
+from admission_coordinator.task import Task
+from api_types import KvHint
+
+
+class TokenRelay:
+    """The sink of one attempt. Nothing here awaits; a sealed log lets nothing through."""
+
+    __slots__ = ("_now_ms", "_on_first_token", "_task")
+
+    def __init__(
+        self, task: Task, *, now_ms: NowMs, on_first_token: Callable[[Task], None]
+    ) -> None:
+        self._task = task
+        self._now_ms = now_ms
+        self._on_first_token = on_first_token
+
+    def __call__(self, event: EngineEvent) -> None:
+        """Append what one read brought: one frame, or one a piece where pieces carry extras."""
+        task = self._task
+        if task.log.sealed or isinstance(event, Progress):
+            return
+        if task.first_token_at_ms is None:
+            task.first_token_at_ms = self._now_ms()
+            self._on_first_token(task)
+        if isinstance(event, Tokens):
+            if event.extras is None:
+                count = len(event.pieces)
+                text = event.pieces[0] if count == 1 else "".join(event.pieces)
+                task.log.append_tokens(text, task.token_index, count)
+                task.pieces.append(text)
+                task.token_index += count
+            else:
+                self._append_with_extras(event)
+        else:
+            task.result = dict(event.data)
+            task.log.append("result", event.data)
+
+    def _append_with_extras(self, event: Tokens) -> None:
+        task = self._task
+        for piece, extra in zip(event.pieces, event.extras or (), strict=True):
+            task.log.append("token", {"t": piece, "i": task.token_index, "x": extra})
+            task.pieces.append(piece)
+            task.token_index += 1
+
+
+def engine_request(task: Task, settings: CoordinatorSettings) -> EngineRequest:
+    """Return what the adapter is asked to do for the next attempt of a task."""
+    request = task.request
+    return EngineRequest(
+        task_id=task.task_id,
+        attempt=task.attempts + task.lost,
+        workload=request.workload.value,
+        prompt=request.prompt,
+        messages=None
+        if request.messages is None
+        else [message.model_dump(mode="json", exclude_none=True) for message in request.messages],
+        inputs=request.inputs,
+        query=request.query,
+        max_tokens=request.max_tokens,
+        seed=request.seed,
+        sampling=request.sampling.model_dump(mode="json", exclude_none=True),
+        tools=request.tools,
+        tool_choice=request.tool_choice,
+        cache_prompt=request.kv_hint is KvHint.REUSE and not task.cold,
+        session_id=request.session_id,
+        correlation_id=task.correlation_id,
+        traceparent=task.traceparent,
+        first_token_timeout_ms=settings.first_token_timeout_ms,
+        idle_timeout_ms=settings.decode_idle_timeout_ms,
+    )

@@ -1,0 +1,147 @@
+"""One task, from its admission to the end of its retention."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from admission_coordinator.log import EventLog
+from admission_coordinator.machine import Move, step
+from admission_coordinator.sessions import Session
+from api_types import (
+    TERMINAL_STATES,
+    ApiError,
+    PlacementView,
+    TaskError,
+    TaskRequest,
+    TaskState,
+    TaskStatus,
+    TaskTimings,
+)
+from orchestrator_core import Constraint, Preferences, QueuedTask, ReplicaKey
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Task:
+    """The record of a task. The coordinator alone writes it; others may read."""
+
+    task_id: str
+    number: int
+    identity: str
+    correlation_id: str
+    traceparent: str | None
+    request: TaskRequest
+    model_id: str
+    log: EventLog
+    constraint: Constraint
+    preferences: Preferences
+    size_bytes: int
+    created_ms: int
+    deadline_at_ms: int | None = None
+    session: Session | None = None
+    cold: bool = False
+    kv_bytes_per_token: int = 0
+
+    state: TaskState = TaskState.QUEUED
+    queued: QueuedTask | None = None
+    attempts: int = 0
+    """Attempts that the client has seen begin."""
+    lost: int = 0
+    """Attempts that were lost before their first token."""
+    placement: PlacementView = field(default_factory=PlacementView)
+    pool_id: str | None = None
+    node_id: str | None = None
+    replica_id: str | None = None
+    engine: str | None = None
+    running: asyncio.Task[None] | None = None
+    stop_error: ApiError | None = None
+    """Why a running attempt is being stopped; its terminal frame says so."""
+    evicted: bool = False
+    """Its pool must be emptied: the attempt is being stopped, the task perhaps not."""
+    crash: Exception | None = None
+    """The bug of ours that ended the task, for the log."""
+    tried: set[ReplicaKey] = field(default_factory=set)
+
+    pieces: list[str] = field(default_factory=list)
+    token_index: int = 0
+    result: dict[str, object] | None = None
+    dispatched_ms: int | None = None
+    first_token_at_ms: int | None = None
+    ended_ms: int | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    tokens_cached: int | None = None
+    seed: int | None = None
+    finish_reason: str | None = None
+    error: TaskError | None = None
+    told_position: int = 0
+    told_at_ms: int = 0
+
+    def move(self, move: Move) -> None:
+        """Change the state as the table allows; raises `IllegalMove`."""
+        self.state = step(self.task_id, self.state, move)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has had its terminal frame."""
+        return self.state in TERMINAL_STATES
+
+    @property
+    def queue_time_ms(self) -> int | None:
+        """From admission to the last binding."""
+        return None if self.dispatched_ms is None else self.dispatched_ms - self.created_ms
+
+    @property
+    def first_token_ms(self) -> int | None:
+        """From admission to the first token."""
+        at_ms = self.first_token_at_ms
+        return None if at_ms is None else at_ms - self.created_ms
+
+    @property
+    def decode_time_ms(self) -> int | None:
+        """From the first token to the end."""
+        if self.first_token_at_ms is None or self.ended_ms is None:
+            return None
+        return self.ended_ms - self.first_token_at_ms
+
+    def retained_bytes(self) -> int:
+        """Roughly what keeping this task costs."""
+        return 2_048 + self.size_bytes + self.log.bytes_held + sum(map(len, self.pieces))
+
+    def status(
+        self,
+        *,
+        queue_position: int | None = None,
+        predicted_start_ms: int | None = None,
+        preparing: bool = False,
+    ) -> TaskStatus:
+        """Return what `GET /v2/tasks/{id}` shows."""
+        return TaskStatus.model_construct(
+            task_id=self.task_id,
+            state=TaskState.PREPARING if preparing else self.state,
+            priority=self.request.priority,
+            workload=self.request.workload,
+            model_ref=self.request.model_ref,
+            model_id=self.model_id,
+            session_id=self.request.session_id,
+            labels=self.request.labels,
+            attempts=self.attempts,
+            queue_position=queue_position,
+            predicted_start_ms=predicted_start_ms,
+            text="".join(self.pieces) if self.pieces else None,
+            result=self.result,
+            finish_reason=self.finish_reason,
+            tokens_in=self.tokens_in,
+            tokens_out=self.tokens_out,
+            seed=self.seed,
+            error=self.error,
+            timings=TaskTimings(
+                created_ms=self.created_ms,
+                started_ms=self.dispatched_ms,
+                first_token_at_ms=self.first_token_at_ms,
+                ended_ms=self.ended_ms,
+                queue_time_ms=self.queue_time_ms,
+                first_token_ms=self.first_token_ms,
+                decode_time_ms=self.decode_time_ms,
+            ),
+            placement=self.placement,
+            correlation_id=self.correlation_id,
+        )

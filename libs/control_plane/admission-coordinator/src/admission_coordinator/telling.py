@@ -1,0 +1,78 @@
+"""Tells the readers of waiting tasks how their place in the queue changes."""
+
+from admission_coordinator.settings import CoordinatorSettings
+from admission_coordinator.table import TaskTable
+from admission_coordinator.task import Task
+from admission_coordinator.waiting import ModelLine, WaitingRoom
+from api_types import TaskState
+from multi_node_placement import ClusterView
+
+
+class PositionTeller:
+    """Writes `metrics` frames, only for tasks that somebody reads."""
+
+    def __init__(
+        self,
+        settings: CoordinatorSettings,
+        *,
+        cluster: ClusterView,
+        room: WaitingRoom,
+        table: TaskTable,
+    ) -> None:
+        self._interval_ms = settings.metrics_interval_ms
+        self._cluster = cluster
+        self._room = room
+        self._table = table
+        self._watched: dict[str, set[str]] = {}
+        """Model id → ids of waiting tasks that have, or had, a reader."""
+
+    def watch(self, task: Task) -> None:
+        """Tell the readers of this task from now on."""
+        self._watched.setdefault(task.model_id, set()).add(task.task_id)
+
+    def tell(self, now_ms: int) -> None:
+        """Write a frame where a position has changed, or where the last one is too old."""
+        for line in self._room:
+            watched = self._watched.get(line.model_id)
+            if watched:
+                self._tell_line(line, watched, now_ms)
+                line.moved = False
+
+    def _tell_line(self, line: ModelLine, watched: set[str], now_ms: int) -> None:
+        for task_id in list(watched):
+            task = self._table.find(task_id)
+            if task is None or task.state is not TaskState.QUEUED or not task.log.subscribers:
+                watched.discard(task_id)
+        due = [
+            task
+            for task_id in watched
+            if (task := self._table.find(task_id)) is not None
+            and (line.moved or now_ms - task.told_at_ms >= self._interval_ms)
+        ]
+        if not due:
+            return
+        due_ids = {task.task_id: task for task in due}
+        for item, before in line.queue.positions():
+            task = due_ids.get(item.task_id)
+            if task is not None:
+                self._tell_task(task, line, before, now_ms)
+
+    def _tell_task(self, task: Task, line: ModelLine, before: int, now_ms: int) -> None:
+        position = before + 1
+        overdue = now_ms - task.told_at_ms >= self._interval_ms
+        if position == task.told_position and not overdue:
+            return
+        task.told_position = position
+        task.told_at_ms = now_ms
+        slots = self._cluster.slots_for(task.constraint)
+        start_ms = line.predicted_start_ms(before, slots, now_ms)
+        task.log.append_metrics(
+            {
+                "queue_depth": len(line.queue),
+                "queue_position": position,
+                "predicted_start_ms": start_ms,
+                "on_time_probability": line.on_time(task, before, slots, now_ms),
+            },
+            human=f"number {position} of {len(line.queue)} waiting"
+            + (f", starts in about {start_ms / 1000:.1f} s" if start_ms else ""),
+        )
