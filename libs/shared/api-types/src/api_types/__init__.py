@@ -41,9 +41,20 @@ from api_types.resources import (
 )
 from api_types.routes import PATH_PARAMETERS, ROUTES
 from api_types.routing import EVENT_STREAM, JSON, METRICS_TEXT, Answer, Header, Route
+from api_types.task_views import (
+    CandidateView,
+    PlacementView,
+    Preparation,
+    PreparationStep,
+    StreamLinks,
+    TaskAccepted,
+    TaskError,
+    TaskList,
+    TaskStatus,
+    TaskTimings,
+)
 from api_types.tasks import (
     TERMINAL_STATES,
-    CandidateView,
     Determinism,
     EventsQuery,
     KvHint,
@@ -52,20 +63,11 @@ from api_types.tasks import (
     OnWorkerLoss,
     Placement,
     PlacementMode,
-    PlacementView,
-    Preparation,
-    PreparationStep,
     Priority,
     Sampling,
-    StreamLinks,
-    TaskAccepted,
-    TaskError,
-    TaskList,
     TaskQuery,
     TaskRequest,
     TaskState,
-    TaskStatus,
-    TaskTimings,
     TextPart,
     Workload,
 )

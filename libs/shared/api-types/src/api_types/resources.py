@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api_types.tasks import WHOLE, FiniteJson, SessionId
+from api_types.fields import WHOLE, FiniteJson, SessionId
 from pool_registry_types import (
     ByteCount,
     ClientModel,

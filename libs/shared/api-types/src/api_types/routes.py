@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import StringConstraints
 
 from api_types.errors import ErrorCode
+from api_types.fields import PoolName, SessionId
 from api_types.resources import (
     ArtifactCreated,
     ArtifactList,
@@ -28,16 +29,8 @@ from api_types.resources import (
     VersionInfo,
 )
 from api_types.routing import EVENT_STREAM, JSON, METRICS_TEXT, Answer, Header, Route
-from api_types.tasks import (
-    EventsQuery,
-    PoolName,
-    SessionId,
-    TaskAccepted,
-    TaskList,
-    TaskQuery,
-    TaskRequest,
-    TaskStatus,
-)
+from api_types.task_views import TaskAccepted, TaskList, TaskStatus
+from api_types.tasks import EventsQuery, TaskQuery, TaskRequest
 from pool_registry_types import Digest, PoolSnapshot, ServiceModel
 
 ADMISSION_ERRORS = (

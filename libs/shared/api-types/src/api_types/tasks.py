@@ -1,57 +1,30 @@
-"""What a client asks for: the task request and the states of a task."""
+"""What a client asks for: the task request, and the queries of the task routes."""
 
 from enum import StrEnum
-from math import isfinite
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     StringConstraints,
     model_validator,
 )
 
 from api_types import request_schemas
-from pool_registry_types import ClientModel, Identifier, ServiceModel
-
-
-def _whole(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-WHOLE = BeforeValidator(_whole)
-"""Lets an integer be written as `8.0`, as JSON allows."""
-Text = Annotated[str, StringConstraints(min_length=1)]
-PositiveMs = Annotated[int, Field(ge=1, le=86_400_000), WHOLE]
-PoolName = Annotated[
-    str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9._-]{0,62}:)?[a-z0-9][a-z0-9._-]{0,62}$")
-]
-"""A pool id, alone where it is unique, else `node_id:pool_id`."""
-ModelRefText = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
-SessionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
-LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=63)]
-LabelValue = Annotated[str, StringConstraints(max_length=255)]
-
-
-def _finite(value: JsonValue) -> JsonValue:
-    match value:
-        case float() if not isfinite(value):
-            raise ValueError("NaN and infinite numbers are no JSON")
-        case list():
-            for item in value:
-                _finite(item)
-        case dict():
-            for item in value.values():
-                _finite(item)
-    return value
-
-
-FiniteJson = Annotated[JsonValue, AfterValidator(_finite)]
-"""Any JSON; its depth is bounded by the parser."""
+from api_types.fields import (
+    WHOLE,
+    FiniteJson,
+    LabelKey,
+    LabelValue,
+    ModelRefText,
+    PoolName,
+    PositiveMs,
+    SessionId,
+    Text,
+)
+from pool_registry_types import ClientModel, Identifier
 
 
 class Priority(StrEnum):
@@ -273,116 +246,6 @@ class TaskRequest(ClientModel):
         if self.tool_choice is not None and self.tools is None:
             raise ValueError("tool_choice needs tools")
         return self
-
-
-class PreparationStep(ServiceModel):
-    """One thing that must happen before the task can run, as numbers."""
-
-    id: str
-    kind: str
-    description: str
-    status: Literal["pending", "running", "done", "failed"]
-    bytes_total: int | None = None
-    bytes_done: int | None = None
-    estimated_ms: int | None = None
-
-
-class Preparation(ServiceModel):
-    """All that must happen before the task can run; empty when its model is there."""
-
-    steps: tuple[PreparationStep, ...] = ()
-
-
-class StreamLinks(ServiceModel):
-    """Where the events of a task are read."""
-
-    sse: str
-    sse_verbose: str
-
-
-class TaskAccepted(ServiceModel):
-    """The answer to an admitted task."""
-
-    task_id: UUID
-    queue_position: Annotated[int, Field(ge=0)]
-    predicted_start_ms: Annotated[int, Field(ge=0)]
-    backoff_ms: Annotated[int, Field(ge=0)] = 0
-    streams: StreamLinks
-    preparation: Preparation = Field(default_factory=Preparation)
-
-
-class TaskTimings(ServiceModel):
-    """When what happened: Unix times and durations in milliseconds."""
-
-    created_ms: int
-    started_ms: int | None = None
-    first_token_at_ms: int | None = None
-    ended_ms: int | None = None
-    queue_time_ms: int | None = None
-    first_token_ms: int | None = None
-    decode_time_ms: int | None = None
-
-
-class CandidateView(ServiceModel):
-    """A replica that placement looked at, and why it was not taken (None: it was)."""
-
-    node_id: str
-    pool_id: str
-    replica_id: str
-    refused: str | None = None
-
-
-class PlacementView(ServiceModel):
-    """How the last placement decision of a task came about."""
-
-    node_id: str | None = None
-    pool_id: str | None = None
-    replica_id: str | None = None
-    candidates: tuple[CandidateView, ...] = ()
-
-
-class TaskError(ServiceModel):
-    """Why a task ended without its result."""
-
-    code: str
-    message: str
-    retriable: bool
-    retry_after_ms: int | None = None
-    engine: str | None = None
-    pool_id: str | None = None
-
-
-class TaskStatus(ServiceModel):
-    """`GET /v2/tasks/{id}`."""
-
-    task_id: UUID
-    state: TaskState
-    priority: Priority
-    workload: Workload
-    model_ref: str | None = None
-    model_id: str | None = None
-    session_id: str | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
-    attempts: int = 0
-    queue_position: int | None = None
-    predicted_start_ms: int | None = None
-    text: str | None = None
-    result: dict[str, Any] | None = None
-    finish_reason: str | None = None
-    tokens_in: int | None = None
-    tokens_out: int | None = None
-    seed: int | None = None
-    error: TaskError | None = None
-    timings: TaskTimings
-    placement: PlacementView = Field(default_factory=PlacementView)
-    correlation_id: str | None = None
-
-
-class TaskList(ServiceModel):
-    """`GET /v2/tasks`: newest first."""
-
-    tasks: tuple[TaskStatus, ...] = ()
-    next_cursor: str | None = None
 
 
 class TaskQuery(ClientModel):

@@ -12,7 +12,7 @@ from api_types import (
     TaskRequest,
     Workload,
 )
-from api_types.tasks import PoolName
+from api_types.fields import PoolName
 from node_types.testing import instances, json_values, models_of, register, values
 from pool_registry_types import Identifier
 

@@ -1,15 +1,16 @@
 """What a client sent → a valid model, or an error that says what is wrong and what is allowed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from api_types.errors import ApiError, ErrorCode
 
 M = TypeVar("M", bound=BaseModel)
+Details = Mapping[str, Any]
+"""One entry of `ValidationError.errors()`."""
 
 SHOWN_PROBLEMS = 8
 SHOWN_NAME_CHARS = 64
@@ -59,13 +60,13 @@ def problem(error: ValidationError, model: type[BaseModel] | None = None) -> Api
     )
 
 
-def _causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+def _causes(details: Sequence[Details]) -> list[Details]:
     """Leave out "too short" of a list whose items are what is wrong."""
     inner = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
     return [d for d in details if d["type"] != "too_short" or d["loc"] not in inner]
 
 
-def _line(detail: ErrorDetails, model: type[BaseModel] | None) -> str:
+def _line(detail: Details, model: type[BaseModel] | None) -> str:
     path = _path(detail, model)
     match detail["type"]:
         case "extra_forbidden":
@@ -84,7 +85,7 @@ def _line(detail: ErrorDetails, model: type[BaseModel] | None) -> str:
     return f"{path}: {text}" if path else text
 
 
-def _path(detail: ErrorDetails, model: type[BaseModel] | None) -> str:
+def _path(detail: Details, model: type[BaseModel] | None) -> str:
     """Return `messages[0].content`, without the branches of unions that pydantic adds."""
     path = ""
     here: Any = model
@@ -105,7 +106,7 @@ def _is_branch(here: Any, part: str) -> bool:
     return "[" in part or (part in BRANCHES and not _has_mapping(here))
 
 
-def _nearest(detail: ErrorDetails, model: type[BaseModel] | None) -> list[str]:
+def _nearest(detail: Details, model: type[BaseModel] | None) -> list[str]:
     if detail["type"] != "extra_forbidden" or model is None:
         return []
     *parents, name = detail["loc"]
