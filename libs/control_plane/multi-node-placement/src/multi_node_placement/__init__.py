@@ -1,7 +1,9 @@
 """The live cluster view, its reservations, and the PlacementInput made of it."""
 
-from multi_node_placement.cluster_view import ClusterView, Reservation, ServedModel
+from multi_node_placement.cluster_view import ClusterView
 from multi_node_placement.errors import AmbiguousPool, NotPlaced, PlacementError, UnknownPool
+from multi_node_placement.models import ServedModel
+from multi_node_placement.slots import Reservation
 
 __all__ = [
     "AmbiguousPool",

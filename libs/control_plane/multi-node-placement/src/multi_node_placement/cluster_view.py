@@ -1,46 +1,34 @@
 """What the control plane believes of all replicas: reports in, decisions and reservations out."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
+from multi_node_placement.affinity import SessionAffinity
+from multi_node_placement.errors import AmbiguousPool, NotPlaced, UnknownPool
+from multi_node_placement.models import ServedModel, summed_up
+from multi_node_placement.slots import Reservation, SlotLedger
+from multi_node_placement.snapshots import NodeFacts, views_of
 from orchestrator_core import (
     Constraint,
     PlacementDecision,
+    PlacementInput,
     PoolRef,
     Preferences,
+    ReplicaIndex,
     ReplicaKey,
     ReplicaView,
     Scorer,
     Servable,
+    When,
+    could_serve,
+    decide,
 )
 from pool_registry_types import PoolSnapshot
 
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """A slot of a replica that is ours until released."""
-
-    number: int
-    key: ReplicaKey
-    generation: int
-    """Of the engine process it was made for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedModel:
-    """A model as the cluster offers it, summed over its replicas."""
-
-    model_id: str
-    pools: tuple[PoolRef, ...]
-    engines: tuple[str, ...]
-    ctx_max: int | None
-    replicas: int
-    replicas_ready: int
-    slots_total: int
-    """Of replicas that take tasks."""
-    slots_free: int
-    loadable: bool
-    """Some pool may load it in place of another model."""
+_NO_WISHES = Preferences()
+_COLD = 0.05
+"""Below this warmth a session is placed like any other task."""
+_REMEMBERED_SUMS = 1024
 
 
 class ClusterView:
@@ -51,7 +39,16 @@ class ClusterView:
     it must only take note.
     """
 
-    def __init__(self, on_slot_free: Callable[[ReplicaKey], None] | None = None) -> None: ...
+    def __init__(self, on_slot_free: Callable[[ReplicaKey], None] | None = None) -> None:
+        self._on_slot_free = on_slot_free
+        self._index = ReplicaIndex()
+        self._ledger = SlotLedger()
+        self._sessions = SessionAffinity()
+        self._nodes: dict[str, set[ReplicaKey]] = {}
+        self._suspects: dict[ReplicaKey, int] = {}
+        """With the generation they are suspect in: a new engine process starts afresh."""
+        self._open_breakers: dict[ReplicaKey, int] = {}
+        self._slots_for: dict[Constraint, int] = {}
 
     # reports
 
@@ -70,33 +67,69 @@ class ClusterView:
         `loadable` gives for a pool id the models it may load, `workloads` for an engine kind what
         it can do. Leases that the node counts and we do not know of are foreign and take slots.
         """
-        raise NotImplementedError
+        node = NodeFacts(
+            node_id=node_id,
+            labels=dict(labels or {}),
+            loadable=loadable or {},
+            workloads=workloads or {},
+            online=online,
+        )
+        reported = [pair for pool in pools for pair in views_of(pool, node)]
+        keys = {view.key for view, _ in reported}
+        for key in self._nodes.get(node_id, set()) - keys:
+            self._forget(key)
+        self._nodes[node_id] = keys
+        freed = []
+        for view, taken in reported:
+            self._ledger.report(view.key, taken)
+            if self._put(view):
+                freed.append(view.key)
+        self._tell(freed)
 
     def set_online(self, node_id: str, online: bool) -> None:
         """Stop or allow placement on a node; running tasks keep their reservations."""
-        raise NotImplementedError
+        views = [self._index.get(key) for key in sorted(self._nodes.get(node_id, ()))]
+        known = [replace(view, online=online) for view in views if view is not None]
+        self._tell([view.key for view in known if self._put(view)])
 
     def remove_node(self, node_id: str) -> None:
         """Forget a node; reservations on it may still be released."""
-        raise NotImplementedError
+        for key in self._nodes.pop(node_id, set()):
+            self._forget(key)
 
-    # marks that outlive reports
+    # marks that outlive reports, but not the engine process
 
     def mark_suspect(self, key: ReplicaKey) -> None:
         """Give a replica no new task: it has not confirmed a stop."""
-        raise NotImplementedError
+        view = self._index.get(key)
+        if view is not None:
+            self._suspects[key] = view.generation
+            self._put(view)
 
     def clear_suspect(self, key: ReplicaKey) -> None:
         """Trust a replica again: it has answered."""
-        raise NotImplementedError
+        view = self._index.get(key)
+        if self._suspects.pop(key, None) is not None and view is not None and self._put(view):
+            self._tell([key])
 
     def set_breaker(self, key: ReplicaKey, *, closed: bool) -> None:
         """Say whether the circuit breaker of a replica lets tasks through."""
-        raise NotImplementedError
+        view = self._index.get(key)
+        if view is None:
+            return
+        if closed:
+            self._open_breakers.pop(key, None)
+        else:
+            self._open_breakers[key] = view.generation
+        if self._put(view):
+            self._tell([key])
 
     def mark_full(self, key: ReplicaKey) -> None:
         """Believe a node that said REPLICA_BUSY: no slot is free there until its next report."""
-        raise NotImplementedError
+        view = self._index.get(key)
+        if view is not None:
+            self._ledger.mark_full(key)
+            self._index.set_active(key, self._ledger.active(key, view.slots_total))
 
     # decisions
 
@@ -110,60 +143,157 @@ class ClusterView:
         scorer: Scorer | None = None,
     ) -> PlacementDecision:
         """Choose a replica; with `session_id`, the one where its cache is warm if it has a slot."""
-        raise NotImplementedError
+        wishes = preferences or _NO_WISHES
+        if session_id is not None and self.kv_warmth(session_id) >= _COLD:
+            wishes = replace(wishes, affinity=self._sessions.key(session_id))
+        return decide(
+            PlacementInput(
+                constraint=constraint,
+                replicas=self._index,
+                preferences=wishes,
+                tried=tried,
+                scorer=scorer,
+            )
+        )
 
     def reserve(self, decision: PlacementDecision, *, session_id: str | None = None) -> Reservation:
-        """Take the slot of the chosen replica; NotPlaced if there is none."""
-        raise NotImplementedError
+        """Take the slot of the chosen replica; NotPlaced if it has none (any more)."""
+        view = decision.chosen
+        if view is None:
+            raise NotPlaced(f"the decision was {decision.outcome}")
+        if not self._index.can_start(decision.input.constraint, view.key):
+            raise NotPlaced(f"{'/'.join(view.key)} cannot start the task any more")
+        reservation = self._ledger.reserve(view.key, view.generation)
+        self._index.set_active(view.key, self._ledger.active(view.key, view.slots_total))
+        if session_id is not None:
+            self._sessions.remember(session_id, view, self._ledger.granted(view.key))
+        return reservation
 
     def release(self, reservation: Reservation) -> bool:
         """Give a slot back; False if it was given back before."""
-        raise NotImplementedError
+        if not self._ledger.release(reservation):
+            return False
+        key = reservation.key
+        view = self._index.get(key)
+        if view is None:
+            self._ledger.forget(key)
+            return True
+        self._index.set_active(key, self._ledger.active(key, view.slots_total))
+        if view.takes_tasks and self._index.slots_free(key):
+            self._tell([key])
+        return True
 
     def serves(self, key: ReplicaKey) -> Callable[[Constraint], bool]:
         """Make the test that `ModelQueue.take` needs: may this replica start such a task now."""
-        raise NotImplementedError
+        return lambda constraint: self._index.can_start(constraint, key)
 
     def could_serve(self, constraint: Constraint) -> Servable:
         """Tell at admission whether waiting makes sense."""
-        raise NotImplementedError
+        having_it = could_serve(constraint, self._index.of_model(constraint.model_id))
+        return having_it if having_it.when is When.NOW else could_serve(constraint, self._index)
 
     # questions
 
     def get(self, key: ReplicaKey) -> ReplicaView | None:
         """Look a replica up."""
-        raise NotImplementedError
+        return self._index.get(key)
 
     def replicas(self, model_id: str | None = None) -> Iterator[ReplicaView]:
-        """Give every replica, or those that have a model."""
-        raise NotImplementedError
+        """Give every replica, or those that have a model; a pool without one stands for itself."""
+        return iter(self._index) if model_id is None else self._index.of_model(model_id)
 
     def free_replicas(self, model_id: str) -> list[ReplicaKey]:
         """List the replicas of a model on which a task could start now, best first."""
-        raise NotImplementedError
+        free = []
+        for view, active in self._index.in_order(model_id):
+            if active >= view.slots_total:
+                break
+            free.append(view.key)
+        return free
 
     def models(self) -> dict[str, ServedModel]:
-        """Sum up every model that is or could be served."""
-        raise NotImplementedError
+        """Sum up every model that is or could be served, by model id; linear in replicas."""
+        return summed_up(self._index)
 
     def slots_free(self, key: ReplicaKey) -> int:
         """Tell how many tasks a replica has room for; what its state is does not matter here."""
-        raise NotImplementedError
+        return self._index.slots_free(key)
 
     def slots_for(self, constraint: Constraint) -> int:
         """Count the slots, free or not, of the replicas that may serve: for estimates."""
-        raise NotImplementedError
+        found = self._slots_for.get(constraint)
+        if found is None:
+            if len(self._slots_for) >= _REMEMBERED_SUMS:
+                self._slots_for.clear()
+            found = self._slots_for[constraint] = self._index.slots_for(constraint)
+        return found
 
     def resolve_pool(self, name: str) -> PoolRef:
         """Find a pool by `node_id:pool_id` or, where it is unique, by its bare id."""
-        raise NotImplementedError
+        node_id, colon, pool_id = name.partition(":")
+        known = self._index.pools()
+        if colon:
+            found = [pool for pool in known if pool == (node_id, pool_id)]
+        else:
+            found = sorted(pool for pool in known if pool.pool_id == name)
+        if not found:
+            raise UnknownPool(name)
+        if len(found) > 1:
+            raise AmbiguousPool(name, tuple(found))
+        return found[0]
 
     # sessions
 
     def kv_warmth(self, session_id: str) -> float:
         """Guess between 0 and 1 how much of a session's cache is still there."""
-        raise NotImplementedError
+        key = self._sessions.key(session_id)
+        if key is None:
+            return 0.0
+        return self._sessions.warmth(session_id, self._index.get(key), self._ledger.granted(key))
 
     def forget_session(self, session_id: str) -> None:
         """Drop what is known of a session."""
-        raise NotImplementedError
+        self._sessions.forget(session_id)
+
+    # bookkeeping
+
+    def _put(self, view: ReplicaView) -> bool:
+        """Store a view with our marks; whether a task may start on it that could not before."""
+        key, old = view.key, self._index.get(view.key)
+        for marks in (self._suspects, self._open_breakers):
+            if marks.get(key, view.generation) != view.generation:
+                del marks[key]
+        suspect, breaker_closed = key in self._suspects, key not in self._open_breakers
+        if (suspect, breaker_closed) != (view.suspect, view.breaker_closed):
+            view = replace(view, suspect=suspect, breaker_closed=breaker_closed)
+        free_before = self._index.slots_free(key)
+        if view == old:
+            view = old
+        else:
+            self._slots_for.clear()
+        self._index.put(view, self._ledger.active(key, view.slots_total))
+        free = self._index.slots_free(key)
+        return view.takes_tasks and free > 0 and (view is not old or free > free_before)
+
+    def _forget(self, key: ReplicaKey) -> None:
+        self._index.remove(key)
+        self._ledger.forget(key)
+        self._suspects.pop(key, None)
+        self._open_breakers.pop(key, None)
+        self._slots_for.clear()
+
+    def _tell(self, freed: Iterable[ReplicaKey]) -> None:
+        if self._on_slot_free is not None:
+            for key in freed:
+                self._on_slot_free(key)
+
+    def check_invariants(self) -> None:
+        """Assert that index, ledger and nodes agree; linear, for tests."""
+        self._index.check_invariants()
+        self._ledger.check_invariants()
+        assert {view.key for view in self._index} == {k for ks in self._nodes.values() for k in ks}
+        for view in self._index:
+            active = self._index.active(view.key)
+            assert active == self._ledger.active(view.key, view.slots_total)
+            assert view.suspect == (view.key in self._suspects)
+            assert view.breaker_closed == (view.key not in self._open_breakers)

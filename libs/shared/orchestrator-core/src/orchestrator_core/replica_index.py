@@ -137,6 +137,14 @@ class ReplicaIndex:
             and standing_refusal(constraint, entry.view) is None
         )
 
+    def slots_for(self, constraint: Constraint) -> int:
+        """Count the slots, free or not, of the replicas that take such tasks; linear."""
+        return sum(
+            view.slots_total
+            for view, _ in self.in_order(constraint.model_id)
+            if standing_refusal(constraint, view) is None
+        )
+
     def in_order(self, model_id: str) -> Iterator[tuple[ReplicaView, int]]:
         """Give the replicas that take tasks of a model, best first, with their load."""
         for rank in self._order.get(model_id, ()):
