@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from local_pool_manager import DevicePolicy, PoolConfig
+from gpu_discovery import DevicePolicy
+from local_pool_manager import PoolConfig
 from node_types import Identifier
 from orchestratord.config.values import (
     Bind,
@@ -106,8 +107,8 @@ class Settings(BaseSettings):
     queue_max_wait_ms: Annotated[Milliseconds, Variable("ORCHD_QUEUE_MAX_WAIT_MS")] = 600_000
     batch_max_wait_ms: Annotated[Milliseconds, Variable("ORCHD_BATCH_MAX_WAIT_MS")] = 30_000
     pinning: Annotated[Literal["allow", "deny"], Variable("ORCHD_PINNING")] = "allow"
-    retry_budget: Annotated[int, Variable("ORCHD_RETRY_BUDGET")] = Field(default=2, ge=0, le=100)
-    """How many replicas more a task may be given to before its first token."""
+    retry_budget: Annotated[int, Variable("ORCHD_RETRY_BUDGET")] = Field(default=3, ge=0, le=100)
+    """Attempts that a task may lose before its first token."""
     model_aliases: Annotated[TextMap, Variable("ORCHD_MODEL_ALIASES")] = Field(default_factory=dict)
 
     first_token_timeout_ms: Annotated[Milliseconds, Variable("ORCHD_FIRST_TOKEN_TIMEOUT_MS")] = (

@@ -1,0 +1,29 @@
+"""The HTTP shell: routes, doors, errors and streams around the libraries that do the work."""
+
+from orchestratord.http.app import METRICS_PORT_OPERATIONS, create_app, create_edge
+from orchestratord.http.server import serving
+from orchestratord.http.services import (
+    Cursor,
+    HttpObserver,
+    Machine,
+    Models,
+    Pools,
+    Services,
+    Submission,
+    Tasks,
+)
+
+__all__ = [
+    "METRICS_PORT_OPERATIONS",
+    "Cursor",
+    "HttpObserver",
+    "Machine",
+    "Models",
+    "Pools",
+    "Services",
+    "Submission",
+    "Tasks",
+    "create_app",
+    "create_edge",
+    "serving",
+]

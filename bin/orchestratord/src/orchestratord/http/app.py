@@ -1,0 +1,90 @@
+"""The application: each route of the contract and its handler."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from types import MappingProxyType
+
+from aiohttp import web
+
+from api_types import ROUTES
+from orchestratord.config import Settings
+from orchestratord.http import pools, resources, tasks
+from orchestratord.http.doors import Doors
+from orchestratord.http.edge import Edge
+from orchestratord.http.handlers import Context, Handler, bind
+from orchestratord.http.services import Services
+from orchestratord.http.sse import KEEP_ALIVE_S
+
+HANDLERS: Mapping[str, Handler] = MappingProxyType(
+    {
+        handler.__name__: handler
+        for handler in (
+            tasks.create_task,
+            tasks.list_tasks,
+            tasks.get_task,
+            tasks.stream_task_events,
+            tasks.cancel_task,
+            tasks.get_session,
+            tasks.delete_session,
+            pools.list_pools,
+            pools.get_pool_health,
+            pools.get_pool_status,
+            pools.drain_pool,
+            pools.resume_pool,
+            resources.list_models,
+            resources.get_model,
+            resources.create_artifact,
+            resources.list_artifacts,
+            resources.get_artifact,
+            resources.list_gpus,
+            resources.get_node,
+            resources.get_capabilities,
+            resources.get_version,
+            resources.get_health,
+            resources.get_readiness,
+            resources.get_metrics,
+            resources.get_openapi,
+        )
+    }
+)
+"""A handler is named like the operation that it answers."""
+
+METRICS_PORT_OPERATIONS = frozenset({"get_metrics", "get_health", "get_readiness"})
+
+
+def create_app(
+    services: Services,
+    settings: Settings,
+    *,
+    only: frozenset[str] | None = None,
+    keep_alive_s: float = KEEP_ALIVE_S,
+) -> web.Application:
+    """Build the application with all operations of the contract, or only some of them."""
+    context = Context(
+        services=services,
+        node_id=settings.node_id,
+        device_policy=settings.device_policy.value,
+        version=version("orchestratord"),
+        started_ms=services.now_ms(),
+        max_body_bytes=settings.max_body_bytes,
+        keep_alive_s=keep_alive_s,
+        # Past its retention the log of a finished task is gone, and a reader with it.
+        stall_limit_s=settings.task_retention_ms / 1000,
+    )
+    app = web.Application()
+    for route in ROUTES:
+        if only is None or route.operation_id in only:
+            handler = bind(route, HANDLERS[route.operation_id], context)
+            # Not `add_get`, which would answer HEAD as well: a stream has no end to measure.
+            app.router.add_route(route.method, route.path, handler)
+    return app
+
+
+def create_edge(services: Services, settings: Settings) -> Edge:
+    """Build what stands around the application."""
+    doors = Doors.of(
+        settings.bind_addr.host,
+        allowed_hosts=settings.allowed_hosts,
+        cors_origins=settings.cors_origins,
+    )
+    return Edge(doors, services.observer)

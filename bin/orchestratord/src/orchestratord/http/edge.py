@@ -1,0 +1,70 @@
+"""What every request passes first and every answer last."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from aiohttp import web
+
+from narration_core import accept_correlation_id, bind_correlation, parse_traceparent
+from orchestratord.http.doors import Doors, preflight_headers
+from orchestratord.http.errors import answer
+from orchestratord.http.services import HttpObserver
+
+CORRELATION_HEADER = "X-Correlation-Id"
+UNMATCHED = "unmatched"
+KNOWN_METHODS = frozenset({"GET", "POST", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH"})
+
+CORRELATION_ID = web.RequestKey("correlation_id", str)
+ANSWER_HEADERS = web.RequestKey("answer_headers", dict[str, str])
+ROUTE = web.RequestKey("route", str)
+"""The pattern of the path, so that ids make no metric series."""
+
+Inner: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Edge:
+    """Correlates, checks the doors, maps errors and counts; around the whole application.
+
+    It stands outside aiohttp's middlewares, because some refusals never reach those.
+    """
+
+    def __init__(self, doors: Doors, observer: HttpObserver) -> None:
+        self._doors = doors
+        self._observer = observer
+
+    async def handle(self, request: web.BaseRequest, inner: Inner) -> web.StreamResponse:
+        """Answer one request; nothing but a cancel is raised."""
+        started = time.monotonic()
+        given = request.headers.getall(CORRELATION_HEADER, [])
+        correlation_id = accept_correlation_id(given[0] if len(given) == 1 else None)
+        request[CORRELATION_ID] = correlation_id
+        headers = request[ANSWER_HEADERS] = {CORRELATION_HEADER: correlation_id}
+        trace = parse_traceparent(request.headers.get("traceparent"))
+        status = 499
+        try:
+            with bind_correlation(correlation_id, trace):
+                try:
+                    response = await self._admit(request, inner, headers)
+                except Exception as exception:  # noqa: BLE001 - this is where all of them end
+                    response = answer(exception, correlation_id)
+            status = response.status
+            if not response.prepared:
+                response.headers.update(headers)
+            return response
+        finally:
+            self._observer.request_finished(
+                request.get(ROUTE, UNMATCHED),
+                method=request.method if request.method in KNOWN_METHODS else "OTHER",
+                status=status,
+                duration_ms=(time.monotonic() - started) * 1000,
+            )
+
+    async def _admit(
+        self, request: web.BaseRequest, inner: Inner, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        self._doors.check_host(request)
+        headers.update(self._doors.check_origin(request))
+        if (preflight := preflight_headers(request)) is not None:
+            return web.Response(status=204, headers=preflight)
+        return await inner(request)

@@ -1,0 +1,73 @@
+"""Handlers of pools."""
+
+from typing import Any
+
+from aiohttp import web
+
+from api_types import ApiError, DrainRequest, ErrorCode, PoolHealth, PoolList, PoolMetrics
+from orchestratord.http.answers import json_answer
+from orchestratord.http.call import Call
+from orchestratord.http.handlers import Context
+
+
+async def list_pools(context: Context, _call: Call[None, None]) -> web.StreamResponse:
+    """List the pools and their replicas."""
+    return json_answer(PoolList(pools=context.services.pools.snapshots()))
+
+
+async def get_pool_status(context: Context, call: Call[None, None]) -> web.StreamResponse:
+    """Tell how a pool is, as its node reports it."""
+    return json_answer(context.services.pools.snapshot(_pool_id(context, call)))
+
+
+async def get_pool_health(context: Context, call: Call[None, None]) -> web.StreamResponse:
+    """Tell whether a pool is live and ready, and its numbers."""
+    services = context.services
+    pool = services.pools.snapshot(_pool_id(context, call))
+    health = PoolHealth(
+        pool_id=pool.pool_id,
+        node_id=context.node_id,
+        live=pool.live,
+        ready=pool.ready,
+        draining=pool.draining,
+        state=pool.state,
+        engine=pool.engine,
+        engine_version=pool.engine_version,
+        model_id=pool.model_id,
+        device_policy=context.device_policy,
+        last_error=pool.last_error,
+        metrics=PoolMetrics(
+            slots_total=pool.slots_total,
+            slots_free=pool.slots_free,
+            active_leases=pool.active_leases,
+            vram_total_bytes=pool.vram_total_bytes,
+            vram_free_bytes=pool.vram_free_bytes,
+            queue_depth=services.tasks.queue_depth(pool.pool_id),
+        ),
+    )
+    return json_answer(health)
+
+
+async def drain_pool(context: Context, call: Call[None, DrainRequest]) -> web.StreamResponse:
+    """Start no new task in a pool; the answer does not wait for the running ones."""
+    pool_id = _pool_id(context, call)
+    context.services.pools.drain(pool_id, call.body.deadline_ms)
+    return json_answer(context.services.pools.snapshot(pool_id), status=202)
+
+
+async def resume_pool(context: Context, call: Call[None, None]) -> web.StreamResponse:
+    """End a drain."""
+    pool_id = _pool_id(context, call)
+    context.services.pools.resume(pool_id)
+    return json_answer(context.services.pools.snapshot(pool_id))
+
+
+def _pool_id(context: Context, call: Call[Any, Any]) -> str:
+    """Return the local id of a pool that may be named with its node. Raises ApiError."""
+    node_id, separator, pool_id = call.path["pool_id"].rpartition(":")
+    if separator and node_id != context.node_id:
+        raise ApiError(
+            ErrorCode.POOL_NOT_FOUND,
+            f"this machine is {context.node_id}; there is no pool of node {node_id} here",
+        )
+    return pool_id

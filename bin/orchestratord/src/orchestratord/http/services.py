@@ -1,0 +1,191 @@
+"""What the HTTP shell needs from the libraries behind it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from api_types import (
+    Capabilities,
+    GpuList,
+    ModelView,
+    NodeView,
+    Readiness,
+    SessionView,
+    TaskAccepted,
+    TaskList,
+    TaskRequest,
+    TaskState,
+    TaskStatus,
+)
+from artifact_store import ArtifactStore
+from pool_registry_types import PoolSnapshot
+
+
+class Cursor(Protocol):
+    """A reader's place in the event log of one task."""
+
+    @property
+    def ended(self) -> bool:
+        """The terminal frame was handed out, or there is nothing more to come."""
+        ...
+
+    @property
+    def fell_off(self) -> bool:
+        """The log went past this reader: close its stream without a terminal frame."""
+        ...
+
+    async def read(self, *, timeout_s: float, max_bytes: int = 65536) -> bytes:
+        """Return all encoded frames that are there now; nothing when the timeout passed."""
+        ...
+
+    def close(self) -> None:
+        """End the subscription."""
+        ...
+
+
+class Submission(Protocol):
+    """The answer to an admitted task."""
+
+    @property
+    def accepted(self) -> TaskAccepted:
+        """The body of the 202."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What is left of the budgets, as headers."""
+        ...
+
+
+class Tasks(Protocol):
+    """The owner of tasks and sessions; every call may raise ApiError."""
+
+    def submit(
+        self, request: TaskRequest, *, identity: str, correlation_id: str, size_bytes: int
+    ) -> Submission:
+        """Admit a task, or find the one that this call admitted before."""
+        ...
+
+    def status(self, task_id: str, *, identity: str) -> TaskStatus:
+        """Tell where a task stands."""
+        ...
+
+    def list_tasks(
+        self, *, identity: str, state: TaskState | None, limit: int, cursor: str | None
+    ) -> TaskList:
+        """List the newest tasks."""
+        ...
+
+    def cancel(self, task_id: str, *, identity: str) -> None:
+        """Stop a task."""
+        ...
+
+    def open_stream(
+        self,
+        task_id: str,
+        *,
+        identity: str,
+        last_event_id: int | None,
+        verbose: bool,
+        one_request: bool = False,
+    ) -> Cursor | None:
+        """Subscribe to a task's events; None: the terminal frame was read before."""
+        ...
+
+    def session(self, session_id: str, *, identity: str) -> SessionView:
+        """Tell the counters of a session."""
+        ...
+
+    def delete_session(self, session_id: str, *, identity: str) -> None:
+        """Forget a session."""
+        ...
+
+    def queue_depth(self, pool_id: str | None = None) -> int:
+        """Count the tasks that wait, all or those that only this pool may serve."""
+        ...
+
+
+class Pools(Protocol):
+    """The owner of the pools of this machine."""
+
+    def snapshots(self) -> tuple[PoolSnapshot, ...]:
+        """Return how every pool is."""
+        ...
+
+    def snapshot(self, pool_id: str) -> PoolSnapshot:
+        """Return how one pool is."""
+        ...
+
+    def drain(self, pool_id: str, deadline_ms: int) -> None:
+        """Take no new task."""
+        ...
+
+    def resume(self, pool_id: str) -> None:
+        """End a drain."""
+        ...
+
+
+class Models(Protocol):
+    """The models of the catalog, as clients see them."""
+
+    def models(self) -> tuple[ModelView, ...]:
+        """Return all of them."""
+        ...
+
+    def model(self, model_id: str) -> ModelView:
+        """Return one; ApiError MODEL_NOT_FOUND with near names."""
+        ...
+
+
+class Machine(Protocol):
+    """What this process tells about itself and its machine."""
+
+    def gpus(self) -> GpuList:
+        """Return the GPUs."""
+        ...
+
+    def node(self) -> NodeView:
+        """Return what this machine is and offers."""
+        ...
+
+    def capabilities(self) -> Capabilities:
+        """Return engines, features and limits."""
+        ...
+
+    def readiness(self) -> Readiness:
+        """Tell whether tasks can be taken."""
+        ...
+
+
+class HttpObserver(Protocol):
+    """Who counts the requests."""
+
+    def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
+        """Count one answer; `route` is the pattern of its path."""
+        ...
+
+    def stream_opened(self) -> None:
+        """Count one more event stream."""
+        ...
+
+    def stream_closed(self) -> None:
+        """Count one event stream less."""
+        ...
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Return the metrics as text, and its content type."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that handlers call."""
+
+    tasks: Tasks
+    artifacts: ArtifactStore
+    pools: Pools
+    models: Models
+    machine: Machine
+    observer: HttpObserver
+    now_ms: Callable[[], int]
+    """Unix time."""

@@ -1,0 +1,102 @@
+"""The event stream of a task: bytes from a cursor to a socket."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from api_types import EVENT_STREAM
+from orchestratord.http.call import Call
+from orchestratord.http.services import Cursor, HttpObserver
+
+KEEP_ALIVE_S = 15.0
+KEEP_ALIVE = b": keep-alive\n\n"
+MAX_READ_BYTES = 65_536
+SOCKET_BUFFER_BYTES = 32_768
+"""What may wait in this process for a slow reader; all else waits in the task's bounded log."""
+STALL_CHECK_S = 5.0
+
+_HEADERS = {
+    "Content-Type": f"{EVENT_STREAM}; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+
+
+async def stream(
+    call: Call[Any, Any],
+    cursor: Cursor,
+    observer: HttpObserver,
+    *,
+    headers: Mapping[str, str],
+    keep_alive_s: float = KEEP_ALIVE_S,
+    stall_limit_s: float,
+) -> web.StreamResponse:
+    """Write the frames of `cursor` until the terminal one; the cursor is closed in any case.
+
+    A reader that falls off the log, or takes nothing for `stall_limit_s`, is cut off without a
+    terminal frame: it may come back with Last-Event-ID.
+    """
+    request = call.request
+    response = web.StreamResponse(headers={**_HEADERS, **headers, **call.answer_headers})
+    watch = _StallWatch(request, cursor, stall_limit_s)
+    observer.stream_opened()
+    try:
+        await response.prepare(request)
+        if request.transport is not None:
+            request.transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
+        ended = False
+        while not ended:
+            frames = await cursor.read(timeout_s=keep_alive_s, max_bytes=MAX_READ_BYTES)
+            ended = cursor.ended
+            if frames or not ended:
+                await response.write(frames or KEEP_ALIVE)
+        if cursor.fell_off:
+            _cut(request)
+        else:
+            await response.write_eof()
+    finally:
+        watch.stop()
+        cursor.close()
+        observer.stream_closed()
+    return response
+
+
+class _StallWatch:
+    """Cuts a reader that takes nothing any more, which no write can tell: it only waits."""
+
+    def __init__(self, request: web.Request, cursor: Cursor, limit_s: float) -> None:
+        self._request = request
+        self._cursor = cursor
+        self._limit_s = limit_s
+        self._loop = asyncio.get_running_loop()
+        self._taken_bytes = 0
+        self._taken_at_s = self._loop.time()
+        self._timer = self._again()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._timer.cancel()
+
+    def _again(self) -> asyncio.TimerHandle:
+        return self._loop.call_later(min(STALL_CHECK_S, self._limit_s / 4), self._check)
+
+    def _check(self) -> None:
+        transport = self._request.transport
+        if transport is None:
+            return
+        taken_bytes = self._request.writer.output_size - transport.get_write_buffer_size()
+        now_s = self._loop.time()
+        if not self._request.protocol.writing_paused or taken_bytes != self._taken_bytes:
+            self._taken_bytes, self._taken_at_s = taken_bytes, now_s
+        elif self._cursor.fell_off or now_s - self._taken_at_s >= self._limit_s:
+            _cut(self._request)
+            return
+        self._timer = self._again()
+
+
+def _cut(request: web.Request) -> None:
+    """Close without the end of the body, so that the client sees that frames are missing."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,116 @@
+"""Handlers of tasks, their streams, and sessions."""
+
+from aiohttp import web
+
+from api_types import EVENT_STREAM, ApiError, ErrorCode, EventsQuery, TaskQuery, TaskRequest
+from orchestratord.http.answers import json_answer
+from orchestratord.http.call import Call
+from orchestratord.http.handlers import Context
+from orchestratord.http.sse import stream
+
+LAST_EVENT_ID = "Last-Event-ID"
+LAST_EVENT_ID_MAX_DIGITS = 18
+
+
+async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.StreamResponse:
+    """Admit a task; its answer is a 202 or, where Accept asks for it, its stream."""
+    tasks = context.services.tasks
+    submission = tasks.submit(
+        call.body,
+        identity=call.identity,
+        correlation_id=call.correlation_id,
+        size_bytes=call.size_bytes,
+    )
+    task_id = str(submission.accepted.task_id)
+    headers = {**submission.headers, **_task_headers(task_id)}
+    if call.answer_type != EVENT_STREAM:
+        return json_answer(submission.accepted, status=202, headers=headers)
+    cursor = tasks.open_stream(
+        task_id, identity=call.identity, last_event_id=None, verbose=False, one_request=True
+    )
+    if cursor is None:
+        raise AssertionError("a stream from its start always has its terminal frame to come")
+    return await stream(
+        call,
+        cursor,
+        context.services.observer,
+        headers=headers,
+        keep_alive_s=context.keep_alive_s,
+        stall_limit_s=context.stall_limit_s,
+    )
+
+
+async def stream_task_events(context: Context, call: Call[EventsQuery, None]) -> web.StreamResponse:
+    """Stream the events of a task from its start, or from what the client read last."""
+    task_id = call.path["task_id"]
+    cursor = context.services.tasks.open_stream(
+        task_id,
+        identity=call.identity,
+        last_event_id=_last_event_id(call.request),
+        verbose=call.query.verbose,
+    )
+    if cursor is None:
+        return web.Response(status=204)
+    return await stream(
+        call,
+        cursor,
+        context.services.observer,
+        headers=_task_headers(task_id),
+        keep_alive_s=context.keep_alive_s,
+        stall_limit_s=context.stall_limit_s,
+    )
+
+
+async def get_task(context: Context, call: Call[None, None]) -> web.StreamResponse:
+    """Tell where a task stands."""
+    return json_answer(context.services.tasks.status(call.path["task_id"], identity=call.identity))
+
+
+async def list_tasks(context: Context, call: Call[TaskQuery, None]) -> web.StreamResponse:
+    """List the caller's tasks, newest first."""
+    page = context.services.tasks.list_tasks(
+        identity=call.identity,
+        state=call.query.state,
+        limit=call.query.limit,
+        cursor=call.query.cursor,
+    )
+    return json_answer(page)
+
+
+async def cancel_task(context: Context, call: Call[None, None]) -> web.StreamResponse:
+    """Stop a task; idempotent."""
+    context.services.tasks.cancel(call.path["task_id"], identity=call.identity)
+    return web.Response(status=204)
+
+
+async def get_session(context: Context, call: Call[None, None]) -> web.StreamResponse:
+    """Tell the counters and budgets of a session."""
+    return json_answer(
+        context.services.tasks.session(call.path["session_id"], identity=call.identity)
+    )
+
+
+async def delete_session(context: Context, call: Call[None, None]) -> web.StreamResponse:
+    """Forget a session."""
+    context.services.tasks.delete_session(call.path["session_id"], identity=call.identity)
+    return web.Response(status=204)
+
+
+def _task_headers(task_id: str) -> dict[str, str]:
+    return {"Location": f"/v2/tasks/{task_id}", "X-Task-Id": task_id}
+
+
+def _last_event_id(request: web.Request) -> int | None:
+    given = request.headers.getall(LAST_EVENT_ID, [])
+    if not given:
+        return None
+    text = given[0].strip()
+    if (
+        len(given) > 1
+        or not (text.isascii() and text.isdigit())
+        or len(text) > LAST_EVENT_ID_MAX_DIGITS
+    ):
+        raise ApiError(
+            ErrorCode.INVALID_PARAMS, f"{LAST_EVENT_ID}: must be the id of a frame, a whole number"
+        )
+    return int(text)

@@ -1,0 +1,165 @@
+"""The other ports of the HTTP shell, answered from memory."""
+
+# ruff: noqa: ARG002 - a fake answers the same whatever it is asked
+
+from api_types import (
+    ApiError,
+    Capabilities,
+    ErrorCode,
+    GpuList,
+    Limits,
+    ModelView,
+    NodeView,
+    PoolReadiness,
+    Readiness,
+)
+from artifact_store import ArtifactStore
+from local_pool_manager import PoolNotFound
+from node_types import NodeCapabilities, NodeStatus
+from orchestratord.http import Services, Tasks
+from pool_registry_types import HealthState, PoolSnapshot
+
+
+class FakePools:
+    """One pool, `default`, ready until it is drained."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self.deadline_ms: int | None = None
+
+    def snapshots(self) -> tuple[PoolSnapshot, ...]:
+        """Return the one pool."""
+        return (self.snapshot("default"),)
+
+    def snapshot(self, pool_id: str) -> PoolSnapshot:
+        """Return it by name."""
+        if pool_id != "default":
+            raise PoolNotFound(f"there is no pool {pool_id}")
+        return PoolSnapshot(
+            pool_id=pool_id,
+            live=True,
+            ready=not self.draining,
+            draining=self.draining,
+            slots_total=4,
+            slots_free=4,
+            active_leases=0,
+            vram_total_bytes=0,
+            vram_free_bytes=0,
+            engine="llamacpp",
+            state=HealthState.DRAINING if self.draining else HealthState.READY,
+        )
+
+    def drain(self, pool_id: str, deadline_ms: int) -> None:
+        """Note the drain."""
+        self.snapshot(pool_id)
+        self.draining, self.deadline_ms = True, deadline_ms
+
+    def resume(self, pool_id: str) -> None:
+        """End it."""
+        self.snapshot(pool_id)
+        self.draining = False
+
+
+class FakeModels:
+    """One model, `recital`."""
+
+    def models(self) -> tuple[ModelView, ...]:
+        """Return it."""
+        return (self.model("recital"),)
+
+    def model(self, model_id: str) -> ModelView:
+        """Return it by name."""
+        if model_id != "recital":
+            raise ApiError(
+                ErrorCode.MODEL_NOT_FOUND, f"no model {model_id}", candidates=("recital",)
+            )
+        return ModelView(model_id=model_id, reference="file:/recital.gguf", state="Active")
+
+
+class FakeMachine:
+    """A machine without a GPU; ready when the test says so."""
+
+    def __init__(self) -> None:
+        self.ready = True
+
+    def gpus(self) -> GpuList:
+        """Return none."""
+        return GpuList(device_policy="cpu", reason="no driver")
+
+    def node(self) -> NodeView:
+        """Return the machine."""
+        return NodeView.model_validate(
+            {
+                "node_id": "node",
+                "machine_id": "machine",
+                "address": "http://127.0.0.1",
+                "status": NodeStatus.ONLINE,
+                "capabilities": NodeCapabilities(cpu_cores=1, ram_total_bytes=1),
+                "version": "0.1.0",
+                "incarnation": "00000000-0000-4000-8000-000000000000",
+                "seq": 0,
+            }
+        )
+
+    def capabilities(self) -> Capabilities:
+        """Return no engine."""
+        limits = Limits(
+            max_body_bytes=1,
+            admission_capacity=1,
+            admission_policy="reject",
+            queue_max_wait_ms=1,
+            event_log_max_bytes=1,
+            task_retention_ms=1,
+            session_ttl_ms=1,
+            session_max_turns=1,
+        )
+        return Capabilities(api_version="v2", profile="home", device_policy="cpu", limits=limits)
+
+    def readiness(self) -> Readiness:
+        """Say what the test wants."""
+        pool = PoolReadiness(pool_id="default", ready=self.ready, state="ready")
+        return Readiness(ready=self.ready, pools=(pool,))
+
+
+class FakeObserver:
+    """Remembers what was counted."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, int]] = []
+        self.open_streams = 0
+
+    def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
+        """Remember an answer."""
+        self.requests.append((route, method, status))
+
+    def stream_opened(self) -> None:
+        """Count up."""
+        self.open_streams += 1
+
+    def stream_closed(self) -> None:
+        """Count down."""
+        self.open_streams -= 1
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Expose nothing much."""
+        return b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"
+
+
+def fake_services(
+    artifacts: ArtifactStore,
+    tasks: Tasks,
+    *,
+    observer: FakeObserver,
+    pools: FakePools,
+    machine: FakeMachine,
+) -> Services:
+    """Put the fakes together."""
+    return Services(
+        tasks=tasks,
+        artifacts=artifacts,
+        pools=pools,
+        models=FakeModels(),
+        machine=machine,
+        observer=observer,
+        now_ms=lambda: 1_000,
+    )
