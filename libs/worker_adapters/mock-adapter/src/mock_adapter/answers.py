@@ -31,11 +31,11 @@ def ranking(query: str, documents: list[str]) -> list[dict[str, Any]]:
     scored = [
         {
             "index": index,
-            "score": len(wanted & set(document.lower().split())) / max(1, len(wanted)),
+            "relevance_score": len(wanted & set(document.lower().split())) / max(1, len(wanted)),
         }
         for index, document in enumerate(documents)
     ]
-    return sorted(scored, key=lambda entry: -entry["score"])
+    return sorted(scored, key=lambda entry: -entry["relevance_score"])
 
 
 def answer(request: EngineRequest) -> Result:

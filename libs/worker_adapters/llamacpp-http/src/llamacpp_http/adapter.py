@@ -1,0 +1,275 @@
+"""llama.cpp's own HTTP API, as a `WorkerAdapter`."""
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+import msgspec
+
+from adapter_api import (
+    AdapterError,
+    EngineDescription,
+    EngineFinish,
+    EngineHealth,
+    EngineProtocolError,
+    EngineRefused,
+    EngineRequest,
+    EngineReset,
+    EventSink,
+    Result,
+    Workload,
+)
+from llamacpp_http.body import MAX_SEED, chat_body, completion_body, plain_body
+from llamacpp_http.refusals import error_of_response
+from llamacpp_http.stops import LeftRun, wait_until_gone
+from llamacpp_http.stream import ChatReader, CompletionReader, StreamReader
+from llamacpp_http.wire import (
+    Detokenized,
+    EmbeddingsResponse,
+    Props,
+    RerankResponse,
+    Slot,
+    Templated,
+    Tokenized,
+)
+from worker_http import ClientLimits, Departure, EngineClient, Response, task_headers
+
+_T = TypeVar("_T")
+
+_FEATURES = frozenset(
+    {"grammar", "json_schema", "logprobs", "logit_bias", "min_p", "token_ids", "progress"}
+)
+
+
+class LlamaCppAdapter:
+    """One llama.cpp server, at its own address or behind its node's relay.
+
+    A prompt goes to `/completion`, messages to `/v1/chat/completions`: there the engine's own
+    template, tool and reasoning parsers are at work. Both always stream, since a call that does
+    not is not ended by closing it.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        limits: ClientLimits | None = None,
+        new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
+    ) -> None:
+        self._client = EngineClient(
+            base_url, api_key=api_key, ssl_context=ssl_context, limits=limits
+        )
+        self._new_seed = new_seed
+        self._left: dict[str, list[LeftRun]] = {}
+        self._props: Props | None = None
+
+    @property
+    def engine(self) -> str:
+        """The engine kind."""
+        return "llamacpp"
+
+    async def health(self) -> EngineHealth:
+        """`/health`: 503 is an engine that loads its model."""
+        try:
+            response = await self._client.request("GET", "/health", timeout_ms=5_000)
+        except AdapterError as error:
+            return EngineHealth(live=False, ready=False, detail=error.message)
+        if response.status == 200:
+            return EngineHealth(live=True, ready=True)
+        detail = error_of_response(response).message
+        return EngineHealth(live=response.status == 503, ready=False, detail=detail)
+
+    async def describe(self) -> EngineDescription:
+        """`/props`, and which workloads the engine was started for."""
+        props = self._props = await self._get("/props", Props)
+        features = _FEATURES
+        if props.chat_template:
+            features |= {"chat"}
+        if props.chat_template_caps.supports_tools:
+            features |= {"tools"}
+        return EngineDescription(
+            engine=self.engine,
+            engine_version=props.build_info or None,
+            model=props.model_alias or PurePath(props.model_path).name or None,
+            slots=props.total_slots,
+            ctx_max=props.default_generation_settings.n_ctx,
+            workloads=await self._workloads(),
+            features=features,
+        )
+
+    async def run(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
+        """Run one request to its end."""
+        match request.workload:
+            case "completion":
+                return await self._complete(request, sink)
+            case "embedding":
+                return await self._embed(request, sink)
+            case "rerank":
+                return await self._rerank(request, sink)
+
+    async def confirm_stopped(self, task_id: str, *, timeout_ms: int = 1_000) -> bool:
+        """Wait until no slot works on the task and none can begin to; see `stops`."""
+        left = self._left.get(task_id, [])
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                for run in left:
+                    await wait_until_gone(
+                        run,
+                        self._slots,
+                        alone=self._client.endpoint.on_this_machine,
+                        timeout_ms=timeout_ms,
+                    )
+        except TimeoutError:
+            return False
+        self._left.pop(task_id, None)
+        return True
+
+    async def tokenize(self, text: str) -> Sequence[int]:
+        """The token ids of a text, without the tokens that a prompt begins with."""
+        return (await self._post("/tokenize", Tokenized, content=text, add_special=False)).tokens
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of token ids."""
+        return (await self._post("/detokenize", Detokenized, tokens=tokens)).content
+
+    async def apply_template(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """The prompt that the model's own template makes of messages."""
+        return (await self._post("/apply-template", Templated, messages=messages)).prompt
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        await self._client.close()
+
+    async def _complete(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
+        seed = self._seed_of(request)
+        mark = 2**30 + secrets.randbelow(2**30)
+        reader: StreamReader
+        if request.messages is not None:
+            if request.tools:
+                await self._check_tools()
+            path, body = "/v1/chat/completions", chat_body(request, seed=seed, mark=mark)
+            reader = ChatReader(sink, seed=seed)
+        else:
+            path, body = "/completion", completion_body(request, seed=seed, mark=mark)
+            reader = CompletionReader(sink, seed=seed)
+        departure: list[Departure] = []
+        try:
+            response = await self._client.stream(
+                path,
+                body,
+                on_data=reader.feed,
+                first_ms=request.first_token_timeout_ms,
+                idle_ms=request.idle_timeout_ms,
+                headers=task_headers(request),
+                on_leave=departure.append,
+            )
+        except BaseException as error:
+            if isinstance(error, EngineReset) and reader.finish is not None:
+                return reader.finish
+            self._note_left(request, LeftRun(mark, reader.in_slot, next(iter(departure), None)))
+            raise
+        if response.streamed:
+            return reader.end()
+        raise _unwanted(response)
+
+    async def _embed(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
+        answer = await self._generate(
+            request, "/v1/embeddings", EmbeddingsResponse, input=request.inputs
+        )
+        rows = sorted(answer.data, key=lambda row: row.index)
+        sink(Result({"embeddings": [row.embedding for row in rows]}))
+        return EngineFinish(
+            finish_reason="stop", tokens_in=answer.usage.prompt_tokens, tokens_out=0
+        )
+
+    async def _rerank(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
+        answer = await self._generate(
+            request,
+            "/v1/rerank",
+            RerankResponse,
+            query=request.query or "",
+            documents=request.inputs,
+        )
+        best_first = sorted(answer.results, key=lambda entry: -entry.relevance_score)
+        sink(Result({"ranking": [msgspec.structs.asdict(entry) for entry in best_first]}))
+        return EngineFinish(
+            finish_reason="stop", tokens_in=answer.usage.prompt_tokens, tokens_out=0
+        )
+
+    async def _generate(
+        self, request: EngineRequest, path: str, kind: type[_T], **body: object
+    ) -> _T:
+        departure: list[Departure] = []
+        try:
+            response = await self._client.request(
+                "POST",
+                path,
+                plain_body(**body),
+                headers=task_headers(request),
+                timeout_ms=request.first_token_timeout_ms,
+                on_leave=departure.append,
+            )
+        except BaseException:
+            self._note_left(request, LeftRun(None, False, next(iter(departure), None)))
+            raise
+        return _decode(response, kind)
+
+    def _note_left(self, request: EngineRequest, run: LeftRun) -> None:
+        self._left.setdefault(request.task_id, []).append(run)
+
+    def _seed_of(self, request: EngineRequest) -> int:
+        if request.seed is None or request.seed == -1:
+            # The engine would choose one as well, and never tell which.
+            return self._new_seed()
+        if not 0 <= request.seed <= MAX_SEED:
+            raise EngineRefused(f"seed {request.seed} is not in 0…{MAX_SEED}, nor -1 for any")
+        return request.seed
+
+    async def _check_tools(self) -> None:
+        """A template without tools would drop them in silence, `tool_choice` too."""
+        if self._props is None:
+            self._props = await self._get("/props", Props)
+        if not self._props.chat_template_caps.supports_tools:
+            raise EngineRefused("the model's chat template has no tools")
+
+    async def _workloads(self) -> tuple[Workload, ...]:
+        """An empty request is 501 for what the engine was not started for, else 400: no slot."""
+        offered: list[Workload] = ["completion"]
+        probes: tuple[tuple[Workload, str], ...] = (
+            ("embedding", "/v1/embeddings"),
+            ("rerank", "/v1/rerank"),
+        )
+        for workload, path in probes:
+            response = await self._client.request("POST", path, b"{}")
+            if response.status == 400:
+                offered.append(workload)
+        return tuple(offered)
+
+    async def _slots(self) -> list[Slot]:
+        return await self._get("/slots", list[Slot])
+
+    async def _get(self, path: str, kind: type[_T]) -> _T:
+        return _decode(await self._client.request("GET", path), kind)
+
+    async def _post(self, path: str, kind: type[_T], **body: object) -> _T:
+        return _decode(await self._client.request("POST", path, plain_body(**body)), kind)
+
+
+def _decode(response: Response, kind: type[_T]) -> _T:
+    if response.status != 200:
+        raise error_of_response(response)
+    try:
+        return msgspec.json.decode(response.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise EngineProtocolError("the engine's answer is not its JSON") from None
+
+
+def _unwanted(response: Response) -> AdapterError:
+    if response.status == 200:
+        return EngineProtocolError("the engine answered with something other than a stream")
+    return error_of_response(response)

@@ -1,0 +1,170 @@
+"""From the bytes of a stream to events: one `Tokens` for all that one read brought."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from adapter_api import (
+    EngineFinish,
+    EngineProtocolError,
+    EngineReset,
+    EventSink,
+    FinishReason,
+    Progress,
+    Tokens,
+)
+from llamacpp_http.refusals import error_of_body
+from llamacpp_http.wire import ChatChunk, Choice, CompletionChunk, PromptProgress, Timings, Usage
+from worker_http import SseDecoder
+
+_completion_decoder = msgspec.json.Decoder(CompletionChunk)
+_chat_decoder = msgspec.json.Decoder(ChatChunk)
+
+_FINISH_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+}
+
+
+class StreamReader:
+    """What both kinds of stream have in common; `feed` is called once for each read."""
+
+    def __init__(self, sink: EventSink, *, seed: int) -> None:
+        self.finish: EngineFinish | None = None
+        self.in_slot = False
+        """Whether the engine has begun: it answers a request only when a slot has taken it."""
+        self._sink = sink
+        self._seed = seed
+        self._sse = SseDecoder()
+        self._pieces: list[str] = []
+        self._extras: list[Mapping[str, Any] | None] = []
+        self._any_extra = False
+
+    def feed(self, data: bytes) -> bool:
+        """Decode a read and hand on its tokens; True when there were any."""
+        self.in_slot = True
+        for _, event in self._sse.feed(data):
+            try:
+                self._event(event)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._flush()
+                raise EngineProtocolError(
+                    "an event of the engine's stream is not its JSON"
+                ) from None
+            except BaseException:
+                self._flush()
+                raise
+        return self._flush()
+
+    def end(self) -> EngineFinish:
+        """The finish, once the stream is over; `EngineReset` when it broke off."""
+        if self.finish is None:
+            raise EngineReset("the engine's stream ended before its last event")
+        return self.finish
+
+    def _event(self, event: bytes) -> None:
+        raise NotImplementedError
+
+    def _piece(self, text: str, extra: Mapping[str, Any] | None) -> None:
+        self._pieces.append(text)
+        self._extras.append(extra)
+        if extra is not None:
+            self._any_extra = True
+
+    def _progress(self, progress: PromptProgress) -> None:
+        self._flush()
+        self._sink(Progress(progress.processed, progress.total))
+
+    def _flush(self) -> bool:
+        if not self._pieces:
+            return False
+        extras = tuple(self._extras) if self._any_extra else None
+        tokens = Tokens(tuple(self._pieces), extras)
+        self._pieces.clear()
+        self._extras.clear()
+        self._any_extra = False
+        self._sink(tokens)
+        return True
+
+    def _finished(
+        self, reason: FinishReason, tokens_in: int, tokens_out: int, timings: Timings | None
+    ) -> None:
+        timings = timings or Timings()
+        self.finish = EngineFinish(
+            finish_reason=reason,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            seed=self._seed,
+            prompt_ms=timings.prompt_ms,
+            decode_ms=timings.predicted_ms,
+            tokens_cached=timings.cache_n,
+        )
+
+
+class CompletionReader(StreamReader):
+    """Reads `/completion`."""
+
+    def _event(self, event: bytes) -> None:
+        chunk = _completion_decoder.decode(event)
+        if chunk.error is not None:
+            raise error_of_body(chunk.error)
+        if chunk.prompt_progress is not None:
+            self._progress(chunk.prompt_progress)
+        logprobs = chunk.completion_probabilities
+        if chunk.content or logprobs:
+            self._piece(chunk.content, {"logprobs": logprobs} if logprobs else None)
+        if chunk.stop:
+            if chunk.tokens_evaluated is None or chunk.tokens_predicted is None:
+                raise EngineProtocolError("the engine's last event has no token counts")
+            # Only these two are whole: a text cut at the context's end is `limit`.
+            whole = chunk.stop_type in ("eos", "word")
+            self._finished(
+                "stop" if whole else "length",
+                chunk.tokens_evaluated,
+                chunk.tokens_predicted,
+                chunk.timings,
+            )
+
+
+class ChatReader(StreamReader):
+    """Reads `/v1/chat/completions` with its usage."""
+
+    def __init__(self, sink: EventSink, *, seed: int) -> None:
+        super().__init__(sink, seed=seed)
+        self._reason: FinishReason | None = None
+
+    def _event(self, event: bytes) -> None:
+        if event == b"[DONE]":
+            return
+        chunk = _chat_decoder.decode(event)
+        if chunk.error is not None:
+            raise error_of_body(chunk.error)
+        if chunk.prompt_progress is not None:
+            self._progress(chunk.prompt_progress)
+        for choice in chunk.choices:
+            self._choice(choice)
+        if chunk.usage is not None:
+            self._usage(chunk.usage, chunk.timings)
+
+    def _choice(self, choice: Choice) -> None:
+        delta = choice.delta
+        extra: dict[str, Any] = {}
+        if choice.logprobs is not None and choice.logprobs.content:
+            extra["logprobs"] = choice.logprobs.content
+        if delta.reasoning_content:
+            extra["reasoning"] = delta.reasoning_content
+        if delta.tool_calls:
+            extra["tool_calls"] = delta.tool_calls
+        if delta.content or extra:
+            self._piece(delta.content or "", extra or None)
+        if choice.finish_reason is not None:
+            self._reason = _FINISH_REASONS.get(choice.finish_reason)
+            if self._reason is None:
+                raise EngineProtocolError("the engine named a finish reason that it does not have")
+
+    def _usage(self, usage: Usage, timings: Timings | None) -> None:
+        if self._reason is None:
+            raise EngineProtocolError("the engine sent its counts before a finish reason")
+        self._finished(self._reason, usage.prompt_tokens, usage.completion_tokens, timings)
