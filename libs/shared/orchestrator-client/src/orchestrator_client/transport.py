@@ -1,6 +1,7 @@
 """One HTTP call or one streamed response: timeouts and typed errors, and retries of calls."""
 
 import asyncio
+import os
 import random
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
@@ -169,11 +170,15 @@ class Transport:
         try:
             yield
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise Unreachable(f"no connection to {self.base_url}: {error}") from error
+            raise Unreachable(f"no connection to {self.base_url}: {_reason(error)}") from error
         except TimeoutError as error:
             raise ConnectionLost(f"{self.base_url} fell silent") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionLost(f"the connection to {self.base_url} broke: {error}") from error
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _raise_refusal(call: Call, response: aiohttp.ClientResponse, body: bytes) -> None:

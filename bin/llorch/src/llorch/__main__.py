@@ -1,0 +1,7 @@
+"""`python -m llorch`."""
+
+import sys
+
+from llorch.cli import main
+
+sys.exit(main())

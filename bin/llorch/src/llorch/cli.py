@@ -1,0 +1,150 @@
+"""The command line: what may be asked, and how errors and interrupts end."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from api_types import Priority, TaskState
+from llorch import listing
+from llorch.exits import Exit
+from llorch.running import run
+from llorch.terminal import harmless
+from llorch.top import top
+from orchestrator_client import (
+    ApiStatusError,
+    Client,
+    ConnectionLost,
+    LlamaOrchError,
+    RetryPolicy,
+    Unreachable,
+)
+
+Command = Callable[[Client, argparse.Namespace], Awaitable[Exit]]
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+_RETRY = RetryPolicy(attempts=3)
+"""Somebody waits at the terminal: tell soon that nothing answers."""
+
+_EPILOG = """\
+environment: LLORCH_URL (the server), LLORCH_API_KEY (where it asks for one)
+exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 server not reachable
+            130 interrupted (a running task is canceled) · 141 the reader went away
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        return asyncio.run(_command(args))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more when it ends; give it a place to do so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.BROKEN_PIPE
+    except ValidationError as error:
+        return _fail(Exit.USAGE, *_complaints(error))
+    except (Unreachable, ConnectionLost) as error:
+        return _fail(Exit.UNREACHABLE, str(error), *_how_to_reach(error, args.url))
+    except ApiStatusError as error:
+        return _fail(Exit.FAILED, str(error), *filter(None, [error.hint]))
+    except LlamaOrchError as error:
+        return _fail(Exit.FAILED, str(error))
+
+
+async def _command(args: argparse.Namespace) -> Exit:
+    api_key = os.environ.get("LLORCH_API_KEY") or None
+    async with Client(args.url, api_key=api_key, retry=_RETRY) as client:
+        command: Command = args.command
+        return await command(client, args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="llorch",
+        description="Talk to llama-orch.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    server = argparse.ArgumentParser(add_help=False)
+    server.add_argument(
+        "--url",
+        type=_url,
+        default=os.environ.get("LLORCH_URL") or DEFAULT_URL,
+        help="the server (default: %(default)s)",
+    )
+    output = argparse.ArgumentParser(add_help=False, parents=[server])
+    output.add_argument("--json", action="store_true", help="print JSON")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ask = commands.add_parser("run", parents=[output], help="send a prompt, stream the answer")
+    ask.add_argument("prompt", help="the prompt; - reads it from standard input")
+    ask.add_argument("--model", metavar="REF", help="needed where several models are served")
+    ask.add_argument("--max-tokens", type=int, metavar="N")
+    ask.add_argument("--seed", type=int, metavar="N")
+    ask.add_argument("--temperature", type=float, metavar="T")
+    ask.add_argument("--priority", choices=[p.value for p in Priority])
+    ask.add_argument("--session", metavar="ID", help="keep to the engine that knows this session")
+    ask.add_argument("--chat", action="store_true", help="apply the model's chat template")
+    ask.set_defaults(command=run)
+
+    tasks = commands.add_parser("tasks", help="list, show or cancel tasks")
+    actions = tasks.add_subparsers(required=True, metavar="ACTION")
+    listed = actions.add_parser("list", parents=[output], help="the newest tasks")
+    listed.add_argument("--state", type=TaskState, choices=list(TaskState), metavar="STATE")
+    listed.add_argument("--limit", type=int, default=20, metavar="N")
+    listed.set_defaults(command=listing.list_tasks)
+    shown = actions.add_parser("show", parents=[output], help="all about one task")
+    shown.add_argument("task_id", type=UUID, metavar="ID")
+    shown.set_defaults(command=listing.show_task)
+    canceled = actions.add_parser("cancel", parents=[server], help="stop a task")
+    canceled.add_argument("task_id", type=UUID, metavar="ID")
+    canceled.set_defaults(command=listing.cancel_task)
+
+    for name, command, about in (
+        ("pools", listing.list_pools, "what serves, and how it is doing"),
+        ("models", listing.list_models, "the models of the catalog"),
+        ("version", listing.version, "this program's version and the server's"),
+    ):
+        asked = commands.add_parser(name, parents=[output], help=about)
+        asked.set_defaults(command=command)
+
+    watch = commands.add_parser("top", parents=[server], help="watch pools and queue")
+    watch.add_argument("--once", action="store_true", help="print one picture and leave")
+    watch.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds")
+    watch.set_defaults(command=top)
+    return parser
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// address")
+    return text
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    named = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
+    return [f"{place}: {message}" if place else message for place, message in named]
+
+
+def _how_to_reach(error: LlamaOrchError, url: str) -> list[str]:
+    if not isinstance(error, Unreachable):
+        return []
+    return [
+        "start a server with: uv run orchestratord --demo",
+        f"or name another than {url} with --url or LLORCH_URL",
+    ]
+
+
+def _fail(outcome: Exit, *lines: str) -> Exit:
+    first, *rest = map(harmless, lines)
+    sys.stderr.write("\n  ".join([f"llorch: {first}", *rest]) + "\n")
+    return outcome

@@ -1,0 +1,57 @@
+"""The commands that ask once and print."""
+
+import argparse
+import sys
+from importlib.metadata import version as installed_version
+
+from pydantic import BaseModel
+
+from llorch import tables
+from llorch.exits import Exit
+from orchestrator_client import Client
+
+
+async def list_tasks(client: Client, args: argparse.Namespace) -> Exit:
+    """Print the newest tasks."""
+    found = await client.tasks(state=args.state, limit=args.limit)
+    return _print(args, found, tables.tasks(found.tasks))
+
+
+async def show_task(client: Client, args: argparse.Namespace) -> Exit:
+    """Print all that is known about one task."""
+    status = await client.status(args.task_id)
+    return _print(args, status, status.model_dump_json(indent=2, exclude_none=True))
+
+
+async def cancel_task(client: Client, args: argparse.Namespace) -> Exit:
+    """Stop one task."""
+    await client.cancel(args.task_id)
+    return Exit.OK
+
+
+async def list_pools(client: Client, args: argparse.Namespace) -> Exit:
+    """Print the pools."""
+    found = await client.pools()
+    return _print(args, found, tables.pools(found))
+
+
+async def list_models(client: Client, args: argparse.Namespace) -> Exit:
+    """Print the models of the catalog."""
+    found = await client.models()
+    return _print(args, found, tables.models(found))
+
+
+async def version(client: Client, args: argparse.Namespace) -> Exit:
+    """Print the versions of this program and of the server."""
+    server = await client.version()
+    return _print(
+        args,
+        server,
+        f"llorch {installed_version('llorch')}\n"
+        f"{server.service} {server.version} (API {server.api_version}, Python {server.python})",
+    )
+
+
+def _print(args: argparse.Namespace, answer: BaseModel, text: str) -> Exit:
+    sys.stdout.write((answer.model_dump_json() if args.json else text) + "\n")
+    return Exit.OK

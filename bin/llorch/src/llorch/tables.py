@@ -1,0 +1,135 @@
+"""Turns answers of the server into text for people. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from api_types import End, Metrics, ModelList, PoolList, Started, TaskStatus
+from llorch.terminal import harmless
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return aligned columns; what is None shows as a dash."""
+    cells = [list(headings)]
+    cells += [["-" if cell is None else _one_line(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _one_line(cell: object) -> str:
+    return harmless(" ".join(str(cell).split()))
+
+
+def size(amount_bytes: int | None) -> str | None:
+    """Return a number of bytes as a person would say it."""
+    if amount_bytes is None:
+        return None
+    amount, unit = float(amount_bytes), 0
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{amount:.0f} {_UNITS[unit]}" if unit == 0 else f"{amount:.1f} {_UNITS[unit]}"
+
+
+def span(duration_ms: int) -> str:
+    """Return a duration as a person would say it."""
+    if duration_ms < 1_000:
+        return f"{duration_ms} ms"
+    if duration_ms < 60_000:
+        return f"{duration_ms / 1_000:.1f} s"
+    return f"{duration_ms // 60_000} min {duration_ms % 60_000 // 1_000} s"
+
+
+def clock_time(unix_ms: int) -> str:
+    """Return a Unix time as the local time of day."""
+    return datetime.fromtimestamp(unix_ms / 1_000, tz=UTC).astimezone().strftime("%H:%M:%S")
+
+
+def pools(found: PoolList) -> str:
+    """Return the table of pools."""
+    return table(
+        ("POOL", "STATE", "MODEL", "ENGINE", "BUSY", "VRAM", "LAST ERROR"),
+        (
+            (
+                pool.pool_id,
+                "draining" if pool.draining else pool.state,
+                pool.model_id,
+                " ".join(filter(None, (pool.engine, pool.engine_version))),
+                f"{pool.slots_total - pool.slots_free}/{pool.slots_total}",
+                _used(pool.vram_total_bytes, pool.vram_free_bytes),
+                pool.last_error,
+            )
+            for pool in found.pools
+        ),
+    )
+
+
+def _used(total_bytes: int, free_bytes: int) -> str | None:
+    return f"{size(total_bytes - free_bytes)} of {size(total_bytes)}" if total_bytes else None
+
+
+def models(found: ModelList) -> str:
+    """Return the table of models."""
+    return table(
+        ("MODEL", "STATE", "SIZE", "CONTEXT", "QUANTIZATION", "SERVED BY"),
+        (
+            (
+                model.model_id,
+                model.state,
+                size(model.size_bytes),
+                model.ctx_max,
+                model.quantization,
+                ", ".join(model.served_by) or None,
+            )
+            for model in found.models
+        ),
+    )
+
+
+def tasks(statuses: Iterable[TaskStatus]) -> str:
+    """Return the table of tasks."""
+    return table(
+        ("TASK", "STATE", "PRIORITY", "MODEL", "POSITION", "TOKENS", "POOL", "CREATED"),
+        (
+            (
+                task.task_id,
+                task.error.code if task.error else task.state,
+                task.priority,
+                task.model_id or task.model_ref,
+                task.queue_position,
+                task.tokens_out,
+                task.placement.pool_id,
+                clock_time(task.timings.created_ms),
+            )
+            for task in statuses
+        ),
+    )
+
+
+def progress(news: Started | Metrics) -> str | None:
+    """Return the status line of a task that has no token yet; None: nothing to tell."""
+    for step, state in (news.prep or {}).items() if isinstance(news, Metrics) else ():
+        if state.status == "running":
+            done = f" · {state.pct:.0f} %" if state.pct is not None else ""
+            return (state.human or f"preparing: {state.phase or step}") + done
+    if news.queue_position is None:
+        return None
+    if news.queue_position == 0:
+        return f"running on {news.pool_id} …" if news.pool_id else "running …"
+    wait = f" · starts in about {span(news.predicted_start_ms)}" if news.predicted_start_ms else ""
+    return f"waiting · position {news.queue_position}{wait}"
+
+
+def summary(end: End) -> str:
+    """Return the speed of a task that ended well."""
+    parts = [f"{end.tokens_out} tokens"]
+    if end.decode_time_ms:
+        parts.append(f"{end.tokens_out * 1_000 / end.decode_time_ms:.1f} tokens/s")
+    parts.append(f"first token after {span(end.first_token_ms)}")
+    if end.queue_time_ms >= 1_000:
+        parts.append(f"waited {span(end.queue_time_ms)}")
+    parts.append(end.pool_id)
+    if end.finish_reason == "length":
+        parts.append("stopped at the token limit")
+    return " · ".join(parts)
