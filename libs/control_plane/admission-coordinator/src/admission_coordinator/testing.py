@@ -62,6 +62,7 @@ class RecordingObserver:
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
+        self.lost: list[str] = []
 
     def admitted(self, task: Task) -> None:
         """Record it."""
@@ -69,7 +70,7 @@ class RecordingObserver:
 
     def refused(self, error: ApiError, *, model_id: str | None, identity: str) -> None:
         """Record it."""
-        self.seen.append(("refused", error.code.value))
+        self.seen.append(("refused", f"{error.code.value} for {identity}, model {model_id}"))
 
     def dispatched(self, task: Task) -> None:
         """Record it."""
@@ -82,6 +83,7 @@ class RecordingObserver:
     def put_back(self, task: Task, cause: str) -> None:
         """Record it."""
         self.seen.append(("put_back", cause))
+        self.lost.append(task.task_id)
 
     def ended(self, task: Task) -> None:
         """Record it."""
