@@ -7,6 +7,7 @@ the `repr` of an object it does not know, because a request's `repr` holds its p
 import math
 import re
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -39,33 +40,47 @@ _CONTENT_KEYS = frozenset(
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-# A cheap look decides for nearly every value that there is nothing to search for.
-_HINTS = (
-    *("bearer", "basic", "token", "key", "secret", "passw", "passphrase", "authorization"),
-    *("cookie", "signature", "credential", "sk-", "hf_", "eyj", "gh", "xox", "akia", "asia"),
-    *("://", "private", '"'),
-)
 # `token:ab12cd` is how an identity is named (a fingerprint of six digits): that one may stay.
 _ASSIGNED = (
-    r"(?:api[_-]?key|engine[_-]?key|token|secret|passw(?:or)?d|passphrase|signature|credentials?)"
-    r"[\"']?\s*[=:]\s*[\"']?"
+    r"((?:api[_-]?key|engine[_-]?key|token|secret|passw(?:or)?d|passphrase|signature|credentials?)"
+    r"[\"']?\s*[=:]\s*[\"']?)(?![0-9a-f]{6}(?:\W|\Z))[^\s\"',;&}\])]+"
 )
 _CONTENT_NAMES = "|".join(sorted(_CONTENT_KEYS))
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), replacement)
-    for pattern, replacement in (
-        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)", REDACTED),
-        (r"\b(authorization|cookie)(\W{1,4})[^\r\n\"']+", rf"\1\2{REDACTED}"),
-        (r"\b(bearer|basic)\s+[^\s\"',;]+", rf"\1 {REDACTED}"),
-        (r"(://)[^\s/@:]*:[^\s/@]*@", rf"\1{REDACTED}@"),
-        (r"\b(?:sk|pk|rk)-[\w-]{8,}", REDACTED),
-        (r"\b(?:hf_|gh[pousr]_|github_pat_|xox[a-z]-)[\w-]{8,}", REDACTED),
-        (r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", REDACTED),
-        (r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", REDACTED),
-        (rf"({_ASSIGNED})(?![0-9a-f]{{6}}(?:\W|\Z))[^\s\"',;&}}\])]+", rf"\1{REDACTED}"),
-        (rf"(\"(?:{_CONTENT_NAMES})\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|[\[{{].*)", rf"\1{REDACTED}"),
-    )
+_JSON_CONTENT = rf"(\"(?:{_CONTENT_NAMES})\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*\"?|[\[{{].*)"
+_HEADER = r"\b(authorization|cookie)(\W{1,4})[^\r\n\"']+"
+_PEM_KEY = r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One look of a secret; `hints` are cheap to find, and without one the pattern cannot match."""
+
+    hints: tuple[str, ...]
+    pattern: re.Pattern[str]
+    replacement: str
+
+
+def _rule(hints: str, pattern: str, replacement: str = REDACTED) -> _Rule:
+    return _Rule(tuple(hints.split()), re.compile(pattern, re.IGNORECASE | re.DOTALL), replacement)
+
+
+_RULES = (
+    _rule("-----begin", _PEM_KEY),
+    _rule(
+        "authorization cookie", r"\b(authorization|cookie)(\W{1,4})[^\r\n\"']+", rf"\1\2{REDACTED}"
+    ),
+    _rule("bearer basic", r"\b(bearer|basic)\s+[^\s\"',;]+", rf"\1 {REDACTED}"),
+    _rule("://", r"(://)[^\s/@:]*:[^\s/@]*@", rf"\1{REDACTED}@"),
+    _rule("sk- pk- rk-", r"\b[spr]k-[\w-]{8,}"),
+    _rule("hf_ gh github_pat_ xox", r"\b(?:hf_|gh[pousr]_|github_pat_|xox[a-z]-)[\w-]{8,}"),
+    _rule("akia asia", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    _rule("eyj", r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"),
+    _rule("key token secret passw passphrase signature credential", _ASSIGNED, rf"\1{REDACTED}"),
+    _rule('"', _JSON_CONTENT, rf"\1{REDACTED}"),
 )
+_Hinted = Sequence[tuple[str, _Rule]]
+_ALL_HINTED: _Hinted = tuple((hint, rule) for rule in _RULES for hint in rule.hints)
+
 _SHOWN_AS_TEXT = (UUID, PurePath, Decimal, date, timedelta)
 _IDS = re.compile(
     r"\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?:sha256:)?[0-9a-f]{32,64})\b",
@@ -88,22 +103,35 @@ def is_content_key(key: str) -> bool:
 
 def redact_text(text: str) -> str:
     """Blank what looks like a secret inside a text, and shorten the text to its limit."""
-    if len(text) > MAX_TEXT_CHARS:
-        text = f"{text[:MAX_TEXT_CHARS]}… ({len(text)} characters)"
-    lowered = text.lower()
-    if not any(hint in lowered for hint in _HINTS):
-        return text
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return text
+    return _scrub(text, _ALL_HINTED)
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Turn an event into plain JSON data without secrets, prompts or answers (a processor)."""
-    plain = {key: _plain(key, value, 0) for key, value in event.items()}
+    # One look at all short texts together finds which rules could matter: for most lines none.
+    texts = [value for value in event.values() if type(value) is str]
+    together = " ".join(texts).lower()
+    hinted = [pair for pair in _ALL_HINTED if pair[0] in together]
+    plain: EventDict = {}
+    for key, value in event.items():
+        if type(value) is str and not is_secret_key(key) and not is_content_key(key):
+            plain[key] = _scrub(value, hinted)
+        else:
+            plain[key] = _plain(key, value, 0)
     if isinstance(human := plain.get("human"), str):
         plain["human"] = _IDS.sub("…", human)
     return plain
+
+
+def _scrub(text: str, hinted: _Hinted) -> str:
+    if len(text) > MAX_TEXT_CHARS:
+        text = f"{text[:MAX_TEXT_CHARS]}… ({len(text)} characters)"
+    if not hinted:
+        return text
+    lowered = text.lower()
+    for rule in [rule for hint, rule in hinted if hint in lowered]:
+        text = rule.pattern.sub(rule.replacement, text)
+    return text
 
 
 def _plain(key: str, value: object, depth: int) -> object:

@@ -25,9 +25,12 @@ class LogStream(Protocol):
 
 
 class LineWriter:
-    """Writes whole lines; a stream that fails loses lines, which are counted, and nothing else."""
+    """Writes whole lines; a stream that fails loses lines, which are counted, and nothing else.
 
-    def __init__(self, stream: LogStream) -> None:
+    A program started with a closed standard error has no stream at all.
+    """
+
+    def __init__(self, stream: LogStream | None) -> None:
         self._stream = stream
         self._lock = threading.Lock()
         self.dropped_lines = 0
@@ -36,10 +39,20 @@ class LineWriter:
         """Write one line."""
         with self._lock:
             try:
-                self._stream.write(line + "\n")
-                self._stream.flush()
+                if self._stream is None:
+                    self.dropped_lines += 1
+                else:
+                    self._stream.write(line + "\n")
+                    self._stream.flush()
             except (OSError, ValueError):
                 self.dropped_lines += 1
+
+    def is_terminal(self) -> bool:
+        """Tell whether a person reads along."""
+        try:
+            return bool(getattr(self._stream, "isatty", bool)())
+        except ValueError:  # The stream is closed.
+            return False
 
     debug = info = warning = warn = error = critical = exception = fatal = log = msg
 
@@ -64,11 +77,10 @@ def configure(settings: LogSettings, *, stream: LogStream | None = None) -> Line
     Call it once, before the first line: a logger keeps what it was first used with. Records of
     `logging` come along from level warning on.
     """
-    target = cast("LogStream", sys.stderr) if stream is None else stream
-    terminal = bool(getattr(target, "isatty", lambda: False)())
+    writer = LineWriter(sys.stderr if stream is None else stream)
+    terminal = writer.is_terminal()
     console = settings.format == "console" or (settings.format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    writer = LineWriter(target)
     structlog.configure(
         processors=build_pipeline(settings, console=console, colors=console and terminal),
         wrapper_class=structlog.make_filtering_bound_logger(level),

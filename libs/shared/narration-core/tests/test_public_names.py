@@ -1,0 +1,7 @@
+import narration_core
+
+
+def test_every_public_name_is_there_once() -> None:
+    names = narration_core.__all__
+    assert all(hasattr(narration_core, name) for name in names)
+    assert len(names) == len(set(names))
