@@ -10,18 +10,10 @@ from engine_provisioner import (
     EngineState,
     EngineStatus,
     EngineWish,
-    Limits,
     Survey,
     survey_machine,
 )
 from pool_registry_types import HandoffModel
-
-QUICK = Limits(
-    hang_ms=300,
-    stop_ms=2_500,
-    backoff_base_ms=20,
-    backoff_cap_ms=100,
-)
 
 
 @pytest.fixture(scope="session")

@@ -113,19 +113,21 @@ class EngineSupervisor:
             on_change=on_change,
             jitter=jitter,
         )
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            self._ask_for_start()
-            loop = tasks.create_task(self._run(), name=f"engine {plan.wish.pool_id}")
-            try:
-                yield self
-            finally:
-                if not keep_on_exit:
-                    await self._stop()
-                for task in (loop, *self._attendants):
-                    task.cancel()
-                if self._process:
-                    self._process.close()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._ask_for_start()
+                loop = tasks.create_task(self._run(), name=f"engine {plan.wish.pool_id}")
+                try:
+                    yield self
+                finally:
+                    if not keep_on_exit:
+                        await self._stop()
+                    for task in (loop, *self._attendants):
+                        task.cancel()
+        finally:
+            if self._process:
+                self._process.close()
 
     @property
     def status(self) -> EngineStatus:
