@@ -1,0 +1,61 @@
+import socket
+
+import pytest
+
+from llorch.cli import main
+from llorch.exits import Exit
+from llorch.tables import size, span
+from llorch.terminal import harmless
+
+
+def test_an_unreachable_server_says_what_to_start(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert main(["pools", "--url", url]) == Exit.UNREACHABLE
+    said = capsys.readouterr().err
+    assert said.startswith(f"llorch: no connection to {url}: Connection refused\n")
+    assert "uv run orchestratord --demo" in said
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["run"],
+        ["run", "hi", "--priority", "urgent"],
+        ["run", "hi", "--max-tokens", "many"],
+        ["tasks", "show", "no-uuid"],
+        ["tasks", "list", "--state", "odd"],
+        ["pools", "--url", "localhost:8080"],
+        ["gc"],
+    ],
+)
+def test_wrong_usage_exits_with_2(args: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(args)
+    assert caught.value.code == Exit.USAGE
+
+
+def test_a_request_that_cannot_be_is_wrong_usage_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "hi", "--max-tokens", "0"]) == Exit.USAGE
+    assert "max_tokens: " in capsys.readouterr().err
+
+
+def test_control_characters_are_taken_out_but_line_breaks_stay() -> None:
+    assert harmless("a\x1b[2J\r\n\tb\x9b\x7fwörld") == "a[2J\n\tbwörld"
+
+
+@pytest.mark.parametrize(
+    ("amount_bytes", "said"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 * 1024**5, "5120.0 TiB"), (None, None)],
+)
+def test_sizes_are_said_in_binary_units(amount_bytes: int | None, said: str | None) -> None:
+    assert size(amount_bytes) == said
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "said"), [(7, "7 ms"), (1_500, "1.5 s"), (61_000, "1 min 1 s")]
+)
+def test_durations_are_said_in_the_unit_that_fits(duration_ms: int, said: str) -> None:
+    assert span(duration_ms) == said
