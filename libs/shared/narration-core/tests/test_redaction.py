@@ -63,6 +63,12 @@ def test_no_secret_and_no_prompt_is_in_any_output(case: tuple[str, dict[str, Any
     assert secret not in json.dumps(redact(None, "info", event))
 
 
+@pytest.mark.parametrize("embed", [*EMBEDDINGS, "Cookie: {}".format, "refused {}".format])
+def test_each_look_of_a_secret_is_known(embed: Callable[[str], str]) -> None:
+    secret = "AKIAQ7ZQ7ZQ7ZQ7ZQ7ZQ"
+    assert secret not in redact_text(embed(secret))
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

@@ -1,5 +1,6 @@
 """A metric with its children, and the bound on how many there may be."""
 
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
@@ -37,6 +38,7 @@ class Family(Generic[Child]):
         self._defaults = {name: defaults[name] for name in spec.labels if name in defaults}
         self._seen: dict[str, set[str]] = {name: set() for name in spec.labels}
         self._children: dict[tuple[str, ...], Child] = {}
+        self._lock = threading.Lock()
         self._max_values = max_values
         self._max_series = max_series
 
@@ -50,16 +52,20 @@ class Family(Generic[Child]):
                 f"{self.spec.name} has the labels {list(self.spec.labels)}, not {sorted(given)}."
             )
         wanted = tuple(str(given[name]) for name in self.spec.labels)
-        return self._children.get(wanted) or self._new_child(wanted)
+        child = self._children.get(wanted)
+        if child is None:
+            with self._lock:
+                child = self._bounded_child(wanted)
+        return child
 
     def remove(self, **labels: str) -> None:
         """Drop all children with these labels, as when a pool is gone."""
-        gone = self._matching(labels)
-        for values in gone:
-            del self._children[values]
-            self._root.remove(*values)
-        for position, name in enumerate(self.spec.labels):
-            self._seen[name] = {values[position] for values in self._children}
+        with self._lock:
+            for values in self._matching(labels):
+                del self._children[values]
+                self._root.remove(*values)
+            for position, name in enumerate(self.spec.labels):
+                self._seen[name] = {values[position] for values in self._children}
 
     def collect(self) -> Iterable[Metric]:
         """Give the current samples, without the creation times that the contract does not have."""
@@ -67,7 +73,7 @@ class Family(Generic[Child]):
             metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
             yield metric
 
-    def _new_child(self, wanted: tuple[str, ...]) -> Child:
+    def _bounded_child(self, wanted: tuple[str, ...]) -> Child:
         values = tuple(
             value if value in seen or len(seen) < self._max_values else OTHER
             for value, seen in zip(wanted, self._seen.values(), strict=True)
