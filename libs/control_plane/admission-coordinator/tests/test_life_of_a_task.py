@@ -464,7 +464,7 @@ async def test_a_drain_deadline_sends_tasks_without_tokens_back_and_ends_the_oth
             world.snapshot("pool-a", slots=2, draining=True),
             world.snapshot("pool-b", slots=2, generation=2),
         )
-        world.coordinator.evict_pool("home", "pool-a")
+        world.replicas.revoke("pool-a")
         world.engine("pool-b").release()
         frames = await world.frames(begun)
         assert frames[-1].data["code"] == "POOL_UNAVAILABLE"

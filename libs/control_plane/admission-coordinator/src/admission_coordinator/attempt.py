@@ -6,6 +6,7 @@ not is suspect until it answers.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from adapter_api import AdapterError, EngineFinish, Fault, WorkerAdapter
 from admission_coordinator import errors
@@ -64,7 +65,7 @@ class Attempts:
         if task.running is not None:
             task.running.cancel()
 
-    def evict(self, task: Task) -> None:
+    def _evict(self, task: Task) -> None:
         """Stop the attempt because its pool must be emptied; the task may live on."""
         task.evicted = True
         if task.running is not None:
@@ -86,7 +87,11 @@ class Attempts:
         adapter: WorkerAdapter | None = None
         failure: BaseException | None = None
         try:
-            async with self._replicas.call(reservation.key) as adapter:
+            async with self._replicas.call(
+                reservation.key,
+                lease=f"{task.task_id}/{task.attempts + task.lost}",
+                on_revoked=partial(self._evict, task),
+            ) as adapter:
                 finish = await adapter.run(engine_request(task, self._settings), relay)
             self._finish(task, finish, line)
         except AdapterError as error:

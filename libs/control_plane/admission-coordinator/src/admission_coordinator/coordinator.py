@@ -339,10 +339,6 @@ class AdmissionCoordinator:
         """End tasks that nothing will serve any more; to be called after every report."""
         self._dispatcher.end_orphans()
 
-    def evict_pool(self, node_id: str, pool_id: str) -> None:
-        """End a drain whose deadline has passed: tasks without a token wait again, others end."""
-        self._dispatcher.evict_pool(node_id, pool_id)
-
     def session(self, session_id: str, *, identity: str) -> SessionView:
         """Return a session; raises `SESSION_NOT_FOUND`."""
         return self._sessions.view(identity, session_id, self._now_ms())

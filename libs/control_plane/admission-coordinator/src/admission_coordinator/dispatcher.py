@@ -189,13 +189,6 @@ class Dispatcher:
                 error = refusal_of(servable, task.request, constraint)
                 self._ends.fail(task, error or errors.internal())
 
-    def evict_pool(self, node_id: str, pool_id: str) -> None:
-        """Empty a pool: tasks without a token go back to the queue, others end, retriable."""
-        for line in self._room:
-            for task in list(line.running):
-                if (task.node_id, task.pool_id) == (node_id, pool_id):
-                    self._attempts.evict(task)
-
     # time
 
     def watch(self, task: Task) -> None:

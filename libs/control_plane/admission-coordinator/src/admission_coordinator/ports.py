@@ -17,12 +17,15 @@ NowMs = Callable[[], int]
 class Replicas(Protocol):
     """The way to the engines, with a breaker and a lease on the way."""
 
-    def call(self, key: ReplicaKey) -> AbstractAsyncContextManager[WorkerAdapter]:
-        """Lend the adapter of a replica for one attempt.
+    def call(
+        self, key: ReplicaKey, *, lease: str, on_revoked: Callable[[], None]
+    ) -> AbstractAsyncContextManager[WorkerAdapter]:
+        """Lend the adapter of a replica for one attempt, under a lease of this name.
 
         Entering raises `adapter_api.EngineUnreachable` when the replica has just gone, and
         `EngineOverloaded` when its node has no slot to give. The exception that leaves the block,
-        or none, is what the replica's breaker is told.
+        or none, is what the replica's breaker is told. `on_revoked` is called when the node wants
+        the slot back, because a drain has run into its deadline.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Fakes of this library's ports, and a reader that holds a stream to its grammar."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,15 +20,19 @@ class FakeReplicas:
     def __init__(self, adapters: Mapping[ReplicaKey, WorkerAdapter]) -> None:
         self.adapters = dict(adapters)
         self.full: set[ReplicaKey] = set()
+        self._leases: dict[tuple[ReplicaKey, str], Callable[[], None]] = {}
         self.outcomes: list[tuple[ReplicaKey, str]] = []
 
     @asynccontextmanager
-    async def call(self, key: ReplicaKey) -> AsyncIterator[WorkerAdapter]:
+    async def call(
+        self, key: ReplicaKey, *, lease: str, on_revoked: Callable[[], None]
+    ) -> AsyncIterator[WorkerAdapter]:
         """Lend an adapter, unless it is gone or its node says that it is full."""
         if key not in self.adapters:
             raise EngineUnreachable("the replica is gone")
         if key in self.full:
             raise EngineOverloaded("the node has no slot")
+        self._leases[key, lease] = on_revoked
         try:
             yield self.adapters[key]
         except AdapterError as error:
@@ -39,6 +43,14 @@ class FakeReplicas:
             raise
         else:
             self.outcomes.append((key, "success"))
+        finally:
+            del self._leases[key, lease]
+
+    def revoke(self, pool_id: str) -> None:
+        """Want every slot of a pool back."""
+        for (key, _), on_revoked in list(self._leases.items()):
+            if key.pool_id == pool_id:
+                on_revoked()
 
 
 class FakeModels:
