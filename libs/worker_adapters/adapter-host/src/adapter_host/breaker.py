@@ -26,6 +26,15 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
+TRANSITIONS = {
+    (BreakerState.CLOSED, BreakerState.OPEN): "worker faults in a row reach the limit",
+    (BreakerState.OPEN, BreakerState.HALF_OPEN): "its time has come and a call is begun: a probe",
+    (BreakerState.HALF_OPEN, BreakerState.CLOSED): "a probe succeeds",
+    (BreakerState.HALF_OPEN, BreakerState.OPEN): "a probe fails: a longer wait, up to the maximum",
+}
+"""Every change of state there is; a neutral probe only gives its place back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerPolicy:
     """When to open, how long, and how carefully to try again."""

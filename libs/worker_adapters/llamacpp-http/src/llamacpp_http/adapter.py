@@ -157,7 +157,7 @@ class LlamaCppAdapter:
         else:
             path, body = "/completion", completion_body(request, seed=seed, mark=mark)
             reader = CompletionReader(sink, seed=seed)
-        departure: list[Departure] = []
+        departures: list[Departure] = []
         try:
             response = await self._client.stream(
                 path,
@@ -166,12 +166,12 @@ class LlamaCppAdapter:
                 first_ms=request.first_token_timeout_ms,
                 idle_ms=request.idle_timeout_ms,
                 headers=task_headers(request),
-                on_leave=departure.append,
+                on_leave=departures.append,
             )
         except BaseException as error:
             if isinstance(error, EngineReset) and reader.finish is not None:
                 return reader.finish
-            self._note_left(request, LeftRun(mark, reader.in_slot, next(iter(departure), None)))
+            self._note_left(request, mark, reader.in_slot, departures)
             raise
         if response.streamed:
             return reader.end()
@@ -204,7 +204,7 @@ class LlamaCppAdapter:
     async def _generate(
         self, request: EngineRequest, path: str, kind: type[_T], **body: object
     ) -> _T:
-        departure: list[Departure] = []
+        departures: list[Departure] = []
         try:
             response = await self._client.request(
                 "POST",
@@ -212,15 +212,23 @@ class LlamaCppAdapter:
                 plain_body(**body),
                 headers=task_headers(request),
                 timeout_ms=request.first_token_timeout_ms,
-                on_leave=departure.append,
+                on_leave=departures.append,
             )
         except BaseException:
-            self._note_left(request, LeftRun(None, False, next(iter(departure), None)))
+            self._note_left(request, None, False, departures)
             raise
         return _decode(response, kind)
 
-    def _note_left(self, request: EngineRequest, run: LeftRun) -> None:
-        self._left.setdefault(request.task_id, []).append(run)
+    def _note_left(
+        self,
+        request: EngineRequest,
+        mark: int | None,
+        in_slot: bool,
+        departures: Sequence[Departure],
+    ) -> None:
+        if departures:  # else the request was never sent
+            run = LeftRun(mark, in_slot, departures[-1])
+            self._left.setdefault(request.task_id, []).append(run)
 
     def _seed_of(self, request: EngineRequest) -> int:
         if request.seed is None or request.seed == -1:

@@ -49,7 +49,7 @@ def error_of_body(body: ErrorBody, *, retry_after_ms: int | None = None) -> Adap
 
 def _fit_for_clients(body: ErrorBody) -> str | None:
     """The engine's sentence up to where it would repeat what it was sent."""
-    if body.code >= 500:
+    if body.code >= 500 and body.code != 501:
         return None
     told = re.split(r"[{\n]", body.message, maxsplit=1)[0].strip(" :;")
     return told[:_MAX_TOLD_CHARS] or None

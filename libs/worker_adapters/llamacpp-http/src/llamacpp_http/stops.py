@@ -31,7 +31,7 @@ class LeftRun:
     mark: int | None
     """None for requests that cannot carry one: embeddings and rerank."""
     in_slot: bool
-    departure: Departure | None
+    departure: Departure
 
 
 async def wait_until_gone(
@@ -42,7 +42,7 @@ async def wait_until_gone(
     `alone` says that the engine itself, not a relay, refuses when it refuses a connection.
     """
     withdrawn = False
-    if run.departure is not None and not (run.in_slot and run.mark is not None):
+    if run.mark is None or not run.in_slot:
         withdrawn = await run.departure.acknowledged(timeout_ms=timeout_ms)
     clean = 0
     while True:

@@ -83,8 +83,8 @@ class EngineClient:
         """POST, and give the event stream to `on_data`, once for each read of the socket.
 
         `first_ms` runs until `on_data` first returns True, `idle_ms` from each True to the next.
-        What `on_data` raises ends the call. Whenever the call ends before the response does, by
-        cancellation too, the connection is closed at once and `on_leave` is told.
+        What `on_data` raises ends the call. Whenever a request that was sent ends before its
+        response does, by cancellation too, its connection is closed at once and `on_leave` told.
         """
         return await self._converse(
             self.endpoint.request_bytes("POST", path, body, headers),
@@ -128,9 +128,9 @@ class EngineClient:
         except BaseException:
             if not connection.lost:
                 self._lingering.add(connection)
-                departure = connection.leave(linger_ms=self.limits.linger_ms)
-                if on_leave is not None:
-                    on_leave(departure)
+            departure = connection.leave(linger_ms=self.limits.linger_ms)
+            if on_leave is not None:
+                on_leave(departure)
             raise
         self._keep(connection)
         return response

@@ -66,7 +66,9 @@ class EngineConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.drop()
             self._exchange = None
-        if self._transport.can_write_eof() and not self._transport.get_write_buffer_size():
+        if self.lost:
+            self._left.set_result(self._peer_closed)
+        elif self._transport.can_write_eof() and not self._transport.get_write_buffer_size():
             if not self._transport.is_closing():
                 self._transport.write_eof()
             self._linger = loop.call_later(linger_ms / 1000, self._transport.abort)
