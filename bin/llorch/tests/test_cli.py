@@ -1,8 +1,11 @@
+import re
+import shlex
 import socket
+from pathlib import Path
 
 import pytest
 
-from llorch.cli import main
+from llorch.cli import _parser, main
 from llorch.exits import Exit
 from llorch.tables import size, span
 from llorch.terminal import harmless
@@ -59,3 +62,12 @@ def test_sizes_are_said_in_binary_units(amount_bytes: int | None, said: str | No
 )
 def test_durations_are_said_in_the_unit_that_fits(duration_ms: int, said: str) -> None:
     assert span(duration_ms) == said
+
+
+def test_every_command_of_the_readme_is_understood() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (block,) = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+    for line in block.splitlines():
+        words = shlex.split(line.partition("<")[0], comments=True)
+        assert words[0] == "llorch"
+        assert _parser().parse_args(words[1:]).command

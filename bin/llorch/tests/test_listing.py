@@ -103,3 +103,15 @@ async def test_version_names_both_ends(fake: FakeOrchestratord, llorch: Llorch) 
     assert (await llorch("version")).out == (
         "llorch 0.1.0\norchestratord 0.1.0 (API 2, Python 3.11.7)\n"
     )
+
+
+async def test_a_reader_that_wants_no_more_is_no_error(
+    fake: FakeOrchestratord, start: Start
+) -> None:
+    fake.documents["/v2/pools"] = {"pools": [POOL]}
+    reader, child_side = os.pipe()
+    os.close(reader)
+    child = await start("pools", stdout=child_side)
+    os.close(child_side)
+    _, err = await child.communicate()
+    assert (child.returncode, err) == (141, b"")

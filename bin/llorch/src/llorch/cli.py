@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     args = _parser().parse_args(argv)
     try:
-        return asyncio.run(_command(args))
+        outcome = asyncio.run(_command(args))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(Exit.FAILED, str(error), *filter(None, [error.hint]))
     except LlamaOrchError as error:
         return _fail(Exit.FAILED, str(error))
+    return outcome
 
 
 async def _command(args: argparse.Namespace) -> Exit:
@@ -98,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     tasks = commands.add_parser("tasks", help="list, show or cancel tasks")
     actions = tasks.add_subparsers(required=True, metavar="ACTION")
     listed = actions.add_parser("list", parents=[output], help="the newest tasks")
-    listed.add_argument("--state", type=TaskState, choices=list(TaskState), metavar="STATE")
+    listed.add_argument("--state", choices=[s.value for s in TaskState])
     listed.add_argument("--limit", type=int, default=20, metavar="N")
     listed.set_defaults(command=listing.list_tasks)
     shown = actions.add_parser("show", parents=[output], help="all about one task")

@@ -43,13 +43,11 @@ async def list_models(client: Client, args: argparse.Namespace) -> Exit:
 
 async def version(client: Client, args: argparse.Namespace) -> Exit:
     """Print the versions of this program and of the server."""
+    if not args.json:
+        sys.stdout.write(f"llorch {installed_version('llorch')}\n")
     server = await client.version()
-    return _print(
-        args,
-        server,
-        f"llorch {installed_version('llorch')}\n"
-        f"{server.service} {server.version} (API {server.api_version}, Python {server.python})",
-    )
+    about = f"{server.service} {server.version} (API {server.api_version}, Python {server.python})"
+    return _print(args, server, about)
 
 
 def _print(args: argparse.Namespace, answer: BaseModel, text: str) -> Exit:

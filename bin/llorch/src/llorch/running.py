@@ -20,7 +20,8 @@ _FAREWELL_S = 2.0
 
 async def run(client: Client, args: argparse.Namespace) -> Exit:
     """Stream one answer; an interrupt or a reader that goes away cancels the task."""
-    request = _request(args)
+    task_id = uuid4()
+    request = _request(task_id, args)
     view = JsonView(sys.stdout) if args.json else TextView(sys.stdout, sys.stderr)
     outcome = Exit.FAILED
     try:
@@ -30,17 +31,19 @@ async def run(client: Client, args: argparse.Namespace) -> Exit:
                 if isinstance(event.data, End):
                     outcome = Exit.OK
     except (asyncio.CancelledError, BrokenPipeError):
-        await _cancel(client, request.task_id)
+        with suppress(LlamaOrchError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await client.cancel(task_id)
         raise
     finally:
         view.close()
     return outcome
 
 
-def _request(args: argparse.Namespace) -> TaskRequest:
+def _request(task_id: UUID, args: argparse.Namespace) -> TaskRequest:
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
     asked = {
-        "task_id": uuid4(),
+        "task_id": task_id,
         "model_ref": args.model,
         "max_tokens": args.max_tokens,
         "seed": args.seed,
@@ -53,14 +56,6 @@ def _request(args: argparse.Namespace) -> TaskRequest:
     else:
         asked["prompt"] = prompt
     return TaskRequest.model_validate({k: v for k, v in asked.items() if v is not None})
-
-
-async def _cancel(client: Client, task_id: UUID | None) -> None:
-    if task_id is None:
-        return
-    with suppress(LlamaOrchError, TimeoutError):
-        async with asyncio.timeout(_FAREWELL_S):
-            await client.cancel(task_id)
 
 
 class JsonView:

@@ -1,5 +1,7 @@
 import asyncio
 import inspect
+import signal
+import sys
 import threading
 
 import pytest
@@ -61,6 +63,23 @@ async def test_errors_cross_over_as_they_are(fake: FakeOrchestratord) -> None:
     fake.script = (started(), error("DECODE_TIMEOUT"))
     with pytest.raises(TaskFailed, match="DECODE_TIMEOUT"):
         await asyncio.to_thread(run_once, fake.url)
+
+
+async def test_an_interrupt_of_a_blocking_run_cancels_its_task(fake: FakeOrchestratord) -> None:
+    fake.script = (started(), *tokens("a"), HOLD)
+    program = (
+        "import sys; from orchestrator_client import SyncClient\n"
+        "with SyncClient(sys.argv[1]) as client: client.run('hi')"
+    )
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, fake.url, stderr=asyncio.subprocess.PIPE
+    )
+    await fake.holding.wait()
+    child.send_signal(signal.SIGINT)
+    _, err = await child.communicate()
+    assert err.decode().splitlines()[-1] == "KeyboardInterrupt"
+    (task,) = fake.tasks.values()
+    assert task.cancels == 1
 
 
 def test_a_closed_client_says_how_to_open_it() -> None:

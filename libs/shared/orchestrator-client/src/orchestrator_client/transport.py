@@ -178,11 +178,9 @@ class Transport:
 
 
 def _reason(error: OSError) -> str:
-    return (
-        os.strerror(error.errno)
-        if error.errno and error.errno > 0
-        else error.strerror or str(error)
-    )
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _raise_refusal(call: Call, response: aiohttp.ClientResponse, body: bytes) -> None:
