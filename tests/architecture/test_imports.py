@@ -96,9 +96,9 @@ def environment_reads(module):
         if key is None
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in {"getenv", "environ"}:
-            if id(node) not in passed_on:
-                yield node.lineno
+        reads = isinstance(node, ast.Attribute) and node.attr in {"getenv", "environ"}
+        if reads and id(node) not in passed_on:
+            yield node.lineno
 
 
 def test_no_library_reads_the_environment(member):
