@@ -10,7 +10,7 @@ from engine_provisioner import (
     remove_handoff,
     write_handoff,
 )
-from engine_provisioner.handoff import ADOPTED_DIR, own_process, status_path
+from engine_provisioner.handoff import adopted_path, own_process, status_path
 from pool_registry_types import HandoffModel, HandoffPayload
 
 
@@ -49,12 +49,13 @@ def test_only_the_owner_may_read_a_handoff_and_no_draft_is_left(tmp_path):
 def test_what_was_written_is_read_again_also_where_a_watcher_put_it_away(tmp_path):
     path = write_handoff(tmp_path, payload())
     assert read_handoff(tmp_path, "demo", "r0") == payload()
-    (tmp_path / ADOPTED_DIR).mkdir()
-    path.rename(tmp_path / ADOPTED_DIR / path.name)
+    away = adopted_path(tmp_path, "demo", "r0")
+    away.parent.mkdir()
+    path.rename(away)
     assert read_handoff(tmp_path, "demo", "r0") == payload()
     remove_handoff(tmp_path, "demo", "r0")
     assert read_handoff(tmp_path, "demo", "r0") is None
-    assert not list((tmp_path / ADOPTED_DIR).iterdir())
+    assert not away.exists()
 
 
 def test_a_file_that_is_none_or_names_another_replica_is_no_handoff(tmp_path):

@@ -23,7 +23,7 @@ from engine_provisioner import (
     read_handoff,
     stop_orphans,
 )
-from engine_provisioner.handoff import ADOPTED_DIR, log_path, status_path
+from engine_provisioner.handoff import adopted_path, log_path, status_path
 from pool_registry_types import HandoffModel
 
 QUICK = Limits(hang_ms=300, stop_ms=2_500, backoff_base_ms=20, backoff_cap_ms=100)
@@ -155,9 +155,9 @@ async def test_an_engine_whose_daemon_was_killed_is_adopted_with_its_pid(
     crashed_parent, supervised, wish, watch, tmp_path, put_away
 ):
     if put_away:
-        path = handoff_path(tmp_path, "demo", "r0")
-        (tmp_path / ADOPTED_DIR).mkdir()
-        path.rename(tmp_path / ADOPTED_DIR / path.name)
+        away = adopted_path(tmp_path, "demo", "r0")
+        away.parent.mkdir()
+        handoff_path(tmp_path, "demo", "r0").rename(away)
     async with supervised(wish()):
         status = await watch.until(EngineState.READY)
         assert status.pid == crashed_parent.pid

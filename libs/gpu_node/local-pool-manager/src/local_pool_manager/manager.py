@@ -96,6 +96,7 @@ class LocalPoolManager:
         keep_engines: bool = False,
         auto_delete_handoff: bool = False,
         watch_interval_ms: int = 1000,
+        probe_timeout_s: float = 3.0,
         limits: Limits | None = None,
     ) -> AsyncIterator[Self]:
         """Serve the pools; on exit stop the engines that were started here, unless kept.
@@ -117,7 +118,9 @@ class LocalPoolManager:
             self._add_pool(config, draining=config.id in drained)
         await stop_orphans(runtime_dir, keep=self._supervised())
         async with AsyncExitStack() as stack:
-            self._probe = await stack.enter_async_context(EngineProbe.running())
+            self._probe = await stack.enter_async_context(
+                EngineProbe.running(timeout_s=probe_timeout_s)
+            )
             self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
             stack.callback(self._stop_looking)
             watcher = await stack.enter_async_context(
@@ -292,7 +295,11 @@ class LocalPoolManager:
     # What comes from engines and handoff files -----------------------------------------------
 
     def _on_engine(self, replica: Replica, status: EngineStatus) -> None:
-        log.info("engine %s/%s: %s", replica.pool_id, replica.replica_id, status)
+        log.info(
+            "engine %s/%s is %s (process %s, generation %d)",
+            *(replica.pool_id, replica.replica_id, status.state.value),
+            *(status.pid, status.generation),
+        )
         replica.engine = status
         self._handed_over.set()
         self._refresh(replica)

@@ -10,7 +10,6 @@ from engine_provisioner.process import ProcessIdentity, command_line, identify
 from pool_registry_types import HandoffPayload
 
 ADOPTED_DIR = "adopted"
-"""Where a watcher with auto-delete puts the files that it has handled."""
 STATUS_DIR = "run"
 LOG_DIR = "logs"
 
@@ -20,14 +19,19 @@ def handoff_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
     return runtime_dir / f"{pool_id}-{replica_id}.json"
 
 
+def adopted_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
+    """Return where a watcher with auto-delete has put that file."""
+    return runtime_dir / ADOPTED_DIR / f"{pool_id}~{replica_id}.json"
+
+
 def status_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
     """Return where the engine's host tells its state; its command line names this file."""
-    return runtime_dir / STATUS_DIR / f"{pool_id}-{replica_id}.status"
+    return runtime_dir / STATUS_DIR / f"{pool_id}~{replica_id}.status"
 
 
 def log_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
     """Return where the engine's own output goes."""
-    return runtime_dir / LOG_DIR / f"{pool_id}-{replica_id}.log"
+    return runtime_dir / LOG_DIR / f"{pool_id}~{replica_id}.log"
 
 
 def write_handoff(runtime_dir: Path, payload: HandoffPayload) -> Path:
@@ -52,17 +56,16 @@ def write_handoff(runtime_dir: Path, payload: HandoffPayload) -> Path:
 
 def remove_handoff(runtime_dir: Path, pool_id: str, replica_id: str) -> None:
     """Remove the file, also where a watcher has put it away."""
-    path = handoff_path(runtime_dir, pool_id, replica_id)
-    path.unlink(missing_ok=True)
-    (runtime_dir / ADOPTED_DIR / path.name).unlink(missing_ok=True)
+    handoff_path(runtime_dir, pool_id, replica_id).unlink(missing_ok=True)
+    adopted_path(runtime_dir, pool_id, replica_id).unlink(missing_ok=True)
 
 
 def read_handoff(runtime_dir: Path, pool_id: str, replica_id: str) -> HandoffPayload | None:
     """Return what an earlier run of ours handed over, None when there is nothing valid."""
-    path = handoff_path(runtime_dir, pool_id, replica_id)
-    for place in (path, runtime_dir / ADOPTED_DIR / path.name):
+    for path_of in (handoff_path, adopted_path):
         try:
-            payload = HandoffPayload.model_validate_json(place.read_bytes())
+            raw = path_of(runtime_dir, pool_id, replica_id).read_bytes()
+            payload = HandoffPayload.model_validate_json(raw)
         except (FileNotFoundError, ValidationError):
             continue
         if (payload.pool_id, payload.replica_id) == (pool_id, replica_id):

@@ -17,12 +17,13 @@ async def stop_orphans(runtime_dir: Path, *, keep: Collection[tuple[str, str]]) 
 
     Only a process whose command line names its own status file in this folder is touched.
     """
-    kept = {f"{pool_id}-{replica_id}" for pool_id, replica_id in keep}
-    statuses = (runtime_dir / STATUS_DIR).glob("*.status")
-    names = [path.stem.rpartition("-") for path in statuses if path.stem not in kept]
-    await asyncio.gather(
-        *(_stop(runtime_dir, pool_id, replica_id) for pool_id, _, replica_id in names)
-    )
+    statuses = (runtime_dir / STATUS_DIR).glob("*~*.status")
+    found = {(pool_id, replica_id) for pool_id, _, replica_id in map(_names, statuses)}
+    await asyncio.gather(*(_stop(runtime_dir, *names) for names in found - set(keep)))
+
+
+def _names(status: Path) -> tuple[str, str, str]:
+    return status.stem.partition("~")
 
 
 async def _stop(runtime_dir: Path, pool_id: str, replica_id: str) -> None:
