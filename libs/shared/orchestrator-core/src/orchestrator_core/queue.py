@@ -234,10 +234,8 @@ class ModelQueue:
         if spare > 0 and lacking_bytes <= 0:
             return []
         refusal = RefusedBecause.FULL if spare <= 0 else RefusedBecause.BYTES
-        if self.policy is FullPolicy.REJECT:
+        if self.policy is FullPolicy.REJECT or lacking_bytes > self.size_bytes:
             return refusal
-        if lacking_bytes > self.size_bytes:
-            return RefusedBecause.BYTES
         victims: list[QueuedTask] = []
         lower_or_own = (
             (self._batch,) if task.priority is Priority.BATCH else (self._batch, self._interactive)
