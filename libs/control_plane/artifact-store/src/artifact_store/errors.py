@@ -2,30 +2,32 @@
 
 from typing import ClassVar
 
+from api_types import ErrorCode
+
 
 class ArtifactStoreError(Exception):
     """Any failure of an artifact store."""
 
-    code: ClassVar[str] = "INTERNAL"
+    code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
     retriable: ClassVar[bool] = False
 
 
 class InvalidArtifactError(ArtifactStoreError):
     """The caller's content, tags or owner cannot be stored; the message says which and why."""
 
-    code = "INVALID_PARAMS"
+    code = ErrorCode.INVALID_PARAMS
 
 
 class ArtifactTooLargeError(ArtifactStoreError):
     """The canonical content is over the limit."""
 
-    code = "PAYLOAD_TOO_LARGE"
+    code = ErrorCode.PAYLOAD_TOO_LARGE
 
 
 class ArtifactNotFoundError(ArtifactStoreError):
     """No such artifact, or none of this identity: the two look alike on purpose."""
 
-    code = "ARTIFACT_NOT_FOUND"
+    code = ErrorCode.ARTIFACT_NOT_FOUND
 
 
 class ArtifactCorruptError(ArtifactStoreError):
@@ -35,7 +37,7 @@ class ArtifactCorruptError(ArtifactStoreError):
 class StoreFullError(ArtifactStoreError):
     """The disk is full."""
 
-    code = "DISK_FULL"
+    code = ErrorCode.DISK_FULL
     retriable = True
 
 
