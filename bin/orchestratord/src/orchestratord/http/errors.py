@@ -19,7 +19,7 @@ _log = get_logger(component="http")
 def error_of(exception: Exception) -> ApiError:
     """Map what a handler raised; what is not foreseen is logged here and told without internals."""
     match exception:
-        case ApiError():
+        case ApiError() if exception.code != ErrorCode.INTERNAL:
             return exception
         case ArtifactStoreError() | PoolError() if exception.code != ErrorCode.INTERNAL:
             return ApiError(

@@ -22,8 +22,7 @@ from artifact_store import ArtifactInfo
 from orchestratord.http.answers import json_answer
 from orchestratord.http.call import Call
 from orchestratord.http.handlers import Context
-
-API_VERSION = "v2"
+from orchestratord.views import API_VERSION
 
 
 async def create_artifact(
@@ -55,12 +54,12 @@ async def get_artifact(context: Context, call: Call[None, None]) -> web.StreamRe
 
 async def list_models(context: Context, _call: Call[None, None]) -> web.StreamResponse:
     """List the models of the catalog."""
-    return json_answer(ModelList(models=context.services.models.models()))
+    return json_answer(ModelList(models=await context.services.models.models()))
 
 
 async def get_model(context: Context, call: Call[None, None]) -> web.StreamResponse:
     """Return one model of the catalog."""
-    return json_answer(context.services.models.model(call.path["model_id"]))
+    return json_answer(await context.services.models.model(call.path["model_id"]))
 
 
 async def list_gpus(context: Context, _call: Call[None, None]) -> web.StreamResponse:
@@ -70,7 +69,7 @@ async def list_gpus(context: Context, _call: Call[None, None]) -> web.StreamResp
 
 async def get_node(context: Context, _call: Call[None, None]) -> web.StreamResponse:
     """Tell what this machine is and offers."""
-    return json_answer(context.services.machine.node())
+    return json_answer(await context.services.machine.node())
 
 
 async def get_capabilities(context: Context, _call: Call[None, None]) -> web.StreamResponse:

@@ -128,11 +128,11 @@ class Pools(Protocol):
 class Models(Protocol):
     """The models of the catalog, as clients see them."""
 
-    def models(self) -> tuple[ModelView, ...]:
+    async def models(self) -> tuple[ModelView, ...]:
         """Return all of them."""
         ...
 
-    def model(self, model_id: str) -> ModelView:
+    async def model(self, model_id: str) -> ModelView:
         """Return one; ApiError MODEL_NOT_FOUND with near names."""
         ...
 
@@ -144,7 +144,7 @@ class Machine(Protocol):
         """Return the GPUs."""
         ...
 
-    def node(self) -> NodeView:
+    async def node(self) -> NodeView:
         """Return what this machine is and offers."""
         ...
 
@@ -162,6 +162,10 @@ class HttpObserver(Protocol):
 
     def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
         """Count one answer; `route` is the pattern of its path."""
+        ...
+
+    def task_admitted(self, duration_ms: float) -> None:
+        """Measure one admission."""
         ...
 
     def stream_opened(self) -> None:

@@ -1,5 +1,7 @@
 """Handlers of tasks, their streams, and sessions."""
 
+import time
+
 from aiohttp import web
 
 from api_types import EVENT_STREAM, ApiError, ErrorCode, EventsQuery, TaskQuery, TaskRequest
@@ -14,13 +16,15 @@ LAST_EVENT_ID_MAX_DIGITS = 18
 
 async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.StreamResponse:
     """Admit a task; its answer is a 202 or, where Accept asks for it, its stream."""
-    tasks = context.services.tasks
+    tasks, observer = context.services.tasks, context.services.observer
+    started = time.perf_counter()
     submission = tasks.submit(
         call.body,
         identity=call.identity,
         correlation_id=call.correlation_id,
         size_bytes=call.size_bytes,
     )
+    observer.task_admitted((time.perf_counter() - started) * 1000)
     task_id = str(submission.accepted.task_id)
     headers = {**submission.headers, **_task_headers(task_id)}
     if call.answer_type != EVENT_STREAM:
@@ -33,7 +37,7 @@ async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.St
     return await stream(
         call,
         cursor,
-        context.services.observer,
+        observer,
         headers=headers,
         keep_alive_s=context.keep_alive_s,
         stall_limit_s=context.stall_limit_s,

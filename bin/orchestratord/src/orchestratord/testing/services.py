@@ -63,11 +63,11 @@ class FakePools:
 class FakeModels:
     """One model, `recital`."""
 
-    def models(self) -> tuple[ModelView, ...]:
+    async def models(self) -> tuple[ModelView, ...]:
         """Return it."""
-        return (self.model("recital"),)
+        return (await self.model("recital"),)
 
-    def model(self, model_id: str) -> ModelView:
+    async def model(self, model_id: str) -> ModelView:
         """Return it by name."""
         if model_id != "recital":
             raise ApiError(
@@ -86,7 +86,7 @@ class FakeMachine:
         """Return none."""
         return GpuList(device_policy="cpu", reason="no driver")
 
-    def node(self) -> NodeView:
+    async def node(self) -> NodeView:
         """Return the machine."""
         return NodeView.model_validate(
             {
@@ -131,6 +131,9 @@ class FakeObserver:
     def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
         """Remember an answer."""
         self.requests.append((route, method, status))
+
+    def task_admitted(self, duration_ms: float) -> None:
+        """Remember nothing."""
 
     def stream_opened(self) -> None:
         """Count up."""

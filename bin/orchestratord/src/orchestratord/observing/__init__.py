@@ -1,0 +1,9 @@
+"""Metrics and logs of what the libraries report."""
+
+from orchestratord.observing.fan_out import FanOut
+from orchestratord.observing.http import HttpMetrics
+from orchestratord.observing.narration import TaskNarrator
+from orchestratord.observing.pool_metrics import PoolGauges
+from orchestratord.observing.task_metrics import ANY_POOL, TaskMetrics
+
+__all__ = ["ANY_POOL", "FanOut", "HttpMetrics", "PoolGauges", "TaskMetrics", "TaskNarrator"]

@@ -1,0 +1,152 @@
+"""What this process tells about itself and the machine it runs on."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from itertools import groupby
+from uuid import uuid4
+
+from api_types import (
+    Capabilities,
+    EngineCapability,
+    GpuList,
+    GpuView,
+    Limits,
+    NodeView,
+    PoolReadiness,
+    Readiness,
+)
+from catalog_core import Catalog
+from gpu_discovery import GpuInventory, check
+from node_types import NodeCapabilities, NodeStatus
+from orchestratord.config import Settings
+from pool_registry_types import HealthState, ModelReport, ModelState, PoolSnapshot
+
+API_VERSION = "v2"
+FEATURES = (
+    *("artifacts", "cancel", "deadlines", "drain", "idempotent_tasks", "late_binding"),
+    *("priorities", "replay", "sessions", "sse"),
+)
+SETTLED = frozenset({HealthState.READY, HealthState.FAILED})
+
+
+class LocalMachine:
+    """The views of HOME, where the control plane and its one node are one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        catalog: Catalog,
+        snapshots: Callable[[], tuple[PoolSnapshot, ...]],
+        inventory: Callable[[], GpuInventory],
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._snapshots = snapshots
+        self._inventory = inventory
+        self._incarnation = uuid4()
+        self._shutting_down = False
+
+    def begin_shutdown(self) -> None:
+        """Be not ready from now on."""
+        self._shutting_down = True
+
+    def gpus(self) -> GpuList:
+        """Return the GPUs, or why there are none."""
+        inventory = self._inventory()
+        views = tuple(
+            GpuView(
+                **device.info.model_dump(),
+                vram_used_bytes=device.reading.used_bytes,
+                utilization_percent=device.reading.utilization_percent,
+            )
+            for device in inventory.devices
+        )
+        policy = self._settings.device_policy
+        return GpuList(
+            gpus=views,
+            device_policy=policy,
+            reason=None if views else check(policy, inventory).message,
+        )
+
+    async def node(self) -> NodeView:
+        """Return what this machine is and offers."""
+        settings = self._settings
+        pools = self._snapshots()
+        entries = await asyncio.to_thread(self._catalog.list)
+        return NodeView(
+            node_id=settings.node_id,
+            machine_id=settings.machine_id,
+            address=f"http://{settings.bind_addr}",
+            status=NodeStatus.ONLINE,
+            pools=tuple(pool.pool_id for pool in pools),
+            capabilities=NodeCapabilities(
+                gpus=self._inventory().infos,
+                cpu_cores=os.cpu_count() or 1,
+                ram_total_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            ),
+            version=version("orchestratord"),
+            incarnation=self._incarnation,
+            seq=0,
+            models=tuple(
+                ModelReport(
+                    model_id=entry.id, digest=entry.digest, state=ModelState(entry.state.value)
+                )
+                for entry in entries
+            ),
+        )
+
+    def capabilities(self) -> Capabilities:
+        """Return engines, features and limits."""
+        settings = self._settings
+        return Capabilities(
+            api_version=API_VERSION,
+            profile=settings.profile,
+            device_policy=settings.device_policy,
+            engines=tuple(self._engines()),
+            features=FEATURES,
+            limits=Limits(
+                max_body_bytes=settings.max_body_bytes,
+                admission_capacity=settings.admission_capacity,
+                admission_policy=settings.admission_policy,
+                queue_max_wait_ms=settings.queue_max_wait_ms,
+                event_log_max_bytes=settings.event_log_max_bytes,
+                task_retention_ms=settings.task_retention_ms,
+                session_ttl_ms=settings.session_ttl_ms,
+                session_max_turns=settings.session_max_turns,
+            ),
+        )
+
+    def readiness(self) -> Readiness:
+        """Be ready once every pool is, or is known not to become so."""
+        pools = tuple(
+            PoolReadiness(
+                pool_id=pool.pool_id,
+                ready=pool.ready,
+                state=pool.state,
+                last_error=pool.last_error,
+            )
+            for pool in self._snapshots()
+        )
+        settled = all(pool.ready or pool.state in SETTLED for pool in pools)
+        return Readiness(ready=settled and not self._shutting_down, pools=pools)
+
+    def _engines(self) -> Iterator[EngineCapability]:
+        embedding = {pool.id for pool in self._settings.pools if pool.embeddings}
+        by_engine = sorted(self._snapshots(), key=lambda pool: pool.engine)
+        for engine, group in groupby(by_engine, key=lambda pool: pool.engine):
+            pools = list(group)
+            replicas = [replica for pool in pools for replica in pool.replicas]
+            embeds = any(pool.pool_id in embedding for pool in pools)
+            yield EngineCapability(
+                engine=engine,
+                versions=tuple(sorted({r.engine_version for r in replicas if r.engine_version})),
+                ctx_max=max((r.ctx_max or 0 for r in replicas), default=0),
+                slots=sum(pool.slots_total for pool in pools),
+                workloads=("completion", "embedding") if embeds else ("completion",),
+                features=("cancel", "seed", "streaming"),
+                batching=True,
+                models=tuple(sorted({r.model_id for r in replicas if r.model_id})),
+            )

@@ -1,0 +1,147 @@
+"""What tasks and requests leave in metrics and logs."""
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from admission_coordinator import EventLog, Task
+from api_types import ApiError, ErrorCode, TaskError, TaskRequest
+from narration_core import LogSettings, configure
+from orchestrator_core import Constraint, Preferences
+from orchestratord.observing import FanOut, HttpMetrics, PoolGauges, TaskMetrics, TaskNarrator
+from orchestratord.testing import FakePools
+from telemetry_core import Metrics, Program
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(Program.ORCHESTRATORD, Program.POOL_MANAGERD, constant={"node_id": "node"})
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    configure(LogSettings(format="json"), stream=stream)
+    yield stream
+    configure(LogSettings(format="json"), stream=io.StringIO())
+
+
+def a_task() -> Task:
+    return Task(
+        task_id="0a9e8c3e-53d9-4d9e-9b3b-4c9f5c1e7a10",
+        number=1,
+        identity="localhost",
+        correlation_id="corr",
+        traceparent=None,
+        request=TaskRequest(prompt="a secret prompt"),
+        model_id="recital",
+        log=EventLog(max_bytes=1000),
+        constraint=Constraint(model_id="recital"),
+        preferences=Preferences(),
+        size_bytes=10,
+        created_ms=1_000,
+    )
+
+
+def run_through(observer: FanOut, task: Task) -> None:
+    observer.admitted(task)
+    task.pool_id, task.replica_id, task.dispatched_ms = "default", "r0", 1_100
+    observer.dispatched(task)
+    task.first_token_at_ms = 1_200
+    observer.first_token(task)
+    task.ended_ms, task.tokens_in, task.tokens_out, task.finish_reason = 1_700, 5, 7, "stop"
+    observer.ended(task)
+
+
+def exposed(metrics: Metrics) -> list[str]:
+    return metrics.expose()[0].decode().splitlines()
+
+
+def test_a_finished_task_is_counted_once_everywhere(metrics: Metrics) -> None:
+    run_through(FanOut(TaskMetrics(metrics)), a_task())
+    text = exposed(metrics)
+    assert 'orchd_admission_enqueued_total{outcome="enqueued",pool_id="any"} 1.0' in text
+    assert 'orchd_tasks_dispatched_total{outcome="dispatched",pool_id="default"} 1.0' in text
+    assert 'orchd_tasks_finished_total{outcome="finished",pool_id="default"} 1.0' in text
+    assert 'orchd_tokens_in_total{pool_id="default"} 5.0' in text
+    assert 'orchd_tokens_out_total{pool_id="default"} 7.0' in text
+    assert 'orchd_first_token_ms_sum{pool_id="default",priority="interactive"} 200.0' in text
+    assert 'orchd_decode_ms_sum{pool_id="default",priority="interactive"} 500.0' in text
+
+
+def depth(metrics: Metrics) -> float:
+    (line,) = (x for x in exposed(metrics) if x.startswith("orchd_admission_queue_depth{"))
+    return float(line.split()[-1])
+
+
+def test_the_queue_depth_follows_each_task(metrics: Metrics) -> None:
+    observer, first, second = TaskMetrics(metrics), a_task(), a_task()
+    second.task_id = "another"
+    observer.admitted(first)
+    observer.admitted(second)
+    assert depth(metrics) == 2
+    observer.dispatched(first)
+    assert depth(metrics) == 1
+    observer.put_back(first, ErrorCode.WORKER_RESET)
+    assert depth(metrics) == 2
+    observer.ended(first)
+    observer.dispatched(second)
+    observer.ended(second)
+    assert depth(metrics) == 0
+
+
+def test_a_dropped_task_counts_as_rejected(metrics: Metrics) -> None:
+    observer, task = TaskMetrics(metrics), a_task()
+    observer.admitted(task)
+    task.error = TaskError(code="QUEUE_FULL_DROP_LRU", message="dropped", retriable=True)
+    observer.ended(task)
+    wanted = 'orchd_admission_rejected_total{pool_id="any",reason="QUEUE_FULL_DROP_LRU"} 1.0'
+    assert wanted in exposed(metrics)
+
+
+def test_a_refusal_is_counted_by_its_code(metrics: Metrics) -> None:
+    error = ApiError(ErrorCode.ADMISSION_REJECT, "full")
+    TaskMetrics(metrics).refused(error, model_id="recital", identity="localhost")
+    wanted = 'orchd_admission_rejected_total{pool_id="any",reason="ADMISSION_REJECT"} 1.0'
+    assert wanted in exposed(metrics)
+
+
+def test_requests_and_streams_are_counted(metrics: Metrics) -> None:
+    pools = PoolGauges(metrics, FakePools().snapshots)
+    observer = HttpMetrics(metrics, refresh=pools.refresh)
+    for _ in range(2):
+        observer.request_finished("/v2/pools", method="GET", status=200, duration_ms=1.5)
+    observer.stream_opened()
+    observer.task_admitted(0.3)
+    text = observer.exposition()[0].decode().splitlines()
+    wanted = 'orchd_http_requests_total{method="GET",route="/v2/pools",status="200"} 2.0'
+    assert wanted in text
+    assert "orchd_sse_subscribers 1.0" in text
+    assert 'pool_ready{node_id="node",pool_id="default"} 1.0' in text
+    assert 'orchd_pools_available{pool_id="default"} 1.0' in text
+
+
+def test_each_step_of_a_task_is_a_line_with_a_sentence(lines: io.StringIO) -> None:
+    run_through(FanOut(TaskNarrator()), a_task())
+    told = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [line["event"] for line in told] == [
+        "task_admitted",
+        "task_dispatched",
+        "task_first_token",
+        "task_ended",
+    ]
+    assert {line["correlation_id"] for line in told} == {"corr"}
+    assert all(line["human"] and "0a9e8c3e" not in line["human"] for line in told)
+    assert told[-1]["tokens_out"] == 7
+    assert "secret prompt" not in lines.getvalue()
+
+
+def test_a_mistake_of_ours_is_an_error_with_its_traceback(lines: io.StringIO) -> None:
+    task = a_task()
+    task.crash = RuntimeError("a bug")
+    TaskNarrator().ended(task)
+    line = json.loads(lines.getvalue())
+    assert (line["level"], line["event"]) == ("error", "task_crashed")
+    assert "a bug" in line["exception"]
