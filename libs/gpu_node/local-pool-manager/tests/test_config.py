@@ -19,6 +19,11 @@ def test_strict_needs_one_slot_and_turns_the_prompt_cache_off():
     assert PoolConfig(id="a").caches_prompts
 
 
+def test_a_pool_serves_embeddings_or_rerank():
+    with pytest.raises(ValidationError, match="a pool for each"):
+        PoolConfig(id="a", embeddings=True, rerank=True)
+
+
 @pytest.mark.parametrize("name", ["", "Demo", "-a", "a/b", "a" * 64])
 def test_a_pool_is_named_like_every_id(name):
     with pytest.raises(ValidationError):

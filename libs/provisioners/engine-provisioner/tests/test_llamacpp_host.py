@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+import demo_model
 from engine_provisioner import EngineProcess, plan_engine
 from engine_provisioner.handoff import read_status
 from engine_provisioner.llamacpp_host import EXIT_MODEL
+from pool_registry_types import HandoffModel
 
 KEY = "test-key"
 
@@ -66,12 +68,24 @@ async def test_it_listens_on_loopback_and_wants_its_key(hosted, wish):
             assert answer.status == 401
 
 
-async def test_embeddings_are_served_on_request(hosted, wish, http):
-    async with hosted(wish(embeddings=True)) as (_, told):
-        body = {"input": "llama", "model": "recital"}
+async def test_embeddings_are_served_on_request_for_as_much_text_as_the_context_holds(
+    hosted, wish, http
+):
+    async with hosted(wish(embeddings=True, ctx_tokens=1024)) as (_, told):
+        body = {"input": "Hello! " * 400, "model": "recital"}
         async with http.post(f"{told['url']}/v1/embeddings", json=body) as answer:
             assert answer.status == 200
             assert (await answer.json())["data"][0]["embedding"]
+
+
+async def test_rerank_is_served_on_request(hosted, wish, http, tmp_path):
+    path = demo_model.ensure(tmp_path, spec=demo_model.RERANK)
+    model = HandoffModel(id="rerank", path=str(path), size_bytes=path.stat().st_size)
+    async with hosted(wish(model=model, rerank=True)) as (_, told):
+        body = {"query": "a", "documents": ["b", "Hello!"]}
+        async with http.post(f"{told['url']}/v1/rerank", json=body) as answer:
+            assert answer.status == 200
+            assert len((await answer.json())["results"]) == 2
 
 
 async def test_it_ends_within_seconds_when_told_though_a_stream_flows(hosted, wish, http):

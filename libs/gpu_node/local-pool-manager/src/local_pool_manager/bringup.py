@@ -63,6 +63,7 @@ def wish_for(
         devices=tuple(gpu.uuid for gpu in gpus),
         threads=config.threads,
         embeddings=config.embeddings,
+        rerank=config.rerank,
         prompt_cache=config.caches_prompts,
         mode=EngineMode(config.provisioning.mode),
         engine=config.engine,

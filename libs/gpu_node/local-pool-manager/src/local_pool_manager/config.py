@@ -48,9 +48,19 @@ class PoolConfig(ClientModel):
     """Start the engine with the service instead of with the first wish for its model."""
     swap_models: bool = False
     embeddings: bool = False
+    rerank: bool = False
     prompt_cache: bool = True
     strict: bool = False
     """Byte-identical answers for a seed: needs one slot, and turns the prompt cache off."""
+
+    @model_validator(mode="after")
+    def _pools_in_one_way(self) -> Self:
+        if self.embeddings and self.rerank:
+            raise ValueError(
+                f"pool {self.id!r}: embeddings and rerank pool tokens in different ways; "
+                "use a pool for each"
+            )
+        return self
 
     @model_validator(mode="after")
     def _strict_means_one_slot(self) -> Self:

@@ -13,6 +13,7 @@ import sys
 import threading
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 EXIT_MODEL = 3
 """Exit code: llama.cpp refused the model or its settings; its reason is in the log."""
@@ -20,6 +21,10 @@ EXIT_MODEL = 3
 CLOSE_DEADLINE_S = 2.0
 PROMPT_CACHE_MIB = 1024
 HTTP_THREADS_SPARE = 8
+CPU_BATCH_TOKENS = 512
+METADATA_BYTES = 1 << 20
+"""How far into a GGUF file its architecture's keys are looked for; they come first."""
+GPU_BATCH_TOKENS = 2048
 VERBOSITY_WARNING = 2
 
 
@@ -36,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--no-mmap", action="store_true", help="read the file instead of mapping it")
     out.add_argument("--no-prompt-cache", action="store_true", help="compute each prompt anew")
     out.add_argument("--no-warmup", action="store_true", help="skip the empty run after loading")
-    out.add_argument("--embeddings", action="store_true", help="serve embeddings too")
+    pooled = out.add_mutually_exclusive_group()
+    pooled.add_argument("--embeddings", action="store_true", help="serve embeddings too")
+    pooled.add_argument("--rerank", action="store_true", help="serve rerank too")
     out.add_argument("--key-on-stdin", action="store_true", help="the first line is the API key")
     return out
 
@@ -99,10 +106,30 @@ def _params(xllamacpp: ModuleType, args: argparse.Namespace, key: str | None) ->
         cpu.poll = 0
     # Each open stream holds an HTTP thread; without spare ones /health and a cancel would wait.
     params.n_threads_http = 2 * args.slots + HTTP_THREADS_SPARE
-    if args.embeddings:
-        params.embedding = True
-        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    # Between two batches the engine sees that a client left; a GPU is through one in no time.
+    params.n_batch = GPU_BATCH_TOKENS if args.gpu_layers else CPU_BATCH_TOKENS
+    if args.embeddings or args.rerank:
+        _pool(xllamacpp, params, args)
     return params
+
+
+def _pool(xllamacpp: ModuleType, params: Any, args: argparse.Namespace) -> None:
+    kinds = xllamacpp.llama_pooling_type
+    params.embedding = True
+    if not args.rerank and not declares_pooling(args.model):
+        # A model that was made for generating: the last token has seen all the others, and only
+        # this kind of pooling lets a long text pass in several batches.
+        params.pooling_type = kinds.LLAMA_POOLING_TYPE_LAST
+        return
+    if args.rerank:
+        params.pooling_type = kinds.LLAMA_POOLING_TYPE_RANK
+    params.n_batch = params.n_ubatch = args.ctx
+
+
+def declares_pooling(model: Path) -> bool:
+    """Tell whether a model says how its embeddings are pooled, as models made for them do."""
+    with model.open("rb") as file:
+        return b".pooling_type" in file.read(METADATA_BYTES)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -45,6 +45,7 @@ class EngineWish:
     """GPU indexes or UUIDs; empty means all."""
     threads: int | None = None
     embeddings: bool = False
+    rerank: bool = False
     prompt_cache: bool = True
     mode: EngineMode = EngineMode.PACKAGE
     engine: str = ENGINE
@@ -138,6 +139,7 @@ def _flags(wish: EngineWish, survey: Survey) -> tuple[str, ...]:
         "--no-prompt-cache": not wish.prompt_cache,
         "--no-warmup": wish.model.size_bytes < SMALL_MODEL_BYTES,
         "--embeddings": wish.embeddings,
+        "--rerank": wish.rerank,
     }
     return (
         *("--model", wish.model.path),
