@@ -122,8 +122,7 @@ def world_of() -> Worlds:
             ReplicaKey(NODE, pool_id, "r0"): MockAdapter(slots=n) for pool_id, n in slots.items()
         }
         replicas, observer, clock = FakeReplicas(adapters), RecordingObserver(), FakeClock()
-        running: list[AdmissionCoordinator] = []
-        cluster = ClusterView(on_slot_free=lambda key: [c.slot_freed(key) for c in running])
+        cluster = ClusterView()
         snapshots = {pool_id: snapshot(pool_id, slots=n) for pool_id, n in slots.items()}
         cluster.apply_report(NODE, snapshots.values())
         async with AdmissionCoordinator.running(
@@ -136,7 +135,6 @@ def world_of() -> Worlds:
             observer=observer,
             now_ms=clock,
         ) as coordinator:
-            running.append(coordinator)
             yield World(coordinator, cluster, replicas, observer, clock, snapshots)
 
     return build

@@ -31,7 +31,7 @@ from api_types import (
     TaskStatus,
 )
 from multi_node_placement import ClusterView
-from orchestrator_core import ReplicaKey, When
+from orchestrator_core import When
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class AdmissionCoordinator:
     ) -> AsyncIterator["AdmissionCoordinator"]:
         """Run a coordinator; leaving the block ends every task that is left.
 
-        The cluster view's `on_slot_free` should call `slot_freed`, and every report should be
+        It listens to the cluster view for free slots; every report to the view should be
         followed by `cluster_changed`.
         """
         async with asyncio.TaskGroup() as group:
@@ -125,6 +125,7 @@ class AdmissionCoordinator:
                 now_ms=now_ms,
                 group=group,
             )
+            cluster.listen(coordinator._dispatcher.slot_freed)
             ticker = group.create_task(coordinator._dispatcher.tick_for_ever(), name="task ticker")
             try:
                 yield coordinator
@@ -330,10 +331,6 @@ class AdmissionCoordinator:
         task = self._table.get(task_id, identity)
         if not task.ended:
             self._dispatcher.stop(task, errors.canceled())
-
-    def slot_freed(self, key: ReplicaKey) -> None:
-        """Take note that a task may start on a replica; work is handed out soon after."""
-        self._dispatcher.slot_freed(key)
 
     def cluster_changed(self) -> None:
         """End tasks that nothing will serve any more; to be called after every report."""

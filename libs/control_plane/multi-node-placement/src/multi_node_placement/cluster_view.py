@@ -50,6 +50,10 @@ class ClusterView:
         self._open_breakers: dict[ReplicaKey, int] = {}
         self._slots_for: dict[Constraint, int] = {}
 
+    def listen(self, on_slot_free: Callable[[ReplicaKey], None]) -> None:
+        """Tell this callback, and no other, of every replica on which a task may now start."""
+        self._on_slot_free = on_slot_free
+
     # reports
 
     def apply_report(

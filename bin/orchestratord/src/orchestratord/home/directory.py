@@ -1,0 +1,87 @@
+"""Which model a task means: by id, by reference, by alias, or the only one there is."""
+
+import asyncio
+import difflib
+from collections.abc import Mapping
+
+from admission_coordinator import ModelChoice
+from api_types import ApiError, ErrorCode
+from catalog_core import Catalog, GgufHeader, ModelEntry
+from multi_node_placement import ClusterView
+
+_F16_BYTES = 2
+
+
+class HomeDirectory:
+    """Fulfils `admission_coordinator.ModelDirectory` from the cluster view and the catalog."""
+
+    def __init__(
+        self,
+        cluster: ClusterView,
+        *,
+        aliases: Mapping[str, str],
+        catalog: Catalog,
+    ) -> None:
+        self._cluster = cluster
+        self._aliases = aliases
+        self._catalog = catalog
+        self._known: tuple[ModelEntry, ...] = ()
+
+    async def refresh(self) -> None:
+        """Read the catalog again; to be called whenever pools have changed."""
+        self._known = await asyncio.to_thread(self._catalog.list)
+
+    def resolve(self, model_ref: str | None) -> ModelChoice:
+        """Return the model; raises `ApiError` with the near names of an unknown one."""
+        if model_ref is None:
+            return self._choice(self._only_one())
+        wanted = self._aliases.get(model_ref, model_ref)
+        served = self._cluster.models()
+        if wanted in served:
+            return self._choice(wanted)
+        for entry in self._known:
+            if wanted in (entry.id, entry.reference):
+                return self._choice(entry.id)
+        names = sorted({*served, *self._aliases, *(entry.id for entry in self._known)})
+        near = tuple(difflib.get_close_matches(model_ref, names, n=5, cutoff=0.4))
+        raise ApiError(
+            ErrorCode.MODEL_NOT_FOUND,
+            f"no model {model_ref[:200]!r} is known here",
+            hint=f"near names: {', '.join(near)}" if near else f"known: {', '.join(names)}",
+            candidates=near or None,
+        )
+
+    def _only_one(self) -> str:
+        served = sorted(self._cluster.models())
+        if len(served) == 1:
+            return served[0]
+        if served:
+            raise ApiError(
+                ErrorCode.INVALID_PARAMS,
+                f"model_ref is needed, since several models are served: {', '.join(served)}",
+                candidates=tuple(served),
+            )
+        raise ApiError(
+            ErrorCode.MODEL_NOT_AVAILABLE,
+            "no model is served yet",
+            hint="GET /v2/pools tells what each pool waits for",
+        )
+
+    def _choice(self, model_id: str) -> ModelChoice:
+        served = self._cluster.models().get(model_id)
+        entry = next((entry for entry in self._known if entry.id == model_id), None)
+        return ModelChoice(
+            model_id=model_id,
+            ctx_max=None if served is None else served.ctx_max,
+            kv_bytes_per_token=0 if entry is None else kv_bytes_per_token(entry.header),
+        )
+
+
+def kv_bytes_per_token(header: GgufHeader) -> int:
+    """Return what one token of context costs: a key and a value a layer and KV head, in f16."""
+    heads = header.head_count or 0
+    if not heads:
+        return 0
+    head_size = (header.embedding_length or 0) // heads
+    kv_heads = header.head_count_kv or heads
+    return 2 * (header.block_count or 0) * kv_heads * head_size * _F16_BYTES

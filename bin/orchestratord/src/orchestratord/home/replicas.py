@@ -1,0 +1,79 @@
+"""The coordinator's way to the engines of this machine: a lease, a breaker, an adapter."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import adapter_host
+from adapter_api import EngineOverloaded, EngineUnreachable, WorkerAdapter
+from adapter_host import AdapterHost, BreakerOpen, NotBound
+from local_pool_manager import (
+    LocalPoolManager,
+    PoolDraining,
+    PoolNotFound,
+    ReplicaBusy,
+    ReplicaNotReady,
+)
+from multi_node_placement import ClusterView
+from orchestrator_core import ReplicaKey
+
+
+class LeasedReplicas:
+    """Fulfils `admission_coordinator.Replicas` for pools that live in this process."""
+
+    def __init__(
+        self,
+        pools: LocalPoolManager,
+        host: AdapterHost,
+        cluster: ClusterView,
+        *,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._pools = pools
+        self._host = host
+        self._cluster = cluster
+        self._now_ms = now_ms
+
+    @asynccontextmanager
+    async def call(
+        self, key: ReplicaKey, *, lease: str, on_revoked: Callable[[], None]
+    ) -> AsyncIterator[WorkerAdapter]:
+        """Lend the adapter of a replica; the lease ends with the block."""
+        try:
+            held = self._pools.acquire(
+                key.pool_id, key.replica_id, lease, on_revoked=lambda _reason: on_revoked()
+            )
+        except (PoolDraining, ReplicaBusy) as error:
+            raise EngineOverloaded(str(error)) from error
+        except (PoolNotFound, ReplicaNotReady) as error:
+            raise EngineUnreachable(str(error)) from error
+        try:
+            async with self._host.call(host_key(key), self._now_ms) as adapter:
+                self._tell_breaker(key)
+                yield adapter
+        except NotBound as error:
+            raise EngineUnreachable(f"replica {key.replica_id} has just gone") from error
+        except BreakerOpen as error:
+            raise EngineOverloaded(f"replica {key.replica_id} has failed too often") from error
+        finally:
+            self._pools.release(held)
+            self._tell_breaker(key)
+
+    def tell_breakers(self) -> bool:
+        """Bring the cluster view up to date; whether any breaker keeps tasks away now."""
+        waiting = False
+        for view in list(self._cluster.replicas()):
+            if not view.breaker_closed:
+                self._tell_breaker(view.key)
+                waiting = True
+        return waiting
+
+    def _tell_breaker(self, key: ReplicaKey) -> None:
+        closed = self._host.breaker_closed(host_key(key), self._now_ms())
+        view = self._cluster.get(key)
+        if view is not None and view.breaker_closed is not closed:
+            self._cluster.set_breaker(key, closed=closed)
+
+
+def host_key(key: ReplicaKey) -> adapter_host.ReplicaKey:
+    """Return the name under which the adapter host knows a replica."""
+    return adapter_host.ReplicaKey(str(key.pool), key.replica_id)

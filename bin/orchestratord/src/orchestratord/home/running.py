@@ -1,0 +1,133 @@
+"""Everything that HOME is made of, put together in the order in which it depends on each other."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from adapter_host import AdapterHost
+from admission_coordinator import AdmissionCoordinator, CoordinatorSettings, SessionLimits
+from artifact_store import LocalArtifactStore
+from catalog_core import Catalog
+from gpu_discovery import GpuChange, GpuMonitor
+from local_pool_manager import LocalPoolManager
+from model_provisioner import ModelProvisioner
+from multi_node_placement import ClusterView
+from narration_core import get_logger
+from orchestrator_core import FullPolicy
+from orchestratord.config import Settings, file_url_path
+from orchestratord.home.clock import SteadyClock
+from orchestratord.home.directory import HomeDirectory
+from orchestratord.home.feed import ClusterFeed
+from orchestratord.home.lock import owning
+from orchestratord.home.replicas import LeasedReplicas
+from orchestratord.http.services import Services
+from orchestratord.observing import FanOut, HttpMetrics, PoolGauges, TaskMetrics, TaskNarrator
+from orchestratord.views import CatalogModels, LocalMachine
+from telemetry_core import Metrics, Program
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A running HOME."""
+
+    services: Services
+    coordinator: AdmissionCoordinator
+    machine: LocalMachine
+
+
+@asynccontextmanager
+async def running_home(settings: Settings) -> AsyncIterator[Home]:
+    """Run everything but the HTTP server; on leaving, tasks end first and engines last."""
+    now_ms = SteadyClock()
+    metrics = Metrics(
+        Program.ORCHESTRATORD, Program.POOL_MANAGERD, constant={"node_id": settings.node_id}
+    )
+    catalog = Catalog(settings.home / "catalog")
+    models = ModelProvisioner(catalog, base=settings.home / "models", now_ms=now_ms)
+    host = AdapterHost()
+    cluster = ClusterView()
+    directory = HomeDirectory(cluster, aliases=settings.model_aliases, catalog=catalog)
+    with owning(settings.runtime_dir):
+        async with (
+            GpuMonitor.running(settings.gpu_discovery_interval_ms, _tell_gpu_change) as gpus,
+            LocalPoolManager.running(
+                settings.pools,
+                runtime_dir=settings.runtime_dir,
+                models=models,
+                gpus=lambda: gpus.inventory,
+                device_policy=settings.device_policy,
+                keep_engines=settings.keep_engines,
+                auto_delete_handoff=settings.auto_delete_handoff,
+                watch_interval_ms=settings.watch_interval_ms,
+            ) as pools,
+            AdmissionCoordinator.running(
+                _coordinator_settings(settings),
+                cluster=cluster,
+                replicas=(replicas := LeasedReplicas(pools, host, cluster, now_ms=now_ms)),
+                models=directory,
+                observer=FanOut(TaskMetrics(metrics), TaskNarrator()),
+                now_ms=now_ms,
+            ) as coordinator,
+            asyncio.TaskGroup() as group,
+        ):
+            feed = ClusterFeed(
+                settings.node_id,
+                pools=pools,
+                cluster=cluster,
+                host=host,
+                replicas=replicas,
+                directory=directory,
+                changed=coordinator.cluster_changed,
+            )
+            following = group.create_task(feed.run(), name="cluster feed")
+            gauges = PoolGauges(metrics, pools.snapshots)
+            machine = LocalMachine(
+                settings,
+                catalog=catalog,
+                snapshots=pools.snapshots,
+                inventory=lambda: gpus.inventory,
+            )
+            try:
+                yield Home(
+                    services=Services(
+                        tasks=coordinator,
+                        artifacts=LocalArtifactStore(file_url_path(settings.artifacts_url)),
+                        pools=pools,
+                        models=CatalogModels(catalog, pools.snapshots),
+                        machine=machine,
+                        observer=HttpMetrics(metrics, refresh=gauges.refresh),
+                        now_ms=now_ms,
+                    ),
+                    coordinator=coordinator,
+                    machine=machine,
+                )
+            finally:
+                machine.begin_shutdown()
+                await coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
+                following.cancel()
+        await host.close()
+
+
+def _coordinator_settings(settings: Settings) -> CoordinatorSettings:
+    return CoordinatorSettings(
+        capacity=settings.admission_capacity,
+        full_policy=FullPolicy(settings.admission_policy),
+        max_queue_bytes=settings.admission_max_bytes,
+        queue_max_wait_ms=settings.queue_max_wait_ms,
+        batch_max_wait_ms=settings.batch_max_wait_ms,
+        first_token_timeout_ms=settings.first_token_timeout_ms,
+        decode_idle_timeout_ms=settings.decode_idle_timeout_ms,
+        decode_wall_timeout_ms=settings.decode_wall_timeout_ms,
+        task_retention_ms=settings.task_retention_ms,
+        event_log_max_bytes=settings.event_log_max_bytes,
+        retry_budget=settings.retry_budget,
+        allow_pinning=settings.pinning == "allow",
+        sessions=SessionLimits(
+            ttl_ms=settings.session_ttl_ms, max_turns=settings.session_max_turns
+        ),
+    )
+
+
+async def _tell_gpu_change(change: GpuChange) -> None:
+    get_logger(component="gpus").warning("gpu_changed", detail=repr(change))

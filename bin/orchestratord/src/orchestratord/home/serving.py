@@ -1,0 +1,99 @@
+"""`orchestratord` itself: start HOME, serve it, and stop in order when told to."""
+
+import asyncio
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+
+from narration_core import LogSettings, configure, get_logger
+from orchestratord.config import BindAddress, Settings
+from orchestratord.home.demo import banner, with_default_pool, with_demo
+from orchestratord.home.lock import RuntimeDirTaken
+from orchestratord.home.running import Home, running_home
+from orchestratord.http.app import METRICS_PORT_OPERATIONS, create_app, create_edge
+from orchestratord.http.server import serving
+
+EXIT_CANNOT_START = 1
+_READY_POLL_S = 0.02
+
+
+async def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    began_s = time.monotonic()
+    configure(
+        LogSettings(
+            format=settings.log_format,
+            level=settings.log_level,
+            service="orchestratord",
+            node_id=settings.node_id,
+            machine_id=settings.machine_id,
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    settings = (
+        await asyncio.to_thread(with_demo, settings)
+        if settings.demo
+        else with_default_pool(settings)
+    )
+    try:
+        await _serve_until(stop, settings, began_s=began_s)
+    except RuntimeDirTaken as error:
+        return _cannot_start(str(error))
+    except OSError as error:
+        return _cannot_start(f"{settings.bind_addr}: {error.strerror or error}")
+    return 0
+
+
+async def _serve_until(stop: asyncio.Event, settings: Settings, *, began_s: float) -> None:
+    log = get_logger(component="orchestratord")
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(running_home(settings))
+        edge = create_edge(home.services, settings)
+        app = create_app(home.services, settings)
+        address = await stack.enter_async_context(serving(app, edge, settings.bind_addr))
+        if settings.metrics_port is not None:
+            metrics_app = create_app(home.services, settings, only=METRICS_PORT_OPERATIONS)
+            metrics_address = BindAddress(settings.bind_addr.host, settings.metrics_port)
+            await stack.enter_async_context(serving(metrics_app, edge, metrics_address))
+        log.info(
+            "serving",
+            address=str(address),
+            device_policy=settings.device_policy.value,
+            human=f"orchestratord serves at http://{address}.",
+        )
+        if settings.demo:
+            await _show_banner(stop, home, settings, address, began_s=began_s)
+        await stop.wait()
+        log.info("stopping", human="Told to stop: no new task is taken, running ones may finish.")
+        home.machine.begin_shutdown()
+        await home.coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
+    log.info("stopped", human="Everything has ended.")
+
+
+async def _show_banner(
+    stop: asyncio.Event,
+    home: Home,
+    settings: Settings,
+    address: BindAddress,
+    *,
+    began_s: float,
+) -> None:
+    """Wait until the demo's pool is ready or has failed, and say how to go on."""
+    while not (readiness := home.machine.readiness()).ready and not stop.is_set():  # noqa: ASYNC110 - shown once, and pools tell of themselves by snapshots
+        await asyncio.sleep(_READY_POLL_S)
+    failed = [pool for pool in readiness.pools if not pool.ready]
+    if failed:
+        sys.stdout.write(f"the demo's engine did not start: {failed[0].last_error}\n")
+    else:
+        took_s = time.monotonic() - began_s
+        sys.stdout.write(banner(settings, address, took_s=took_s))
+    sys.stdout.flush()
+
+
+def _cannot_start(reason: str) -> int:
+    sys.stderr.write(f"orchestratord: cannot start: {reason}\n")
+    return EXIT_CANNOT_START
