@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_discovery import DeviceMaskError, discover, parse_mask, resolve_mask
@@ -44,6 +44,7 @@ def test_on_a_machine_without_a_gpu_the_message_says_none() -> None:
         resolve_mask("0", ())
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:

@@ -175,6 +175,28 @@ async def test_a_folder_that_cannot_be_read_changes_nothing_and_is_told_once(
         assert not [event for event in listener.told() if not isinstance(event, WatchTrouble)]
 
 
+async def test_a_rescan_that_is_cancelled_loses_no_event(
+    tmp_path: Path, make_payload: MakePayload
+) -> None:
+    entered, release = asyncio.Event(), asyncio.Event()
+    handled: list[HandoffEvent] = []
+
+    async def slow(event: HandoffEvent) -> None:
+        entered.set()
+        await release.wait()
+        handled.append(event)
+
+    async with HandoffWatcher.running(WatchSettings(tmp_path), slow) as watcher:
+        write(tmp_path / "a.json", make_payload())
+        rescan = asyncio.create_task(watcher.rescan())
+        await asyncio.wait_for(entered.wait(), ALWAYS_S)
+        rescan.cancel()
+        await asyncio.wait({rescan})
+        release.set()
+        await watcher.rescan()
+    assert handled == [HandoffAppeared(make_payload(), "a.json")]
+
+
 async def test_a_listener_that_raises_ends_the_watcher_loudly(
     tmp_path: Path, make_payload: MakePayload
 ) -> None:

@@ -2,7 +2,7 @@ import asyncio
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narration_core import (
@@ -19,6 +19,7 @@ from narration_core import (
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_an_id_is_1_to_128_visible_ascii_characters(text: str) -> None:
     visible = 0 < len(text) <= 128 and all("!" <= character <= "~" for character in text)

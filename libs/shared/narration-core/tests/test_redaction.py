@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narration_core import REDACTED, redact, redact_text
@@ -57,6 +57,7 @@ def hidden(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return secret, {"event": "something_happened", key: value}
 
 
+@settings(deadline=None)
 @given(hidden())
 def test_no_secret_and_no_prompt_is_in_any_output(case: tuple[str, dict[str, Any]]) -> None:
     secret, event = case
@@ -69,6 +70,7 @@ def test_each_look_of_a_secret_is_known(embed: Callable[[str], str]) -> None:
     assert secret not in redact_text(embed(secret))
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

@@ -1,7 +1,7 @@
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -73,6 +73,7 @@ def test_values_past_the_bound_are_counted_under_other() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=60))
 def test_no_traffic_grows_the_series_past_the_bound_and_nothing_is_lost(
     labels: list[tuple[str, str]],

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from artifact_store.errors import (
     StoreUnavailableError,
 )
 from artifact_store.types import Artifact, ArtifactId, ArtifactInfo, ArtifactLimits, JsonValue
+
+LOCK_TIMEOUT_S = 10
+LOCK_POLL_S = 0.005
 
 
 class LocalArtifactStore:
@@ -122,8 +126,22 @@ class LocalArtifactStore:
         """Let one writer in at a time, across threads and processes; the kernel frees the lock."""
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / "lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock.fileno())
             yield
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for the lock, but not for ever on a writer that was stopped while it held it."""
+    give_up_s = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up_s:
+                raise
+            time.sleep(LOCK_POLL_S)
+        else:
+            return
 
 
 def _digits(artifact_id: ArtifactId) -> str:

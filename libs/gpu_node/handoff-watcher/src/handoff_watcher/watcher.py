@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ STEP_MS = 10
 SETUP_S = 0.1
 # Whatever the configured interval: a handoff is seen within two seconds.
 MAX_INTERVAL_MS = 1500
+MIN_INTERVAL_MS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,13 @@ class HandoffWatcher:
         self, settings: WatchSettings, on_event: Callable[[HandoffEvent], Awaitable[None]]
     ) -> None:
         self._auto_delete = settings.auto_delete
-        self._interval_s = min(settings.interval_ms, MAX_INTERVAL_MS) / 1000
+        self._interval_s = max(MIN_INTERVAL_MS, min(settings.interval_ms, MAX_INTERVAL_MS)) / 1000
         self._on_event = on_event
         self._folder = HandoffFolder(settings.runtime_dir)
         self._host = HostIdentity(None, None)
         self._state = WatchState()
+        # Kept apart, so that a caller of `rescan` who is cancelled takes no event with them.
+        self._untold: deque[FileEvent] = deque()
         self._single = asyncio.Lock()
         self._wake = asyncio.Event()
         self._folder_identity: tuple[int, int] | None = None
@@ -91,8 +95,10 @@ class HandoffWatcher:
                 return
             self._troubles.discard("scan")
             self._state = state
-            for event in events:
-                await self._on_event(event)
+            self._untold.extend(events)
+            while self._untold:
+                await self._on_event(self._untold[0])
+                self._untold.popleft()
             if scan.folder != self._folder_identity:
                 self._folder_identity = scan.folder
                 self._folder_changed.set()
