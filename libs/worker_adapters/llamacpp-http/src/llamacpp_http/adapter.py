@@ -43,6 +43,9 @@ _FEATURES = frozenset(
     {"grammar", "json_schema", "logprobs", "logit_bias", "min_p", "token_ids", "progress"}
 )
 
+_MAX_LEFT = 1_024
+"""Given-up tasks that nobody asked about are forgotten, oldest first."""
+
 
 class LlamaCppAdapter:
     """One llama.cpp server, at its own address or behind its node's relay.
@@ -229,6 +232,8 @@ class LlamaCppAdapter:
         if departures:  # else the request was never sent
             run = LeftRun(mark, in_slot, departures[-1])
             self._left.setdefault(request.task_id, []).append(run)
+            if len(self._left) > _MAX_LEFT:
+                del self._left[next(iter(self._left))]
 
     def _seed_of(self, request: EngineRequest) -> int:
         if request.seed is None or request.seed == -1:
