@@ -168,6 +168,14 @@ def test_a_task_waits_only_for_what_comes_by_itself(facts, when, reason):
     assert (servable.when, servable.reason) == (when, reason)
 
 
+def test_of_many_misses_the_nearest_is_named():
+    far = replica("far", engine="vllm")
+    near = replica("near", draining=True)
+    llamacpp = replace(ANY, engine="llamacpp")
+    for views in ([far, near], [near, far]):
+        assert could_serve(llamacpp, views).reason is Refusal.DRAINING
+
+
 def test_without_any_replica_there_is_not_even_a_reason():
     servable = could_serve(ANY, [])
     assert (servable.when, servable.reason) == (When.NEVER, None)
