@@ -252,6 +252,7 @@ class LocalPoolManager:
         self._wait(pool, HealthState.STARTING, None)
         for plan in plans:
             replica = pool.replicas[plan.wish.replica_id]
+            replica.plan = plan
             engines.create_task(self._serve(replica, plan), name=f"engine of {pool.config.id}")
 
     async def _plan(self, pool: Pool, model_ref: str) -> list[EnginePlan]:
@@ -329,9 +330,8 @@ class LocalPoolManager:
         replica = pool.replicas.get(payload.replica_id) or self._add_replica(
             pool, payload.replica_id, supervised=False
         )
-        replica.handoff, replica.trouble = payload, None
+        replica.take_over(payload)
         if not replica.supervised:
-            replica.generation += 1
             self._stop_watching(replica)
             self._foreign[replica.pool_id, replica.replica_id] = self._tasks.create_task(
                 watch_engine(

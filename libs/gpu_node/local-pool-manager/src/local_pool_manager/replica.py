@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from engine_provisioner import EngineState, EngineStatus
+from engine_provisioner import EnginePlan, EngineState, EngineStatus
 from local_pool_manager.errors import LeaseError
 from local_pool_manager.leases import Lease, LeaseTable
 from local_pool_manager.types import ReplicaEndpoint
-from pool_registry_types import HandoffPayload, HealthState, HealthStatus, ReplicaSnapshot
+from pool_registry_types import (
+    HandoffModel,
+    HandoffPayload,
+    HealthState,
+    HealthStatus,
+    ReplicaSnapshot,
+)
 
 HEALTH = {
     EngineState.STOPPED: HealthState.STOPPED,
@@ -33,6 +39,8 @@ class Replica:
     supervised: bool
     """Whether its engine is ours to start and stop."""
     prompt_cache: bool = True
+    plan: EnginePlan | None = None
+    """What its engine will be: known before it serves, and while it is restarted."""
     engine: EngineStatus | None = None
     """From our supervisor; None for an engine of somebody else."""
     handoff: HandoffPayload | None = None
@@ -40,6 +48,7 @@ class Replica:
     """Whether the engine of somebody else is healthy."""
     generation: int = 0
     trouble: str | None = None
+    _process: tuple[int, int | None, str, int] | None = None
     _leases: dict[int, LeaseTable] = field(default_factory=dict)
 
     @property
@@ -65,6 +74,14 @@ class Replica:
     def leases(self) -> LeaseTable | None:
         """The slots of the engine that serves now."""
         return self._leases.get(self.generation) if self.serves else None
+
+    def take_over(self, payload: HandoffPayload) -> None:
+        """Take an engine as it is handed over; the same process again keeps its leases."""
+        process = (payload.pid, payload.pid_start_ticks, payload.url, payload.slots)
+        if not self.supervised and process != self._process:
+            self.generation += 1
+        self._process = process
+        self.handoff, self.trouble = payload, None
 
     def renew(self) -> None:
         """Start a table for a new engine process; leases of an earlier one only wait to end."""
@@ -116,28 +133,48 @@ class Replica:
 
     def snapshot(self, waiting: HealthState, *, draining: bool) -> ReplicaSnapshot:
         """Return how it is, as it is reported."""
-        handoff, table, state = self.handoff, self.leases, self.state(waiting)
+        offer, table, state = self._offer(), self.leases, self.state(waiting)
         ready = table is not None and not draining
-        pid = self.engine.pid if self.engine else handoff.pid if handoff else None
+        foreign = self.handoff if not self.supervised else None
+        pid = self.engine.pid if self.engine else foreign.pid if foreign else None
         return ReplicaSnapshot(
             replica_id=self.replica_id,
             health=HealthStatus(
                 state=HealthState.DRAINING if draining and self.serves else state,
-                live=pid is not None,
+                live=self.answers if self.engine is None else pid is not None,
                 ready=ready,
                 draining=draining,
                 last_error=self.last_error,
             ),
-            slots_total=handoff.slots if handoff else 0,
+            slots_total=offer.slots if offer else 0,
             slots_free=table.free_count if table and ready else 0,
             active_leases=len(table.held) if table else 0,
-            engine_version=handoff.engine_version if handoff else None,
-            model_id=handoff.model.id if handoff else None,
-            model_digest=handoff.model.digest if handoff else None,
-            ctx_max=handoff.ctx_max if handoff else None,
-            device_mask=handoff.device_mask if handoff else None,
+            engine_version=offer.engine_version if offer else None,
+            model_id=offer.model.id if offer else None,
+            model_digest=offer.model.digest if offer else None,
+            ctx_max=offer.ctx_max if offer else None,
+            device_mask=offer.device_mask if offer else None,
             pid=pid,
             restarts=self.engine.restarts if self.engine else 0,
             generation=self.generation,
             prompt_cache=self.prompt_cache,
         )
+
+    def _offer(self) -> "_Offer | HandoffPayload | None":
+        if self.handoff is not None or self.plan is None:
+            return self.handoff
+        wish = self.plan.wish
+        return _Offer(
+            wish.model, wish.slots, wish.ctx_tokens, self.plan.engine_version, self.plan.device_mask
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """The part of a handoff that a plan already tells."""
+
+    model: HandoffModel
+    slots: int
+    ctx_max: int
+    engine_version: str
+    device_mask: str
