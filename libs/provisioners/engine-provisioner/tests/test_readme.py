@@ -13,7 +13,7 @@ def state_rows() -> str:
             if at is state
         ]
         lines.append(
-            f"| {state.value} | {row.owner} | {row.deadline or '–'} | {', '.join(steps)} |"
+            f"| {state.value} | {row.owner} | {row.deadline or 'none'} | {', '.join(steps)} |"
         )
     return "\n".join(lines) + "\n"
 
