@@ -114,7 +114,9 @@ def test_records_of_the_standard_library_come_along_from_warning_on() -> None:
     logging.getLogger("aiohttp.access").info("GET /")
     logging.getLogger("aiohttp.server").warning("odd header %s", "token=abcdefghij")
     logging.getLogger("aiohttp.server").warning("%d", "no number")
-    first, second = lines(stream)
+    logging.getLogger("aiohttp.server").log(35, "between")
+    first, second, third = lines(stream)
+    assert (third["detail"], third["level"]) == ("between", "warning")
     assert (first["logger"], first["level"]) == ("aiohttp.server", "warning")
     assert first["detail"] == "odd header token=[redacted]"
     assert second["detail"] == "%d"

@@ -1,5 +1,6 @@
 import json
 import string
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -119,6 +120,26 @@ def test_large_values_are_cut() -> None:
     event = redact(None, "info", {"a": "x" * 100_000, "b": list(range(1000))})
     assert len(event["a"]) < 10_000
     assert event["b"][-1] == "… (1000 items)"
+
+
+def test_a_secret_at_the_border_of_the_cut_is_not_shown_in_part() -> None:
+    for start in range(8150, 8200):
+        shown = redact_text("x" * start + " http://user:Q7zQ7zQ7zQ7z@host " + "y" * 9000)
+        assert "Q7z" not in shown
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("eyJ", "-eyJ", "eyJ.", "token", "token ", "token=", "bearer ", "basic", "://", "://a:"),
+        *('"prompt"', '"text":"', '\\"', "authorization", "cookie: ", "sk-", "-----BEGIN "),
+    ],
+)
+def test_no_text_takes_long_to_look_through(piece: str) -> None:
+    text = piece * (20_000 // len(piece))
+    began_s = time.process_time()
+    redact_text(text)
+    assert time.process_time() - began_s < 0.5
 
 
 def test_a_structure_that_holds_itself_ends() -> None:

@@ -66,15 +66,13 @@ def _rule(hints: str, pattern: str, replacement: str = REDACTED) -> _Rule:
 
 _RULES = (
     _rule("-----begin", _PEM_KEY),
-    _rule(
-        "authorization cookie", r"\b(authorization|cookie)(\W{1,4})[^\r\n\"']+", rf"\1\2{REDACTED}"
-    ),
+    _rule("authorization cookie", _HEADER, rf"\1\2{REDACTED}"),
     _rule("bearer basic", r"\b(bearer|basic)\s+[^\s\"',;]+", rf"\1 {REDACTED}"),
     _rule("://", r"(://)[^\s/@:]*:[^\s/@]*@", rf"\1{REDACTED}@"),
     _rule("sk- pk- rk-", r"\b[spr]k-[\w-]{8,}"),
     _rule("hf_ gh github_pat_ xox", r"\b(?:hf_|gh[pousr]_|github_pat_|xox[a-z]-)[\w-]{8,}"),
     _rule("akia asia", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    _rule("eyj", r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"),
+    _rule("eyj", r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"),
     _rule("key token secret passw passphrase signature credential", _ASSIGNED, rf"\1{REDACTED}"),
     _rule('"', _JSON_CONTENT, rf"\1{REDACTED}"),
 )
@@ -124,14 +122,16 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def _scrub(text: str, hinted: _Hinted) -> str:
-    if len(text) > MAX_TEXT_CHARS:
-        text = f"{text[:MAX_TEXT_CHARS]}… ({len(text)} characters)"
-    if not hinted:
+    length = len(text)
+    if hinted:
+        # Looked through further than it is shown, since a secret cut in two is not recognised.
+        text = text[: 2 * MAX_TEXT_CHARS]
+        lowered = text.lower()
+        for rule in [rule for hint, rule in hinted if hint in lowered]:
+            text = rule.pattern.sub(rule.replacement, text)
+    if length <= MAX_TEXT_CHARS:
         return text
-    lowered = text.lower()
-    for rule in [rule for hint, rule in hinted if hint in lowered]:
-        text = rule.pattern.sub(rule.replacement, text)
-    return text
+    return f"{text[:MAX_TEXT_CHARS]}… ({length} characters)"
 
 
 def _plain(key: str, value: object, depth: int) -> object:

@@ -66,9 +66,9 @@ class _StdlibBridge(logging.Handler):
             text = record.getMessage()
         except Exception:  # noqa: BLE001 - arguments are foreign objects
             text = str(record.msg)
-        get_logger().log(
-            record.levelno, "stdlib", logger=record.name, detail=text, exc_info=record.exc_info
-        )
+        # Libraries may number levels of their own; each counts as the standard one below it.
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        get_logger().log(level, "stdlib", logger=record.name, detail=text, exc_info=record.exc_info)
 
 
 def configure(settings: LogSettings, *, stream: LogStream | None = None) -> LineWriter:
