@@ -63,6 +63,24 @@ def test_a_report_older_than_our_release_does_not_take_the_slot_again(view):
     assert view.slots_free(R0) == 1
 
 
+def test_two_late_reports_do_not_take_the_slot_again_either(view):
+    view.apply_report("n", [pool_report(slots=1)])
+    held = reserve(view)
+    late = pool_report(slots=1, leases=1)
+    view.release(held)
+    for _ in range(2):
+        view.apply_report("n", [late])
+        assert view.slots_free(R0) == 1
+
+
+def test_a_lease_that_stays_after_ours_have_gone_is_found_to_be_foreign(view):
+    view.apply_report("n", [pool_report(slots=1)])
+    view.release(reserve(view))
+    for _ in range(3):
+        view.apply_report("n", [pool_report(slots=1, leases=1)])
+    assert view.slots_free(R0) == 0
+
+
 def test_leases_of_others_take_slots(view):
     view.apply_report("n", [pool_report(slots=4, leases=3)])
     reserve(view)
