@@ -1,6 +1,7 @@
 """Against a real llama.cpp: text, counts, refusals, and what a cancel leaves behind."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from llamacpp_http import LlamaCppAdapter
 from worker_http import EngineClient
 
 from .real_engine import RealEngine, engine_running
+from .tool_model import ARGUMENTS, TEMPLATE, TOOL, build_tool_model
 
 MESSAGES = ({"role": "user", "content": "Who are you?"},)
 COLD = {"temperature": 0}
@@ -44,6 +46,14 @@ def demo(folder: Path) -> Iterator[RealEngine]:
 def slow(folder: Path) -> Iterator[RealEngine]:
     model = ensure(folder, spec=SLOW)
     with engine_running(model, folder / "slow.log", "n_ctx=8192", "n_parallel=2") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def tools(folder: Path) -> Iterator[RealEngine]:
+    model = build_tool_model(folder / "tool.gguf")
+    template = f"chat_template={TEMPLATE!r}"
+    with engine_running(model, folder / "tool.log", "n_ctx=4096", template) as engine:
         yield engine
 
 
@@ -205,6 +215,13 @@ async def test_embeddings_and_what_the_engine_says_of_itself(demo: RealEngine) -
     assert "chat" in described.features
 
 
+async def test_an_engine_without_pooling_offers_no_embeddings(folder: Path) -> None:
+    model = ensure(folder, spec=DEMO)
+    with engine_running(model, folder / "none.log", "pooling=NONE") as engine:
+        async with adapter_of(engine) as adapter:
+            assert (await adapter.describe()).workloads == ("completion",)
+
+
 async def test_a_ranking_has_the_best_first(folder: Path) -> None:
     model = ensure(folder, spec=RERANK)
     with engine_running(model, folder / "rerank.log", "pooling=RANK") as engine:
@@ -212,11 +229,37 @@ async def test_a_ranking_has_the_best_first(folder: Path) -> None:
             engine, workload="rerank", query="q", inputs=["doc 1", "doc 9", "doc 5"]
         )
         async with adapter_of(engine) as adapter:
-            assert "rerank" in (await adapter.describe()).workloads
+            assert (await adapter.describe()).workloads == ("completion", "rerank")
     assert isinstance(result, Result)
     ranking = result.data["ranking"]
     assert [entry["index"] for entry in ranking] == [1, 2, 0]
     assert ranking[0]["relevance_score"] == pytest.approx(expected_relevance("doc 9"), rel=1e-2)
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "required"])
+async def test_a_tool_call_comes_beside_the_text(tools: RealEngine, choice: str | None) -> None:
+    text, finish, events = await run(
+        tools, messages=MESSAGES, tools=[TOOL], tool_choice=choice, sampling=COLD
+    )
+    calls = [
+        call["function"]
+        for event in events
+        if isinstance(event, Tokens)
+        for extra in event.extras or ()
+        if extra is not None
+        for call in extra["tool_calls"]
+    ]
+    assert (text, finish.finish_reason) == ("", "tool_calls")
+    assert calls[0]["name"] == "look"
+    assert json.loads("".join(call["arguments"] for call in calls)) == ARGUMENTS
+
+
+async def test_without_a_call_for_tools_the_same_model_only_talks(tools: RealEngine) -> None:
+    text, finish, _ = await run(
+        tools, messages=MESSAGES, tools=[TOOL], tool_choice="none", sampling=COLD
+    )
+    assert "</tool_call>" in text
+    assert finish.finish_reason == "stop"
 
 
 async def test_a_wrong_key_is_the_operators_fault(folder: Path) -> None:

@@ -251,17 +251,17 @@ class LlamaCppAdapter:
             raise EngineRefused("the model's chat template has no tools")
 
     async def _workloads(self) -> tuple[Workload, ...]:
-        """An empty request is 501 for what the engine was not started for, else 400: no slot."""
-        offered: list[Workload] = ["completion"]
-        probes: tuple[tuple[Workload, str], ...] = (
-            ("embedding", "/v1/embeddings"),
-            ("rerank", "/v1/rerank"),
-        )
-        for workload, path in probes:
-            response = await self._client.request("POST", path, b"{}")
-            if response.status == 400:
-                offered.append(workload)
-        return tuple(offered)
+        """What the engine was started for; a ranking one would give noise as embeddings."""
+        if await self._misses_input("/v1/rerank"):
+            return ("completion", "rerank")
+        if await self._misses_input("/v1/embeddings"):
+            return ("completion", "embedding")
+        return ("completion",)
+
+    async def _misses_input(self, path: str) -> bool:
+        """Whether an empty request lacks nothing but its input; it takes no slot."""
+        response = await self._client.request("POST", path, b"{}")
+        return response.status == 400 and b"must be provided" in response.body
 
     async def _slots(self) -> list[Slot]:
         return await self._get("/slots", list[Slot])
