@@ -3,7 +3,11 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import schemathesis
+from hypothesis import given
+from hypothesis import strategies as st
 from openapi_spec_validator import validate
+from schemathesis.core import NotSet
 
 from api_types import (
     EVENT_TYPES,
@@ -12,6 +16,7 @@ from api_types import (
     ROUTES,
     Route,
     openapi_document,
+    parse_json,
 )
 
 DOCUMENT = openapi_document("1.2.3")
@@ -79,3 +84,15 @@ def test_every_reference_leads_somewhere_and_no_schema_is_without_use() -> None:
     text = json.dumps(DOCUMENT)
     used = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert used == set(DOCUMENT["components"]["schemas"])
+
+
+@pytest.mark.parametrize(
+    "route", [r for r in ROUTES if r.request], ids=lambda route: route.operation_id
+)
+@given(data=st.data())
+def test_a_body_that_the_document_calls_valid_is_read(route: Route, data: st.DataObject) -> None:
+    described = schemathesis.openapi.from_dict(DOCUMENT)[route.path][route.method]
+    body = data.draw(described.as_strategy()).body
+    if not isinstance(body, NotSet):
+        assert route.request is not None
+        parse_json(route.request, json.dumps(body).encode())
