@@ -1,0 +1,1 @@
+"""HOME end to end: real daemons, real engines, and nothing but HTTP and signals between."""
