@@ -134,7 +134,7 @@ class Sampling(ClientModel):
                 Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}$")],
                 Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)],
             ],
-            Field(max_length=1024),
+            Field(max_length=1024, json_schema_extra={"additionalProperties": False}),
         ]
         | None
     ) = None
