@@ -150,7 +150,9 @@ async def test_sampling_reaches_the_engine(demo: RealEngine, way: dict[str, obje
         "grammar": "root ::= [ -~]+",
     }
     await run(demo, **way, sampling=everything, max_tokens=2)
-    await run(demo, **way, sampling={"json_schema": {"type": "object"}}, max_tokens=2)
+    schema = {"enum": ["a"]}
+    chosen, _, _ = await run(demo, **way, sampling={**COLD, "json_schema": schema}, max_tokens=9)
+    assert chosen.strip() == '"a"'
 
 
 @pytest.mark.parametrize("way", [{"prompt": "Hi?"}, {"messages": MESSAGES}])
@@ -175,6 +177,8 @@ async def test_log_probabilities_belong_to_their_pieces(
     "fields",
     [
         {"prompt": "x", "sampling": {"grammar": "root ::= bad bad"}},
+        {"prompt": "x", "sampling": {"json_schema": {"type": "wat"}}},
+        {"messages": MESSAGES, "sampling": {"json_schema": {"type": "wat"}}},
         {"messages": [{"role": "user", "content": 5}]},
         {"messages": [{"content": "my secret"}]},
         {
@@ -186,7 +190,17 @@ async def test_log_probabilities_belong_to_their_pieces(
         {"prompt": "x", "sampling": {"mirostat": 2}},
         {"messages": MESSAGES, "tools": [{"type": "function", "function": {"name": "f"}}]},
     ],
-    ids=["grammar", "content", "no-role", "image", "seed", "unknown", "tools"],
+    ids=[
+        "grammar",
+        "schema",
+        "schema-chat",
+        "content",
+        "no-role",
+        "image",
+        "seed",
+        "unknown",
+        "tools",
+    ],
 )
 async def test_the_clients_own_errors_are_refusals_without_its_text(
     demo: RealEngine, fields: dict[str, object]

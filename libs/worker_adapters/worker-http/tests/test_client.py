@@ -308,6 +308,7 @@ async def test_a_generating_request_carries_task_and_trace() -> None:
 async def test_tls_with_a_server_that_speaks_none_is_unreachable() -> None:
     async with ScriptedServer.running(say_ok) as server:
         url = server.url.replace("http://", "https://")
-        client = EngineClient(url, ssl_context=ssl.create_default_context())
+        limits = ClientLimits(connect_timeout_ms=100)
+        client = EngineClient(url, ssl_context=ssl.create_default_context(), limits=limits)
         with pytest.raises(EngineUnreachable):
             await client.request("GET", "/health")

@@ -23,7 +23,7 @@ from adapter_api import (
     Workload,
 )
 from llamacpp_http.body import MAX_SEED, chat_body, completion_body, plain_body
-from llamacpp_http.refusals import error_of_response
+from llamacpp_http.refusals import error_of_response, schema_error
 from llamacpp_http.stops import LeftRun, wait_until_gone
 from llamacpp_http.stream import ChatReader, CompletionReader, StreamReader
 from llamacpp_http.wire import (
@@ -158,6 +158,8 @@ class LlamaCppAdapter:
             path, body = "/v1/chat/completions", chat_body(request, seed=seed, mark=mark)
             reader = ChatReader(sink, seed=seed)
         else:
+            if "json_schema" in request.sampling:
+                await self._check_schema(request.sampling["json_schema"])
             path, body = "/completion", completion_body(request, seed=seed, mark=mark)
             reader = CompletionReader(sink, seed=seed)
         departures: list[Departure] = []
@@ -249,6 +251,14 @@ class LlamaCppAdapter:
             self._props = await self._get("/props", Props)
         if not self._props.chat_template_caps.supports_tools:
             raise EngineRefused("the model's chat template has no tools")
+
+    async def _check_schema(self, schema: object) -> None:
+        """`/completion` leaves the text free when it cannot use a schema; this path tells."""
+        empty = [{"role": "user", "content": ""}]
+        body = plain_body(messages=empty, json_schema=schema)
+        response = await self._client.request("POST", "/apply-template", body)
+        if response.status != 200 and (told := schema_error(response)) is not None:
+            raise EngineRefused(f"the engine cannot use the JSON schema: {told}")
 
     async def _workloads(self) -> tuple[Workload, ...]:
         """What the engine was started for; a ranking one would give noise as embeddings."""

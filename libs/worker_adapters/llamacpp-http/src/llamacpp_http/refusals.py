@@ -22,12 +22,18 @@ _MAX_TOLD_CHARS = 300
 
 def error_of_response(response: Response) -> AdapterError:
     """The error for a response that is not the one asked for."""
-    try:
-        body = msgspec.json.decode(response.body, type=ErrorResponse).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    body = _body_of(response)
+    if body is None:
         return error_of_status(response.status, retry_after_ms=response.retry_after_ms)
     body.code = response.status
     return error_of_body(body, retry_after_ms=response.retry_after_ms)
+
+
+def schema_error(response: Response) -> str | None:
+    """What is wrong with a JSON schema, if that is what the response is about."""
+    body = _body_of(response)
+    _, found, told = ("", "", "") if body is None else body.message.partition("JSON schema error ")
+    return told[:_MAX_TOLD_CHARS] if found else None
 
 
 def error_of_body(body: ErrorBody, *, retry_after_ms: int | None = None) -> AdapterError:
@@ -45,6 +51,13 @@ def error_of_body(body: ErrorBody, *, retry_after_ms: int | None = None) -> Adap
             if body.message.startswith(start):
                 return EngineRefused(told)
     return error_of_status(body.code, _fit_for_clients(body), retry_after_ms=retry_after_ms)
+
+
+def _body_of(response: Response) -> ErrorBody | None:
+    try:
+        return msgspec.json.decode(response.body, type=ErrorResponse).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _fit_for_clients(body: ErrorBody) -> str | None:

@@ -112,8 +112,8 @@ class MockAdapter:
         self.running.add(request.task_id)
         self._started_ids.add(request.task_id)
         self.peak_running = max(self.peak_running, len(self.running))
-        await self._tell()
         try:
+            await self._tell()
             return await self._follow(script, request, sink)
         except asyncio.CancelledError:
             self.cancelled.append(request.task_id)
