@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TextIO
 from uuid import UUID, uuid4
 
@@ -12,7 +12,7 @@ from api_types import End, ErrorFrame, Metrics, Started, TaskRequest, Token
 from llorch import tables
 from llorch.exits import Exit
 from llorch.terminal import StatusLine, harmless
-from orchestrator_client import Client, LlamaOrchError, TaskEvent
+from orchestrator_client import Client, LlamaOrchError, TaskEvent, TaskNotFound
 
 _FAREWELL_S = 2.0
 """How long leaving may take: the time to tell the server to stop the task."""
@@ -31,9 +31,7 @@ async def run(client: Client, args: argparse.Namespace) -> Exit:
                 if isinstance(event.data, End):
                     outcome = Exit.OK
     except (asyncio.CancelledError, BrokenPipeError):
-        with suppress(LlamaOrchError, TimeoutError):
-            async with asyncio.timeout(_FAREWELL_S):
-                await client.cancel(task_id)
+        await _cancel(client, task_id)
         raise
     finally:
         view.close()
@@ -56,6 +54,16 @@ def _request(task_id: UUID, args: argparse.Namespace) -> TaskRequest:
     else:
         asked["prompt"] = prompt
     return TaskRequest.model_validate({k: v for k, v in asked.items() if v is not None})
+
+
+async def _cancel(client: Client, task_id: UUID) -> None:
+    try:
+        async with asyncio.timeout(_FAREWELL_S):
+            await client.cancel(task_id)
+    except TaskNotFound:
+        pass  # it was not admitted yet
+    except (LlamaOrchError, TimeoutError) as error:
+        sys.stderr.write(f"llorch: task {task_id} may still run: {str(error) or 'no answer'}\n")
 
 
 class JsonView:

@@ -224,6 +224,8 @@ class FakeOrchestratord:
             refusal = self.refusals.popleft()
             text = refusal.body if isinstance(refusal.body, str) else json.dumps(refusal.body)
             return _answer(text, refusal.status, refusal.headers)
+        if request.headers.get("Content-Type", "application/json") != "application/json":
+            return _refuse(ErrorCode.UNSUPPORTED_MEDIA_TYPE, 415)
         try:
             return await handler(request)
         except KeyError:

@@ -68,7 +68,11 @@ class Transport:
     async def open(self) -> None:
         """Make the connection pool; nothing is sent yet."""
         connector = aiohttp.TCPConnector(limit=0, ssl=True if self._tls is None else self._tls)
-        self._session = aiohttp.ClientSession(connector=connector, headers=self._headers)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=self._headers,
+            skip_auto_headers=("Content-Type",),  # a POST without a body has no type
+        )
 
     async def close(self) -> None:
         """Close every connection, streams included."""
