@@ -1,7 +1,7 @@
 """The two orders a queue keeps: turns over the whole queue, and who stands where in a lane."""
 
 from bisect import bisect_left, insort
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush, heapreplace
 from operator import attrgetter
@@ -30,7 +30,8 @@ class Turns:
         """How many arrivals an identity has."""
         self.turn_of: dict[str, int] = {}
         """Lower goes first; it only rises while the identity waits."""
-        self._lengths: Counter[int] = Counter()
+        self._lengths: dict[int, int] = {}
+        """How many identities have so many arrivals."""
         self._next = 1
 
     def __len__(self) -> int:
@@ -63,14 +64,16 @@ class Turns:
         self._next += 1
 
     def _resize(self, identity: str, by: int) -> None:
+        lengths = self._lengths
         old = self.held.get(identity, 0)
         new = old + by
         if old:
-            self._lengths[old] -= 1
-            if not self._lengths[old]:
-                del self._lengths[old]
+            if lengths[old] == 1:
+                del lengths[old]
+            else:
+                lengths[old] -= 1
         if new:
-            self._lengths[new] += 1
+            lengths[new] = lengths.get(new, 0) + 1
             self.held[identity] = new
         else:
             del self.held[identity]
@@ -81,6 +84,8 @@ class Turns:
         In each round every identity sends one task, and all others are taken to go first. There
         are at most √(2n) different lengths among n tasks, so this is cheap.
         """
+        if len(self.held) == 1:
+            return len(self.front) + own_ahead
         rounds = own_ahead + 1
         sent = sum(min(length, rounds) * count for length, count in self._lengths.items())
         return len(self.front) + sent - 1
