@@ -23,6 +23,7 @@ from demo_model import DEMO, ENDLESS, RERANK, SLOW, ensure, expected_relevance
 from llamacpp_http import LlamaCppAdapter
 from worker_http import EngineClient
 
+from .byte_relay import relay_to
 from .real_engine import RealEngine, engine_running
 from .tool_model import ARGUMENTS, TEMPLATE, TOOL, build_tool_model
 
@@ -58,15 +59,18 @@ def tools(folder: Path) -> Iterator[RealEngine]:
 
 
 @asynccontextmanager
-async def adapter_of(engine: RealEngine, **options: object) -> AsyncIterator[LlamaCppAdapter]:
-    adapter = LlamaCppAdapter(engine.url, **options)
+async def adapter_of(engine: RealEngine | str, **options: object) -> AsyncIterator[LlamaCppAdapter]:
+    url = engine if isinstance(engine, str) else engine.url
+    adapter = LlamaCppAdapter(url, **options)
     try:
         yield adapter
     finally:
         await adapter.close()
 
 
-async def run(engine: RealEngine, **fields: object) -> tuple[str, EngineFinish, list[EngineEvent]]:
+async def run(
+    engine: RealEngine | str, **fields: object
+) -> tuple[str, EngineFinish, list[EngineEvent]]:
     events: list[EngineEvent] = []
     async with adapter_of(engine) as adapter:
         finish = await adapter.run(EngineRequest(task_id="t", **fields), events.append)
@@ -357,6 +361,28 @@ async def test_a_cancelled_request_that_waits_in_the_engine_is_not_called_gone(
             assert await adapter.confirm_stopped("other", timeout_ms=5_000)
             assert await busy_slots(engine) == 0
         await client.close()
+
+
+@pytest.mark.parametrize("way", [{"prompt": "Hi?"}, {"messages": MESSAGES}])
+async def test_a_real_stream_survives_a_cut_after_every_byte(
+    demo: RealEngine, way: dict[str, object]
+) -> None:
+    async with relay_to(demo.url, size=1) as url:
+        text, finish, _ = await run(url, **way, sampling=COLD)
+    assert text == DEMO.expected_text()
+    assert finish.tokens_out == len(DEMO.pieces) + 1
+
+
+@pytest.mark.parametrize("kind", [Progress, Tokens])
+async def test_a_cancel_through_a_relay_without_half_close_is_confirmed(
+    slow: RealEngine, kind: type[EngineEvent]
+) -> None:
+    text = LONG_PROMPT if kind is Progress else "Hi?"
+    async with relay_to(slow.url) as url, adapter_of(url) as adapter, asyncio.timeout(30):
+        async with begun(adapter, kind, prompt=text, cache_prompt=False) as task:
+            task.cancel()
+        assert await adapter.confirm_stopped("t", timeout_ms=5_000)
+        assert await busy_slots(slow) == 0
 
 
 async def test_a_killed_engine_is_a_reset_and_has_let_go(folder: Path) -> None:
