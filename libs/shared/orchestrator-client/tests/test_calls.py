@@ -10,9 +10,11 @@ from orchestrator_client import (
     NO_RETRY,
     ApiStatusError,
     Client,
+    ConnectionLost,
     ProtocolError,
     TaskConflict,
     TaskNotFound,
+    Timeouts,
     Unreachable,
 )
 from orchestrator_client.testing import FakeOrchestratord, Refusal
@@ -138,6 +140,14 @@ async def test_sessions_and_artifacts_have_their_routes(
     with pytest.raises(ApiStatusError, match="NOT_FOUND"):
         await client.delete_session("s/1")
     assert fake.requests[-1].path == "/v2/sessions/s/1"
+
+
+async def test_a_server_that_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        async with Client(url, retry=NO_RETRY, timeouts=Timeouts(request_s=0.05)) as client:
+            with pytest.raises(ConnectionLost, match="fell silent"):
+                await client.version()
 
 
 async def test_a_client_that_is_not_open_says_how_to_open_it() -> None:

@@ -94,3 +94,9 @@ def test_a_reader_that_resumes_in_the_middle_takes_the_count_from_its_first_toke
     frames = SseParser().feed(encode_script(HELLO, TASK_ID))
     events = [event for frame in frames if (event := cursor.accept(frame))]
     assert [e.data.t for e in events if isinstance(e.data, Token)] == ["lo ", "wörld"]
+
+
+def test_what_tokens_carry_besides_text_is_kept() -> None:
+    call = {"tool_calls": [{"id": "1"}]}
+    answer = answer_to(started(), ("token", {"t": "", "i": 0, "x": call}), end())
+    assert answer.completion().extras == (call,)

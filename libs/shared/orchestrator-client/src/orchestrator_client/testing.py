@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from aiohttp import web
 
 from api_types import (
+    EVENT_STREAM,
     TERMINAL_STATES,
     ErrorBody,
     ErrorCode,
@@ -180,7 +181,7 @@ class FakeOrchestratord:
         if self.lost_answers:
             self.lost_answers -= 1
             return _hang_up(request, web.Response())
-        if request.headers.get("Accept") == "text/event-stream":
+        if request.headers.get("Accept") == EVENT_STREAM:
             return await self._play(request, task)
         link = f"/v2/tasks/{task_id}/events"
         accepted = TaskAccepted(
@@ -239,7 +240,7 @@ class FakeOrchestratord:
         if seen < self.evicted_through:
             return _refuse(ErrorCode.EVENTS_EXPIRED, 410)
         response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "X-Task-Id": str(task.task_id)}
+            headers={"Content-Type": EVENT_STREAM, "X-Task-Id": str(task.task_id)}
         )
         await response.prepare(request)
         payload = _encode(frames, after=seen)

@@ -12,6 +12,7 @@ from typing import TypeVar
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
+from api_types import EVENT_STREAM
 from orchestrator_client.errors import (
     ConnectionLost,
     LlamaOrchError,
@@ -23,7 +24,6 @@ from orchestrator_client.errors import (
 from orchestrator_client.policy import RetryPolicy, Timeouts
 
 Model = TypeVar("Model", bound=BaseModel)
-EVENT_STREAM = "text/event-stream"
 ReadChunk = Callable[[], Awaitable[bytes]]
 """Returns the next piece of a stream as it arrives, and nothing at its end."""
 
