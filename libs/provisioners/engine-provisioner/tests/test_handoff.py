@@ -73,10 +73,13 @@ async def test_a_process_is_ours_only_when_its_command_line_names_its_status_fil
     status.write_text(f'{{"pid": {os.getpid()}}}')
     assert own_process(tmp_path, "demo", "r0") is None
     process = EngineProcess.spawn(
-        (sys.executable, "-c", "import time; time.sleep(60)", str(status)),
-        log_path=tmp_path / "log",
+        (sys.executable, "-c", "print('up', flush=True); import time; time.sleep(60)", str(status)),
+        log_path=(log := tmp_path / "log"),
         environment={},
     )
+    # The kernel shows the command line a moment after the process.
+    while log.read_text() != "up\n":
+        os.sched_yield()
     status.write_text(f'{{"pid": {process.pid}}}')
     assert own_process(tmp_path, "demo", "r0") == process.identity
     process.kill()

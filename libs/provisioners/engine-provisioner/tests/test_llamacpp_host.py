@@ -50,7 +50,7 @@ async def http():
 
 
 async def test_each_slot_has_the_whole_context_that_was_asked_for(hosted, wish, http):
-    async with hosted(wish(slots=3, ctx_tokens=768)) as (_, told):
+    async with hosted(wish(slots=3, ctx_tokens=768), "--tensor-split", "3,1") as (_, told):
         async with http.get(f"{told['url']}/slots") as answer:
             slots = await answer.json()
         assert [slot["n_ctx"] for slot in slots] == [768] * 3

@@ -41,6 +41,13 @@ def test_a_gpu_pool_puts_all_layers_on_the_gpu_and_maps_no_file(wish):
     assert plan.device_mask == "GPU-1,GPU-2"
 
 
+def test_shares_of_the_devices_are_passed_on_where_there_are_devices(wish):
+    split = {"tensor_split": (3.0, 1.0)}
+    flags = plan_engine(wish(on_gpu=True, **split), GPU).flags
+    assert flags[flags.index("--tensor-split") + 1] == "3,1"
+    assert "--tensor-split" not in plan_engine(wish(**split), GPU).flags
+
+
 def test_a_gpu_pool_with_a_cpu_wheel_names_all_four_ways(wish):
     with pytest.raises(EngineNotAvailableError) as caught:
         plan_engine(wish(on_gpu=True), CPU)

@@ -212,6 +212,20 @@ async def test_the_handoff_of_a_dead_engine_is_replaced(
         assert read_handoff(tmp_path, "demo", "r0").pid == status.pid
 
 
+async def test_a_handoff_that_cannot_be_written_is_told_and_tried_again(
+    supervised, wish, watch, tmp_path
+):
+    in_the_way = handoff_path(tmp_path, "demo", "r0")
+    in_the_way.mkdir()
+    async with supervised(wish(), limits=Limits()):
+        status = await watch.until(EngineState.UNRESPONSIVE)
+        assert "the handoff cannot be written" in status.last_error
+        in_the_way.rmdir()
+        watch.seen.clear()
+        await watch.until(EngineState.READY)
+        assert read_handoff(tmp_path, "demo", "r0").pid == status.pid
+
+
 async def test_a_slow_load_does_not_hold_up_another_engine(
     survey, probe, wish, watch, tmp_path, tmp_path_factory
 ):

@@ -1,10 +1,23 @@
 """From the configuration of a pool to the plan of its engines."""
 
+import asyncio
+from collections.abc import Callable, Iterable
+
 from catalog_core import ModelEntry
-from engine_provisioner import EngineMode, EngineWish, PreflightError
+from engine_provisioner import (
+    EngineError,
+    EngineMode,
+    EnginePlan,
+    EngineWish,
+    PreflightError,
+    Survey,
+    plan_engine,
+    survey_machine,
+)
 from gpu_discovery import DeviceMaskError, DevicePolicy, GpuInventory, check, resolve_mask
 from local_pool_manager.config import DEFAULT_CTX_TOKENS, PoolConfig
 from local_pool_manager.errors import PoolError
+from local_pool_manager.ports import ModelSource
 from pool_registry_types import GpuInfo, HandoffModel
 
 
@@ -61,6 +74,7 @@ def wish_for(
         on_gpu=bool(gpus),
         # By UUID: CUDA counts devices in another order than NVML does.
         devices=tuple(gpu.uuid for gpu in gpus),
+        tensor_split=config.tensor_split,
         threads=config.threads,
         embeddings=config.embeddings,
         rerank=config.rerank,
@@ -68,6 +82,46 @@ def wish_for(
         mode=EngineMode(config.provisioning.mode),
         engine=config.engine,
     )
+
+
+class Planner:
+    """Turns configurations into plans; what the machine offers is looked up once."""
+
+    def __init__(
+        self, models: ModelSource, gpus: Callable[[], GpuInventory], policy: DevicePolicy
+    ) -> None:
+        self._models = models
+        self._gpus = gpus
+        self._policy = policy
+        self._survey: Survey | None = None
+        self._surveying = asyncio.Lock()
+
+    def devices(self, config: PoolConfig) -> tuple[GpuInfo, ...]:
+        """Return the GPUs of the pool as they are now; raises `DevicesMissing`."""
+        return choose_devices(config, self._policy, self._gpus())
+
+    async def plan(
+        self,
+        config: PoolConfig,
+        model_ref: str,
+        replica_ids: Iterable[str],
+        *,
+        gpus: tuple[GpuInfo, ...],
+    ) -> tuple[EnginePlan, ...]:
+        """Bring the model here and plan each replica; raises `PoolError` or `EngineError`."""
+        try:
+            model = await self._models.ensure(model_ref)
+        except Exception as error:  # whatever a source of models raises, its text is the reason
+            raise ModelMissing(str(error) or type(error).__name__) from error
+        wishes = [wish_for(config, replica_id, model, gpus) for replica_id in replica_ids]
+        async with self._surveying:
+            self._survey = survey = self._survey or await survey_machine()
+        try:
+            return tuple(plan_engine(wish, survey) for wish in wishes)
+        except EngineError:
+            # The operator may install what is missing.
+            self._survey = None
+            raise
 
 
 def retry_pause_s(attempt: int) -> float:

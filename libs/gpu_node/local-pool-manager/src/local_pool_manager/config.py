@@ -37,6 +37,8 @@ class PoolConfig(ClientModel):
     """Without one the pool waits, not ready, until it is given a model."""
     devices: tuple[str, ...] = ()
     """GPU indexes or UUIDs; empty means all of them."""
+    tensor_split: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    """Shares of the devices, in their order; empty leaves it to the engine."""
     slots: Annotated[int, Field(ge=1, le=MAX_SLOTS)] = 4
     ctx: Annotated[int, Field(ge=16)] | None = None
     """Tokens of context of one slot; unset: the model's own, 4096 at most."""

@@ -15,10 +15,7 @@ from engine_provisioner import (
     EngineStatus,
     EngineSupervisor,
     Limits,
-    Survey,
-    plan_engine,
     stop_orphans,
-    survey_machine,
 )
 from gpu_discovery import DevicePolicy, GpuInventory
 from handoff_watcher import (
@@ -32,7 +29,7 @@ from handoff_watcher import (
     WatchSettings,
     WatchTrouble,
 )
-from local_pool_manager.bringup import ModelMissing, choose_devices, retry_pause_s, wish_for
+from local_pool_manager.bringup import Planner, retry_pause_s
 from local_pool_manager.config import PoolConfig, ProvisioningConfig, ProvisioningMode
 from local_pool_manager.drains import load_drained, save_drained
 from local_pool_manager.errors import PoolDraining, PoolError, PoolNotFound, ReplicaNotReady
@@ -64,9 +61,8 @@ class LocalPoolManager:
         limits: Limits,
     ) -> None:
         self._runtime_dir = runtime_dir
-        self._models = models
         self._gpus = gpus
-        self._policy = device_policy
+        self._planner = Planner(models, gpus, device_policy)
         self._keep_engines = keep_engines
         self._limits = limits
         self._pools: dict[str, Pool] = {}
@@ -77,10 +73,8 @@ class LocalPoolManager:
         self._foreign: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._handed_over = asyncio.Event()
-        self._survey: Survey | None = None
-        self._survey_lock = asyncio.Lock()
         self._tasks: asyncio.TaskGroup
-        self._hurrying: asyncio.Task[None]
+        self._hurrying: asyncio.Task[None] | None = None
         self._probe: EngineProbe
 
     @classmethod
@@ -145,7 +139,7 @@ class LocalPoolManager:
                 for task in starts:
                     task.cancel()
 
-    # What others see -------------------------------------------------------------------------
+    # What others see
 
     def snapshots(self) -> tuple[PoolSnapshot, ...]:
         """Return how every pool is, in the order of the configuration."""
@@ -174,7 +168,7 @@ class LocalPoolManager:
             raise self._not_ready(pool_id, replica_id)
         return endpoint
 
-    # Leases and drains -----------------------------------------------------------------------
+    # Leases and drains
 
     def acquire(
         self,
@@ -232,7 +226,7 @@ class LocalPoolManager:
             if replica.leases is not None:
                 replica.leases.revoke(f"pool {pool_id!r} was drained and its deadline has passed")
 
-    # Starting engines ------------------------------------------------------------------------
+    # Starting engines
 
     async def _bring_up(self, pool: Pool, engines: asyncio.TaskGroup) -> None:
         """Get devices, model and plan, however long that takes; then start the engines."""
@@ -243,7 +237,11 @@ class LocalPoolManager:
         attempt = 0
         while True:
             try:
-                plans = await self._plan(pool, pool.config.model_ref)
+                pool.devices = self._planner.devices(pool.config)
+                self._wait(pool, HealthState.LOADING, pool.trouble)
+                plans = await self._planner.plan(
+                    pool.config, pool.config.model_ref, tuple(pool.replicas), gpus=pool.devices
+                )
                 break
             except (PoolError, EngineError) as error:
                 self._wait(pool, HealthState.FAILED, str(error))
@@ -251,30 +249,10 @@ class LocalPoolManager:
             attempt += 1
         self._wait(pool, HealthState.STARTING, None)
         for plan in plans:
+            log.info("engine planned: %s", plan)
             replica = pool.replicas[plan.wish.replica_id]
             replica.plan = plan
             engines.create_task(self._serve(replica, plan), name=f"engine of {pool.config.id}")
-
-    async def _plan(self, pool: Pool, model_ref: str) -> list[EnginePlan]:
-        config = pool.config
-        pool.devices = choose_devices(config, self._policy, self._gpus())
-        pool.on_gpu = self._policy is DevicePolicy.GPU
-        self._wait(pool, HealthState.LOADING, pool.trouble)
-        try:
-            model = await self._models.ensure(model_ref)
-        except Exception as error:  # whatever a source of models raises, its text is the reason
-            raise ModelMissing(str(error) or type(error).__name__) from error
-        wishes = [wish_for(config, name, model, pool.devices) for name in pool.replicas]
-        async with self._survey_lock:
-            self._survey = survey = self._survey or await survey_machine()
-        try:
-            plans = [plan_engine(wish, survey) for wish in wishes]
-        except EngineError:
-            self._survey = None
-            raise
-        for plan in plans:
-            log.info("engine planned: %s", plan)
-        return plans
 
     async def _serve(self, replica: Replica, plan: EnginePlan) -> None:
         async with EngineSupervisor.running(
@@ -293,7 +271,7 @@ class LocalPoolManager:
         pool.waiting, pool.trouble = state, trouble
         self._touch(pool.config.id)
 
-    # What comes from engines and handoff files -----------------------------------------------
+    # What engines and handoff files tell
 
     def _on_engine(self, replica: Replica, status: EngineStatus) -> None:
         log.info(
@@ -359,14 +337,15 @@ class LocalPoolManager:
 
     def _stop_looking(self) -> None:
         for task in (self._hurrying, *self._foreign.values()):
-            task.cancel()
+            if task is not None:
+                task.cancel()
 
     def _stop_watching(self, replica: Replica) -> None:
         replica.answers = False
         if task := self._foreign.pop((replica.pool_id, replica.replica_id), None):
             task.cancel()
 
-    # Records ---------------------------------------------------------------------------------
+    # Records
 
     def _add_pool(self, config: PoolConfig, *, draining: bool = False) -> Pool:
         pool = self._pools[config.id] = Pool(config, draining=draining)

@@ -31,7 +31,7 @@ class Pool:
     trouble: str | None = None
     draining: bool = False
     devices: tuple[GpuInfo, ...] = ()
-    on_gpu: bool = False
+    """The GPUs that its engines compute on, none under the cpu policy."""
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def snapshot(self, inventory: GpuInventory) -> PoolSnapshot:
@@ -71,8 +71,6 @@ class Pool:
         return self.trouble or (errors[0] if errors else None)
 
     def _vram(self, inventory: GpuInventory) -> tuple[int, int]:
-        if not self.on_gpu:
-            return 0, 0
         ours = {gpu.uuid for gpu in self.devices}
         readings = [device.reading for device in inventory.devices if device.info.uuid in ours]
         return (

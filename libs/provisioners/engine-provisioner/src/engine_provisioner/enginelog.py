@@ -14,17 +14,19 @@ _ECHOES = re.compile(r"failed to load model\b|exiting due to|trying to fit param
 
 
 def trim(path: Path, limit_bytes: int = LOG_LIMIT_BYTES) -> bool:
-    """Keep only the last half of a log that outgrew its limit; the writer appends and goes on."""
+    """Keep only the last half of a log that outgrew its limit; the writer appends and goes on.
+
+    A disk that refuses is no reason to disturb an engine: the next call tries again.
+    """
     try:
-        size = path.stat().st_size
-        if size <= limit_bytes:
+        if path.stat().st_size <= limit_bytes:
             return False
         tail = _tail(path, limit_bytes // 2)
         with path.open("r+b") as file:
             file.truncate(0)
         with path.open("ab") as file:
             file.write(tail)
-    except FileNotFoundError:
+    except OSError:
         return False
     return True
 

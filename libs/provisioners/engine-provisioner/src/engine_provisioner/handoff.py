@@ -25,8 +25,11 @@ def adopted_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
 
 
 def status_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
-    """Return where the engine's host tells its state; its command line names this file."""
-    return runtime_dir / STATUS_DIR / f"{pool_id}~{replica_id}.status"
+    """Return where the engine's host tells its state; its command line names this file.
+
+    Absolute, so that it is the same from whatever folder the next run is started.
+    """
+    return runtime_dir.absolute() / STATUS_DIR / f"{pool_id}~{replica_id}.status"
 
 
 def log_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
@@ -66,7 +69,7 @@ def read_handoff(runtime_dir: Path, pool_id: str, replica_id: str) -> HandoffPay
         try:
             raw = path_of(runtime_dir, pool_id, replica_id).read_bytes()
             payload = HandoffPayload.model_validate_json(raw)
-        except (FileNotFoundError, ValidationError):
+        except (OSError, ValidationError):
             continue
         if (payload.pool_id, payload.replica_id) == (pool_id, replica_id):
             return payload

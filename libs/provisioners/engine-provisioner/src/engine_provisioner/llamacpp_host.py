@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--ctx", type=int, required=True, help="tokens of context of one slot")
     out.add_argument("--threads", type=int, default=1, help="CPU threads that compute")
     out.add_argument("--gpu-layers", type=int, default=0, help="layers on the GPU; 99 is all")
+    out.add_argument("--tensor-split", help="shares of the GPUs, such as 3,1")
     out.add_argument("--no-mmap", action="store_true", help="read the file instead of mapping it")
     out.add_argument("--no-prompt-cache", action="store_true", help="compute each prompt anew")
     out.add_argument("--no-warmup", action="store_true", help="skip the empty run after loading")
@@ -96,6 +97,9 @@ def _params(xllamacpp: ModuleType, args: argparse.Namespace, key: str | None) ->
     params.fit_params = False
     params.ctx_shift = False
     params.n_gpu_layers = args.gpu_layers
+    if args.tensor_split:
+        shares = [float(share) for share in args.tensor_split.split(",")]
+        params.tensor_split = [*shares, *params.tensor_split[len(shares) :]]
     if args.no_mmap:
         params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
     params.warmup = not args.no_warmup
@@ -149,8 +153,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Nothing of the interpreter's own shutdown may wait for llama.cpp's threads.
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    if code == 0:
+        # Nothing of the interpreter's own shutdown may wait for llama.cpp's threads.
+        os._exit(0)
+    # llama.cpp writes its log in a thread: only an orderly exit brings the cause into the file.
+    signal.setitimer(signal.ITIMER_REAL, CLOSE_DEADLINE_S)
+    sys.exit(code)

@@ -43,6 +43,8 @@ class EngineWish:
     on_gpu: bool
     devices: tuple[str, ...] = ()
     """GPU indexes or UUIDs; empty means all."""
+    tensor_split: tuple[float, ...] = ()
+    """Shares of the devices, in their order; empty leaves it to the engine."""
     threads: int | None = None
     embeddings: bool = False
     rerank: bool = False
@@ -141,6 +143,7 @@ def _flags(wish: EngineWish, survey: Survey) -> tuple[str, ...]:
         "--embeddings": wish.embeddings,
         "--rerank": wish.rerank,
     }
+    split = ",".join(f"{share:g}" for share in wish.tensor_split) if wish.on_gpu else ""
     return (
         *("--model", wish.model.path),
         *("--alias", wish.model.id),
@@ -148,6 +151,7 @@ def _flags(wish: EngineWish, survey: Survey) -> tuple[str, ...]:
         *("--ctx", str(wish.ctx_tokens)),
         *("--threads", str(threads)),
         *("--gpu-layers", str(ALL_LAYERS if wish.on_gpu else 0)),
+        *(("--tensor-split", split) if split else ()),
         *(switch for switch, on in switches.items() if on),
     )
 

@@ -1,6 +1,7 @@
 """One engine process under supervision: the asyncio shell around the state machine."""
 
 import asyncio
+import logging
 import random
 import secrets
 import signal
@@ -21,14 +22,18 @@ from engine_provisioner.handoff import (
     status_path,
     write_handoff,
 )
+from engine_provisioner.llamacpp_host import EXIT_MODEL
 from engine_provisioner.machine import Engine, EngineState, Instruction, Limits, Stimulus
 from engine_provisioner.plan import EnginePlan
 from engine_provisioner.probe import EngineProbe
 from engine_provisioner.process import EngineProcess, identify, resident_pages
 from pool_registry_types import HandoffPayload
 
-EXIT_MODEL = 3
+log = logging.getLogger(__name__)
+
 START_POLL_S = 0.025
+LOAD_POLL_S = 0.25
+"""A load that takes minutes is asked less and less often, down to this."""
 PROBE_INTERVAL_S = 1.0
 KEY_BYTES = 24
 _WITHOUT_PROCESS = {EngineState.STOPPED, EngineState.BACKOFF, EngineState.FAILED}
@@ -220,11 +225,19 @@ class EngineSupervisor:
             case Instruction.KILL if self._process:
                 self._process.kill()
             case Instruction.ANNOUNCE if self._payload:
-                await asyncio.to_thread(write_handoff, self._runtime_dir, self._payload)
+                try:
+                    await asyncio.to_thread(write_handoff, self._runtime_dir, self._payload)
+                except OSError as error:
+                    # Told as ill health, so that the next probe tries again.
+                    trouble = machine.Unhealthy(f"the handoff cannot be written: {error}")
+                    self._stimuli.put_nowait((None, trouble))
             case Instruction.WITHDRAW:
-                await asyncio.to_thread(
-                    remove_handoff, self._runtime_dir, wish.pool_id, wish.replica_id
-                )
+                try:
+                    await asyncio.to_thread(
+                        remove_handoff, self._runtime_dir, wish.pool_id, wish.replica_id
+                    )
+                except OSError as error:
+                    log.warning("a handoff of %s cannot be removed: %s", wish.pool_id, error)
 
     def _spawn(self) -> None:
         old = self._process
@@ -233,12 +246,12 @@ class EngineSupervisor:
                 (None, machine.Exited(f"process {old.pid} of this replica cannot be killed"))
             )
             return
-        self._status_file.unlink(missing_ok=True)
         enginelog.trim(self._log_file)
         log_bytes = enginelog.size_bytes(self._log_file)
         self._key = secrets.token_urlsafe(KEY_BYTES)
         self._payload = None
         try:
+            self._status_file.unlink(missing_ok=True)
             process = EngineProcess.spawn(
                 self._plan.command(self._status_file),
                 log_path=self._log_file,
@@ -297,7 +310,7 @@ class EngineSupervisor:
             await asyncio.sleep(PROBE_INTERVAL_S)
 
     async def _await_url(self, process: EngineProcess) -> str:
-        began, seen = False, 0
+        began, seen, pause_s = False, 0, START_POLL_S
         while True:
             told = read_status(self._status_file)
             if told.get("pid") == process.pid:
@@ -310,7 +323,8 @@ class EngineSupervisor:
             if began and pages > seen:
                 seen = pages
                 self._send(process, machine.Progressed())
-            await asyncio.sleep(START_POLL_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(LOAD_POLL_S, 1.05 * pause_s)
 
     def _handoff(self, process: EngineProcess, url: str) -> HandoffPayload:
         plan, wish, identity = self._plan, self._plan.wish, process.identity
