@@ -1,6 +1,7 @@
 """The life of a task: admit, queue, dispatch, stream, cancel, retry, finish."""
 
 from admission_coordinator.coordinator import AdmissionCoordinator, Submission
+from admission_coordinator.frames import Dialect, EventFrame, Frame, TokenFrame, native
 from admission_coordinator.log import Cursor, EventLog
 from admission_coordinator.machine import TRANSITIONS, IllegalMove, Move
 from admission_coordinator.ports import ModelChoice, ModelDirectory, Replicas, TaskObserver
@@ -15,7 +16,10 @@ __all__ = [
     "AdmissionCoordinator",
     "CoordinatorSettings",
     "Cursor",
+    "Dialect",
+    "EventFrame",
     "EventLog",
+    "Frame",
     "IllegalMove",
     "ModelChoice",
     "ModelDirectory",
@@ -25,4 +29,6 @@ __all__ = [
     "Submission",
     "Task",
     "TaskObserver",
+    "TokenFrame",
+    "native",
 ]

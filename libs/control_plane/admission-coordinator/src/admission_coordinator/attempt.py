@@ -53,7 +53,6 @@ class Attempts:
     def start(self, task: Task, reservation: Reservation) -> None:
         """Begin an attempt on a reserved slot."""
         running = self._group.create_task(self._attempt(task, reservation), name=task.task_id)
-        task.running = running
         self._running.add(running)
         running.add_done_callback(self._running.discard)
 
@@ -81,6 +80,12 @@ class Attempts:
         self._suspects.stop()
 
     async def _attempt(self, task: Task, reservation: Reservation) -> None:
+        if task.log.sealed:  # Stopped before this ran at all; cancelling it then would skip it.
+            self._cluster.release(reservation)
+            self._room.line(task.model_id).running.discard(task)
+            self._end_stopped(task)
+            return
+        task.running = asyncio.current_task()
         line = self._room.line(task.model_id)
         limit = self._limit_running_time(task)
         relay = TokenRelay(task, now_ms=self._now_ms, on_first_token=self._observer.first_token)

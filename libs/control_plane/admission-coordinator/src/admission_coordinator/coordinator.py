@@ -9,6 +9,7 @@ from admission_coordinator import errors
 from admission_coordinator.admission import Admission
 from admission_coordinator.dispatcher import Dispatcher
 from admission_coordinator.ending import StreamEnds
+from admission_coordinator.frames import Dialect, native, native_verbose
 from admission_coordinator.log import Cursor
 from admission_coordinator.ports import ModelDirectory, NowMs, Replicas, TaskObserver
 from admission_coordinator.sessions import SessionTable
@@ -288,11 +289,13 @@ class AdmissionCoordinator:
         identity: str,
         last_event_id: int | None = None,
         verbose: bool = False,
+        dialect: Dialect | None = None,
         one_request: bool = False,
     ) -> Cursor | None:
         """Return a cursor into a task's events; None when all of them lie before it.
 
-        Raises `TASK_NOT_FOUND` and `EVENTS_EXPIRED`.
+        `dialect` replaces the native form of the frames. Raises `TASK_NOT_FOUND` and
+        `EVENTS_EXPIRED`.
         """
         task = self._table.get(task_id, identity)
         grace_ms = 0 if one_request else self._settings.disconnect_grace_ms
@@ -303,7 +306,9 @@ class AdmissionCoordinator:
 
         try:
             cursor = task.log.open(
-                after_id=last_event_id or 0, verbose=verbose, on_close=reader_left
+                after_id=last_event_id or 0,
+                dialect=dialect or (native_verbose if verbose else native),
+                on_close=reader_left,
             )
         except LookupError as error:
             raise ApiError(

@@ -1,30 +1,76 @@
-"""Server-sent events as bytes. Encoding happens once per frame, whoever reads it."""
+"""The frames of a task's stream, and their native form as server-sent events.
 
-from collections.abc import Mapping
+A log keeps frames as values; a reader's dialect makes bytes of them when it reads. So a task that
+was submitted in another dialect costs one encoding too, and the core knows none of the dialects.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 _encode: Final = msgspec.json.Encoder().encode
+_FRAME_OVERHEAD_BYTES = 160
+"""What Python keeps for a frame besides its text."""
 
 
-def frame(frame_id: int, event: str, data: Mapping[str, Any]) -> bytes:
-    """Encode any frame; fields that are None stay out of the wire form."""
-    kept = {name: value for name, value in data.items() if value is not None}
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (frame_id, event.encode(), _encode(kept))
+@dataclass(frozen=True, slots=True)
+class TokenFrame:
+    """The text of one read of the engine's stream; `index` is that of its first piece."""
+
+    text: str
+    index: int
+    count: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Roughly what keeping it costs."""
+        return len(self.text) + _FRAME_OVERHEAD_BYTES
 
 
-def token_frame(frame_id: int, text: str, index: int, count: int) -> bytes:
-    """Encode a token frame without extras: the one frame that is made once per read."""
-    if count == 1:
-        return b'id: %d\nevent: token\ndata: {"t":%b,"i":%d}\n\n' % (
+@dataclass(frozen=True, slots=True)
+class EventFrame:
+    """Any other frame, and a token that carries extras; fields that are None stay out."""
+
+    event: str
+    data: Mapping[str, Any]
+    human: str | None = None
+    """What a verbose reader is told in plain words."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Roughly what keeping it costs."""
+        return len(_encode(self.data)) + _FRAME_OVERHEAD_BYTES
+
+
+Frame = TokenFrame | EventFrame
+Dialect = Callable[[int, Frame], bytes]
+"""Makes the bytes of a frame, given its id; `b""` leaves it out of the stream."""
+
+
+def native(frame_id: int, frame: Frame) -> bytes:
+    """Encode a frame as the native API defines it."""
+    if isinstance(frame, TokenFrame):
+        text = _encode(frame.text)
+        if frame.count == 1:
+            return b'id: %d\nevent: token\ndata: {"t":%b,"i":%d}\n\n' % (
+                frame_id,
+                text,
+                frame.index,
+            )
+        return b'id: %d\nevent: token\ndata: {"t":%b,"i":%d,"n":%d}\n\n' % (
             frame_id,
-            _encode(text),
-            index,
+            text,
+            frame.index,
+            frame.count,
         )
-    return b'id: %d\nevent: token\ndata: {"t":%b,"i":%d,"n":%d}\n\n' % (
-        frame_id,
-        _encode(text),
-        index,
-        count,
-    )
+    kept = {name: value for name, value in frame.data.items() if value is not None}
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (frame_id, frame.event.encode(), _encode(kept))
+
+
+def native_verbose(frame_id: int, frame: Frame) -> bytes:
+    """Encode a frame with the words for people: more fields, the same frames."""
+    if isinstance(frame, EventFrame) and frame.human is not None:
+        frame = EventFrame(frame.event, {**frame.data, "human": frame.human})
+    return native(frame_id, frame)

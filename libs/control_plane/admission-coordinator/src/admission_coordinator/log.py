@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from admission_coordinator.frames import frame, token_frame
+from admission_coordinator.frames import Dialect, EventFrame, Frame, TokenFrame, native
 
-_FRAME_OVERHEAD_BYTES = 80
-"""What Python keeps for a frame besides its bytes."""
+_COMPACT_FROM = 1024
 
 
 class EventLog:
@@ -27,13 +26,12 @@ class EventLog:
         "_max_bytes",
         "_metrics_ids",
         "_newest_metrics_id",
-        "_verbose",
         "sealed",
         "terminal_id",
     )
 
     def __init__(self, *, max_bytes: int) -> None:
-        self._frames: list[bytes | None] = []
+        self._frames: list[Frame | None] = []
         self._head = 0
         self._base_id = 1
         self._bytes = 0
@@ -41,9 +39,9 @@ class EventLog:
         self._cursors: set[Cursor] = set()
         self._metrics_ids: set[int] = set()
         self._newest_metrics_id = 0
-        self._verbose: dict[int, bytes] = {}
         self.terminal_id: int | None = None
         self.sealed = False
+        """Nothing but the terminal frame may follow."""
 
     @property
     def next_id(self) -> int:
@@ -56,8 +54,8 @@ class EventLog:
         return self._base_id + self._head
 
     @property
-    def bytes_held(self) -> int:
-        """Bytes of all stored frames, with their overhead."""
+    def size_bytes(self) -> int:
+        """Roughly what all stored frames cost."""
         return self._bytes
 
     @property
@@ -66,25 +64,21 @@ class EventLog:
         return len(self._cursors)
 
     def append(self, event: str, data: Mapping[str, Any]) -> None:
-        """Append a frame that is neither a token, a metrics frame, nor the last one."""
+        """Append a frame that is neither plain tokens, nor metrics, nor the last one."""
         if not self.sealed:
-            self._store(frame(self.next_id, event, data))
+            self._store(EventFrame(event, data))
 
     def append_tokens(self, text: str, index: int, count: int) -> None:
         """Append the text of one read of the engine's stream."""
         if not self.sealed:
-            self._store(token_frame(self.next_id, text, index, count))
+            self._store(TokenFrame(text, index, count))
 
     def append_metrics(self, data: Mapping[str, Any], *, human: str | None = None) -> None:
         """Append a metrics frame; a replay gives only the newest of them."""
-        if self.sealed:
-            return
-        frame_id = self.next_id
-        self._metrics_ids.add(frame_id)
-        self._newest_metrics_id = frame_id
-        if human is not None:
-            self._verbose = {frame_id: frame(frame_id, "metrics", {**data, "human": human})}
-        self._store(frame(frame_id, "metrics", data))
+        if not self.sealed:
+            self._newest_metrics_id = self.next_id
+            self._metrics_ids.add(self._newest_metrics_id)
+            self._store(EventFrame("metrics", data, human))
 
     def seal(self) -> None:
         """Let nothing but the terminal frame follow: from here on the client sees no token."""
@@ -99,13 +93,13 @@ class EventLog:
         if skip:
             for cursor in self._cursors:
                 cursor.jump(self.terminal_id)
-        self._store(frame(self.terminal_id, event, data))
+        self._store(EventFrame(event, data))
 
     def open(
         self,
         *,
         after_id: int = 0,
-        verbose: bool = False,
+        dialect: Dialect = native,
         on_close: "Callable[[Cursor], None] | None" = None,
     ) -> "Cursor | None":
         """Return a cursor behind `after_id`, or None when the terminal frame lies before it.
@@ -116,41 +110,20 @@ class EventLog:
             return None
         if after_id + 1 < self.oldest_id:
             raise LookupError(f"events {after_id + 1} to {self.oldest_id - 1} are gone")
-        cursor = Cursor(self, min(after_id, self.next_id - 1) + 1, verbose, on_close)
+        cursor = Cursor(self, min(after_id, self.next_id - 1) + 1, dialect, on_close)
         self._cursors.add(cursor)
         return cursor
 
-    def _store(self, data: bytes) -> None:
-        self._frames.append(data)
-        self._bytes += len(data) + _FRAME_OVERHEAD_BYTES
-        while self._bytes > self._max_bytes and self._head < len(self._frames) - 1:
-            self._evict_oldest()
-        if self._cursors:
-            for cursor in self._cursors:
-                cursor.wake()
-
-    def _evict_oldest(self) -> None:
-        oldest = self._frames[self._head]
-        self._frames[self._head] = None
-        self._bytes -= len(oldest or b"") + _FRAME_OVERHEAD_BYTES
-        self._metrics_ids.discard(self.oldest_id)
-        self._head += 1
-        if self._head > 1024 and self._head * 2 > len(self._frames):
-            del self._frames[: self._head]
-            self._base_id += self._head
-            self._head = 0
-
-    def collect(self, next_id: int, *, verbose: bool, max_bytes: int) -> tuple[int, bytes]:
+    def collect(self, next_id: int, *, dialect: Dialect, max_bytes: int) -> tuple[int, bytes]:
         """Return the frames from `next_id` on, joined, and the id after the last of them."""
         parts: list[bytes] = []
         size = 0
         newest = self._newest_metrics_id
         end = self.next_id
         while next_id < end and size < max_bytes:
-            if next_id not in self._metrics_ids or next_id == newest:
-                data = self._frames[next_id - self._base_id] or b""
-                if verbose:
-                    data = self._verbose.get(next_id, data)
+            frame = self._frames[next_id - self._base_id]
+            if frame is not None and (next_id not in self._metrics_ids or next_id == newest):
+                data = dialect(next_id, frame)
                 parts.append(data)
                 size += len(data)
             next_id += 1
@@ -160,15 +133,35 @@ class EventLog:
         """Drop a cursor that was closed."""
         self._cursors.discard(cursor)
 
+    def _store(self, frame: Frame) -> None:
+        self._frames.append(frame)
+        self._bytes += frame.size_bytes
+        while self._bytes > self._max_bytes and self._head < len(self._frames) - 1:
+            self._evict_oldest()
+        for cursor in self._cursors:
+            cursor.wake()
+
+    def _evict_oldest(self) -> None:
+        oldest = self._frames[self._head]
+        if oldest is not None:
+            self._bytes -= oldest.size_bytes
+        self._frames[self._head] = None
+        self._metrics_ids.discard(self.oldest_id)
+        self._head += 1
+        if self._head > _COMPACT_FROM and self._head * 2 > len(self._frames):
+            del self._frames[: self._head]
+            self._base_id += self._head
+            self._head = 0
+
 
 class Cursor:
     """One reader of a log. `close` must be called however the reading ends."""
 
     __slots__ = (
+        "_dialect",
         "_log",
         "_next_id",
         "_on_close",
-        "_verbose",
         "_waiter",
         "closed",
         "ended",
@@ -179,12 +172,12 @@ class Cursor:
         self,
         log: EventLog,
         next_id: int,
-        verbose: bool,
+        dialect: Dialect,
         on_close: "Callable[[Cursor], None] | None",
     ) -> None:
         self._log = log
         self._next_id = next_id
-        self._verbose = verbose
+        self._dialect = dialect
         self._on_close = on_close
         self._waiter: asyncio.Future[None] | None = None
         self.ended = False
@@ -212,7 +205,7 @@ class Cursor:
             self.fell_off = self.ended = True
             return b""
         self._next_id, data = self._log.collect(
-            self._next_id, verbose=self._verbose, max_bytes=max_bytes
+            self._next_id, dialect=self._dialect, max_bytes=max_bytes
         )
         terminal = self._log.terminal_id
         self.ended = terminal is not None and self._next_id > terminal

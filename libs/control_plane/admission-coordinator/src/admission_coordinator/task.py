@@ -104,7 +104,7 @@ class Task:
 
     def retained_bytes(self) -> int:
         """Roughly what keeping this task costs."""
-        return 2_048 + self.size_bytes + self.log.bytes_held + sum(map(len, self.pieces))
+        return 2_048 + self.size_bytes + self.log.size_bytes + sum(map(len, self.pieces))
 
     def status(
         self,
