@@ -119,6 +119,13 @@ async def test_a_cancel_from_a_form_is_refused(shell: Shell) -> None:
     assert answer.status == 415
 
 
+async def test_an_empty_body_may_be_of_any_kind_that_no_form_sends(shell: Shell) -> None:
+    answer = await shell.ask(
+        "POST", f"/v2/tasks/{uuid4()}/cancel", headers={"Content-Type": "application/octet-stream"}
+    )
+    assert answer.status == 404
+
+
 @pytest.mark.parametrize(
     ("accept", "status"),
     [
