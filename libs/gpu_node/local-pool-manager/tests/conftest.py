@@ -1,4 +1,4 @@
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -34,3 +34,17 @@ def pools(model: ModelEntry, tmp_path: Path):
             yield manager
 
     return running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left(tmp_path_factory: pytest.TempPathFactory):
+    """Hold, after the last test, that no engine of this run is alive."""
+    yield
+    ours = str(tmp_path_factory.getbasetemp()).encode()
+    left = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            if ours in command and b"llamacpp_host" in command:
+                left.append(command.replace(b"\0", b" ").decode())
+    assert not left, left

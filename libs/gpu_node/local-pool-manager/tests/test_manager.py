@@ -16,7 +16,8 @@ from engine_provisioner import (
     remove_handoff,
     write_handoff,
 )
-from gpu_discovery import DevicePolicy
+from gpu_discovery import DevicePolicy, discover
+from gpu_discovery.testing import FakeNvml, fake_device
 from local_pool_manager import (
     LeaseError,
     PoolDraining,
@@ -30,7 +31,8 @@ from pool_registry_types import HealthState
 CRASHING_PARENT = """
 import asyncio, sys
 from pathlib import Path
-from gpu_discovery import DevicePolicy
+from gpu_discovery import DevicePolicy, discover
+from gpu_discovery.testing import FakeNvml, fake_device
 from local_pool_manager import LocalPoolManager
 from local_pool_manager.testing import NO_GPU, FixedModels, entry_of, small_pool, until_ready
 
@@ -179,6 +181,25 @@ async def test_a_missing_model_fails_its_pool_with_the_reason_and_leaves_others_
             manager, "other", lambda snapshot: snapshot.state is HealthState.FAILED
         )
         assert failed.last_error == "model file /gone: no such file"
+
+
+async def test_a_model_that_comes_later_is_found_by_the_next_try(pools, model):
+    models = FixedModels({})
+    async with pools(small_pool(), models=models) as manager:
+        await until(manager, "demo", lambda snapshot: snapshot.state is HealthState.FAILED)
+        models.models["recital"] = model
+        assert (await until_ready(manager)).last_error is None
+
+
+async def test_on_a_gpu_machine_without_an_engine_for_it_all_ways_are_named(pools):
+    inventory = discover(FakeNvml([fake_device()]))
+    gpu = {"gpus": lambda: inventory, "device_policy": DevicePolicy.GPU}
+    async with pools(small_pool(), **gpu) as manager:
+        failed = await until(
+            manager, "demo", lambda snapshot: "nvcc" in (snapshot.last_error or "")
+        )
+        assert failed.vram_total_bytes == inventory.infos[0].vram_total_bytes
+        assert not failed.live
 
 
 async def test_a_broken_model_fails_its_pool_with_the_engines_own_reason(pools, model, tmp_path):

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,17 @@ class Watch:
 @pytest.fixture
 def watch() -> Watch:
     return Watch()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left(tmp_path_factory: pytest.TempPathFactory):
+    """Hold, after the last test, that no engine of this run is alive."""
+    yield
+    ours = str(tmp_path_factory.getbasetemp()).encode()
+    left = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            if ours in command and b"llamacpp_host" in command:
+                left.append(command.replace(b"\0", b" ").decode())
+    assert not left, left

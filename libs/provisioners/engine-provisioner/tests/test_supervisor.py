@@ -106,7 +106,7 @@ async def test_a_killed_engine_comes_back_by_itself_as_a_new_generation(supervis
         second = await watch.until(EngineState.READY, generation=2)
         assert second.pid != first.pid
         assert second.restarts == 1
-        assert "SIGKILL" in second.last_error
+        assert "SIGKILL: somebody killed it" in second.last_error
 
 
 async def test_a_hanging_engine_is_killed_and_replaced(supervised, wish, watch):

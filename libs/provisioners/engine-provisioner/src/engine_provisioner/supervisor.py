@@ -6,7 +6,7 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,11 @@ LOAD_POLL_S = 0.25
 """A load that takes minutes is asked less and less often, down to this."""
 PROBE_INTERVAL_S = 1.0
 KEY_BYTES = 24
+FROM_OUTSIDE: Mapping[int | None, str] = {
+    -signal.SIGKILL: "somebody killed it, or the kernel did for want of memory",
+    -signal.SIGTERM: "somebody else told it to end",
+}
+"""Ends of which the engine's own log knows nothing."""
 _WITHOUT_PROCESS = {EngineState.STOPPED, EngineState.BACKOFF, EngineState.FAILED}
 
 
@@ -278,8 +283,11 @@ class EngineSupervisor:
     ) -> None:
         code = await process.exited()
         reporter.cancel()
-        told = read_status(self._status_file)
-        reason = enginelog.cause(self._log_file, log_bytes) or told.get("reason")
+        if code in FROM_OUTSIDE:
+            reason: object = FROM_OUTSIDE[code]
+        else:
+            told = read_status(self._status_file)
+            reason = enginelog.cause(self._log_file, log_bytes) or told.get("reason")
         self._send(
             process,
             machine.Exited(_describe_exit(code, reason), fatal=code == EXIT_MODEL),
@@ -370,7 +378,7 @@ def _trusted_and_alive(payload: HandoffPayload) -> bool:
     )
 
 
-def _describe_exit(code: int | None, reason: str | int | None) -> str:
+def _describe_exit(code: int | None, reason: object) -> str:
     match code:
         case None:
             how = "the engine ended"
