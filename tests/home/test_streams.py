@@ -18,9 +18,7 @@ TOKENS = len(DEMO.pieces)
 
 @pytest.fixture(scope="module")
 def daemon(shared_place: Callable[..., Place], models: Path) -> Daemon:
-    return shared_place(
-        Pool.of(models, DEMO, slots=2), Pool.of(models, ENDLESS, ctx=2048)
-    ).start()
+    return shared_place(Pool.of(models, DEMO, slots=2), Pool.of(models, ENDLESS, ctx=2048)).start()
 
 
 @pytest.fixture
@@ -62,9 +60,7 @@ async def test_two_requests_give_the_same_stream_as_one(api: Api) -> None:
 
 
 async def test_every_frame_can_be_the_last_one_read_before(api: Api) -> None:
-    whole = await api.run(
-        model_ref="demo", prompt="1", max_tokens=24, sampling={"temperature": 0}
-    )
+    whole = await api.run(model_ref="demo", prompt="1", max_tokens=24, sampling={"temperature": 0})
     task_id = whole[0].data["task_id"]
     for frame in whole[:-1]:
         later = [other for other in whole if other.id > frame.id and other.event != "metrics"]
