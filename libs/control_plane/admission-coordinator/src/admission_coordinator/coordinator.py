@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from admission_coordinator import errors
 from admission_coordinator.admission import Admission
@@ -189,7 +190,7 @@ class AdmissionCoordinator:
         position, start_ms = self.position(task)
         path = f"/v2/tasks/{task.task_id}/events"
         accepted = TaskAccepted.model_construct(
-            task_id=task.task_id,
+            task_id=UUID(task.task_id),
             queue_position=position,
             predicted_start_ms=start_ms,
             backoff_ms=0,

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from admission_coordinator.log import EventLog
 from admission_coordinator.machine import Move, step
@@ -115,7 +116,7 @@ class Task:
     ) -> TaskStatus:
         """Return what `GET /v2/tasks/{id}` shows."""
         return TaskStatus.model_construct(
-            task_id=self.task_id,
+            task_id=UUID(self.task_id),
             state=TaskState.PREPARING if preparing else self.state,
             priority=self.request.priority,
             workload=self.request.workload,
