@@ -58,7 +58,7 @@ class Doors:
         if len(hosts) != 1:
             raise ApiError(ErrorCode.INVALID_PARAMS, "a request carries exactly one Host header")
         # The target of a request may name a host as well, and aiohttp's `host` is that one then.
-        for host in (hosts[0], request.host):
+        for host in {hosts[0], request.host}:
             if not self._is_ours(host):
                 raise ApiError(
                     ErrorCode.MISDIRECTED_REQUEST,

@@ -24,6 +24,12 @@ _HEADERS = {
 }
 
 
+class _EventStream(web.StreamResponse):
+    """Its headers leave with the first frames, in one packet."""
+
+    _send_headers_immediately = False
+
+
 async def stream(
     call: Call[Any, Any],
     cursor: Cursor,
@@ -39,23 +45,22 @@ async def stream(
     terminal frame: it may come back with Last-Event-ID.
     """
     request = call.request
-    response = web.StreamResponse(headers={**_HEADERS, **headers, **call.answer_headers})
+    response = _EventStream(headers={**_HEADERS, **headers, **call.answer_headers})
     watch = _StallWatch(request, cursor, stall_limit_s)
     observer.stream_opened()
     try:
         await response.prepare(request)
         if request.transport is not None:
             request.transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
-        ended = False
-        while not ended:
+        while True:
             frames = await cursor.read(timeout_s=keep_alive_s, max_bytes=MAX_READ_BYTES)
-            ended = cursor.ended
-            if frames or not ended:
-                await response.write(frames or KEEP_ALIVE)
+            if cursor.ended:
+                break
+            await response.write(frames or KEEP_ALIVE)
         if cursor.fell_off:
             _cut(request)
         else:
-            await response.write_eof()
+            await response.write_eof(frames)
     finally:
         watch.stop()
         cursor.close()
