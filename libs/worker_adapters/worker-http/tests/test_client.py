@@ -1,7 +1,9 @@
 """The client over real sockets: reuse, retry, limits, cancellation, silence about secrets."""
 
 import asyncio
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +17,7 @@ from adapter_api import (
     EngineUnreachable,
 )
 from worker_http import ClientLimits, Departure, EngineClient, task_headers
+from worker_http.connection import EngineConnection
 from worker_http.testing import Handler, ScriptedServer, Wire, WireRequest, chunk
 
 SECRET = "k3y-that-nobody-may-see"
@@ -141,6 +144,58 @@ async def test_all_chunks_of_one_read_are_handed_on_together() -> None:
         await stream(client, reads)
         assert reads[0].endswith(b"data: 1\n\ndata: 2\n\n")
         assert len(reads) == 1
+
+
+async def test_a_connection_is_used_again_after_a_stream() -> None:
+    async def handler(request: WireRequest, wire: Wire) -> None:
+        await wire.begin_stream()
+        await wire.send(chunk(b""))
+
+    async with client_of(handler) as (client, server):
+        for _ in range(3):
+            await stream(client, [])
+        assert server.connections == 1
+
+
+async def test_a_call_leaves_nothing_to_the_garbage_collector() -> None:
+    async def handler(request: WireRequest, wire: Wire) -> None:
+        await wire.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    made: list[weakref.ref[EngineConnection]] = []
+    gc.disable()
+    try:
+        async with client_of(handler) as (client, _):
+            await client.request("GET", "/health")
+            made += [weakref.ref(each) for each in gc.get_objects() if _is_connection(each)]
+            while any(each() is not None and not each().lost for each in made):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert [each() for each in made] == [None]
+    finally:
+        gc.enable()
+
+
+def _is_connection(thing: object) -> bool:
+    return type(thing) is EngineConnection
+
+
+async def test_an_engine_that_closes_after_a_stream_unannounced_is_learnt() -> None:
+    closed = asyncio.Event()
+
+    async def handler(request: WireRequest, wire: Wire) -> None:
+        await wire.begin_stream()
+        await wire.send(chunk(b""))
+        if not closed.is_set():
+            wire.close()
+
+    async with client_of(handler) as (client, server), asyncio.timeout(5):
+        await stream(client, [])
+        while client.idle_connections:
+            await asyncio.sleep(0)
+        closed.set()
+        await stream(client, [])
+        assert client.idle_connections == 0
+        assert len(server.requests) == 2
 
 
 async def test_an_error_status_is_returned_and_never_streamed() -> None:

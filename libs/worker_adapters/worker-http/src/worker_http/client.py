@@ -46,6 +46,7 @@ class EngineClient:
         self.limits = limits or ClientLimits()
         self._idle: dict[EngineConnection, asyncio.TimerHandle] = {}
         self._lingering: set[EngineConnection] = set()
+        self._closes_after_streams = False
 
     @property
     def idle_connections(self) -> int:
@@ -103,17 +104,22 @@ class EngineClient:
             connection.abort()
 
     async def _converse(
-        self, request: bytes, new_exchange: Callable[[], Exchange], on_leave: OnLeave | None
+        self,
+        request: bytes,
+        new_exchange: Callable[[], Exchange],
+        on_leave: OnLeave | None,
     ) -> Response:
         connection = self._take_idle() or await self._connect()
         try:
-            return await self._exchange_on(connection, request, new_exchange(), on_leave)
+            response = await self._exchange_on(connection, request, new_exchange(), on_leave)
         except EngineUnreachable:
             if not connection.reused:
                 raise
-        # The engine had closed the idle connection: nothing was begun, so once more, anew.
-        connection = await self._connect()
-        return await self._exchange_on(connection, request, new_exchange(), on_leave)
+            # The engine had closed the idle connection: nothing was begun, so once more, anew.
+            connection = await self._connect()
+            response = await self._exchange_on(connection, request, new_exchange(), on_leave)
+        self._keep(connection, after_stream=response.streamed)
+        return response
 
     async def _exchange_on(
         self,
@@ -124,7 +130,7 @@ class EngineClient:
     ) -> Response:
         connection.send(exchange, request)
         try:
-            response = await exchange.done
+            return await exchange.done
         except BaseException:
             if not connection.lost:
                 self._lingering.add(connection)
@@ -132,8 +138,6 @@ class EngineClient:
             if on_leave is not None:
                 on_leave(departure)
             raise
-        self._keep(connection)
-        return response
 
     async def _connect(self) -> EngineConnection:
         endpoint = self.endpoint
@@ -169,10 +173,12 @@ class EngineClient:
                 return connection
         return None
 
-    def _keep(self, connection: EngineConnection) -> None:
-        if not connection.usable or len(self._idle) >= self.limits.max_idle:
+    def _keep(self, connection: EngineConnection, *, after_stream: bool) -> None:
+        spent = after_stream and self._closes_after_streams
+        if spent or not connection.usable or len(self._idle) >= self.limits.max_idle:
             connection.abort()
             return
+        connection.idle_after_stream = after_stream
         loop = asyncio.get_running_loop()
         self._idle[connection] = loop.call_later(self.limits.idle_ms / 1000, connection.abort)
 
@@ -180,3 +186,8 @@ class EngineClient:
         self._lingering.discard(connection)
         if (timer := self._idle.pop(connection, None)) is not None:
             timer.cancel()
+            left_s = timer.when() - asyncio.get_running_loop().time()
+            if connection.idle_after_stream and left_s > self.limits.idle_ms / 2000:
+                # llama.cpp closes soon after every stream and does not say so: a connection that
+                # is used again just then would only meet that close.
+                self._closes_after_streams = True

@@ -32,6 +32,7 @@ class EngineConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self.usable = True
         self.reused = False
+        self.idle_after_stream = False
         self.lost = False
         self.on_lost: Callable[[EngineConnection], None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -133,6 +134,7 @@ class EngineConnection(asyncio.Protocol):
                 exchange.fail(EngineUnreachable("the engine closed the connection unanswered"))
         if self.on_lost is not None:
             self.on_lost(self)
+        del self._parser  # it holds us, we hold it: no work for the garbage collector
 
     # httptools
 
