@@ -22,7 +22,6 @@ from engine_provisioner.handoff import (
     status_path,
     write_handoff,
 )
-from engine_provisioner.llamacpp_host import EXIT_MODEL
 from engine_provisioner.machine import Engine, EngineState, Instruction, Limits, Stimulus
 from engine_provisioner.plan import EnginePlan
 from engine_provisioner.probe import EngineProbe
@@ -283,14 +282,15 @@ class EngineSupervisor:
     ) -> None:
         code = await process.exited()
         reporter.cancel()
+        told = read_status(self._status_file)
+        reason: object
         if code in FROM_OUTSIDE:
-            reason: object = FROM_OUTSIDE[code]
+            reason = FROM_OUTSIDE[code]
         else:
-            told = read_status(self._status_file)
             reason = enginelog.cause(self._log_file, log_bytes) or told.get("reason")
         self._send(
             process,
-            machine.Exited(_describe_exit(code, reason), fatal=code == EXIT_MODEL),
+            machine.Exited(_describe_exit(code, reason), fatal=told.get("phase") == "failed"),
         )
 
     async def _report(self, process: EngineProcess, url: str | None) -> None:
@@ -301,14 +301,11 @@ class EngineSupervisor:
             self._send(process, machine.Unhealthy(trouble))
             await asyncio.sleep(START_POLL_S)
         key = self._payload.engine_key if self._payload else self._key
-        served = await self._probe.models(url, key)
+        while not (served := await self._probe.models(url, key)):
+            await asyncio.sleep(LOAD_POLL_S)
         if wish.model.id not in served:
-            self._send(
-                process,
-                machine.Mismatched(
-                    f"{url} serves {', '.join(sorted(served)) or 'nothing'}, not {wish.model.id}"
-                ),
-            )
+            others = ", ".join(sorted(served))
+            self._send(process, machine.Mismatched(f"{url} serves {others}, not {wish.model.id}"))
             return
         self._payload = self._payload or self._handoff(process, url)
         while True:
