@@ -301,7 +301,7 @@ class EngineSupervisor:
             self._send(process, machine.Unhealthy(trouble))
             await asyncio.sleep(START_POLL_S)
         key = self._payload.engine_key if self._payload else self._key
-        while not (served := await self._probe.models(url, key)):
+        while not (served := await self._probe.models(url, key)):  # noqa: ASYNC110  it is asked
             await asyncio.sleep(LOAD_POLL_S)
         if wish.model.id not in served:
             others = ", ".join(sorted(served))
