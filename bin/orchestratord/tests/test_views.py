@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from adapter_api import EngineDescription
 from api_types import ApiError, ErrorCode
 from catalog_core import Catalog, FileStamp, GgufHeader, ModelEntry
 from gpu_discovery import GpuInventory
+from orchestrator_core import ReplicaKey
 from orchestratord.config import Settings
 from orchestratord.testing import FakePools
 from orchestratord.views import CatalogModels, LocalMachine
@@ -15,6 +17,16 @@ from pool_registry_types import (
     HealthStatus,
     PoolSnapshot,
     ReplicaSnapshot,
+)
+
+DESCRIPTION = EngineDescription(
+    engine="llamacpp",
+    engine_version="1",
+    model="recital",
+    slots=4,
+    ctx_max=1024,
+    workloads=("completion", "embedding"),
+    features=frozenset({"tools", "chat"}),
 )
 
 
@@ -72,6 +84,7 @@ def machine(settings: Settings, catalog: Catalog, *pools: PoolSnapshot) -> Local
         catalog=catalog,
         snapshots=lambda: pools,
         inventory=lambda: GpuInventory(reason="no driver"),
+        descriptions=lambda: {ReplicaKey("node", "default", "r0"): DESCRIPTION},
     )
 
 
@@ -112,6 +125,9 @@ def test_capabilities_name_engines_models_and_limits(settings: Settings, catalog
         4,
     )
     assert engine.models == ("recital",)
+    assert engine.workloads == ("completion", "embedding")
+    assert engine.features == ("chat", "tools")
+    assert engine.batching
     assert capabilities.limits.max_body_bytes == settings.max_body_bytes
     assert capabilities.device_policy == "gpu"
 

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, TypeGuard
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
 
 from local_pool_manager import PoolConfig
 from orchestratord.config.model import Settings
@@ -211,10 +210,10 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterable[str]:
             yield f"{name} (environment): no program of llama-orch reads it{nearest(name, known)}"
 
 
-def _problem(details: ErrorDetails, given: _Layer) -> str:
+def _problem(details: Mapping[str, Any], given: _Layer) -> str:
     """Turn one of pydantic's findings into a sentence that names setting and source."""
     location = details["loc"]
-    message = details["msg"].removeprefix("Value error, ")
+    message = str(details["msg"]).removeprefix("Value error, ")
     if not location:
         return message
     field = str(location[0])

@@ -87,6 +87,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Home]:
                 catalog=catalog,
                 snapshots=pools.snapshots,
                 inventory=lambda: gpus.inventory,
+                descriptions=lambda: feed.descriptions,
             )
             try:
                 yield Home(

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import groupby
 from uuid import uuid4
 
+from adapter_api import EngineDescription
 from api_types import (
     Capabilities,
     EngineCapability,
@@ -20,6 +21,7 @@ from api_types import (
 from catalog_core import Catalog
 from gpu_discovery import GpuInventory, check
 from node_types import NodeCapabilities, NodeStatus
+from orchestrator_core import ReplicaKey
 from orchestratord.config import Settings
 from pool_registry_types import HealthState, ModelReport, ModelState, PoolSnapshot
 
@@ -41,11 +43,13 @@ class LocalMachine:
         catalog: Catalog,
         snapshots: Callable[[], tuple[PoolSnapshot, ...]],
         inventory: Callable[[], GpuInventory],
+        descriptions: Callable[[], Mapping[ReplicaKey, EngineDescription]],
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._snapshots = snapshots
         self._inventory = inventory
+        self._descriptions = descriptions
         self._incarnation = uuid4()
         self._shutting_down = False
 
@@ -134,19 +138,19 @@ class LocalMachine:
         return Readiness(ready=settled and not self._shutting_down, pools=pools)
 
     def _engines(self) -> Iterator[EngineCapability]:
-        embedding = {pool.id for pool in self._settings.pools if pool.embeddings}
         by_engine = sorted(self._snapshots(), key=lambda pool: pool.engine)
+        told = list(self._descriptions().values())
         for engine, group in groupby(by_engine, key=lambda pool: pool.engine):
             pools = list(group)
             replicas = [replica for pool in pools for replica in pool.replicas]
-            embeds = any(pool.pool_id in embedding for pool in pools)
+            described = [each for each in told if each.engine == engine]
             yield EngineCapability(
                 engine=engine,
                 versions=tuple(sorted({r.engine_version for r in replicas if r.engine_version})),
                 ctx_max=max((r.ctx_max or 0 for r in replicas), default=0),
                 slots=sum(pool.slots_total for pool in pools),
-                workloads=("completion", "embedding") if embeds else ("completion",),
-                features=("cancel", "seed", "streaming"),
-                batching=True,
+                workloads=tuple(sorted({name for each in described for name in each.workloads})),
+                features=tuple(sorted({name for each in described for name in each.features})),
+                batching=any(each.slots > 1 for each in described),
                 models=tuple(sorted({r.model_id for r in replicas if r.model_id})),
             )
