@@ -162,6 +162,7 @@ async def test_a_call_leaves_nothing_to_the_garbage_collector() -> None:
         await wire.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
     made: list[weakref.ref[EngineConnection]] = []
+    gc.collect()
     gc.disable()
     try:
         async with client_of(handler) as (client, _):
