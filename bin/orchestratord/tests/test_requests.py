@@ -247,6 +247,13 @@ async def test_a_task_is_admitted_under_the_callers_correlation_id(shell: Shell)
     assert shell.tasks.correlation_ids == ["mine"]
 
 
+async def test_a_task_continues_the_callers_trace(shell: Shell) -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    for given in (trace, "rubbish"):
+        await shell.ask("POST", "/v2/tasks", body=TASK, headers={"traceparent": given})
+    assert shell.tasks.traceparents == [trace, None]
+
+
 async def test_backpressure_carries_its_headers_and_fields(shell: Shell) -> None:
     shell.tasks.refusal = ApiError(
         ErrorCode.ADMISSION_REJECT, "the queue is full", retry_after_ms=1201, policy_label="reject"

@@ -61,7 +61,13 @@ class Tasks(Protocol):
     """The owner of tasks and sessions; every call may raise ApiError."""
 
     def submit(
-        self, request: TaskRequest, *, identity: str, correlation_id: str, size_bytes: int
+        self,
+        request: TaskRequest,
+        *,
+        identity: str,
+        correlation_id: str,
+        size_bytes: int,
+        traceparent: str | None = None,
     ) -> Submission:
         """Admit a task, or find the one that this call admitted before."""
         ...

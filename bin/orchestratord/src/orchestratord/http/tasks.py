@@ -5,6 +5,7 @@ import time
 from aiohttp import web
 
 from api_types import EVENT_STREAM, ApiError, ErrorCode, EventsQuery, TaskQuery, TaskRequest
+from narration_core import current_scope
 from orchestratord.http.answers import json_answer
 from orchestratord.http.call import Call
 from orchestratord.http.handlers import Context
@@ -23,6 +24,7 @@ async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.St
         identity=call.identity,
         correlation_id=call.correlation_id,
         size_bytes=call.size_bytes,
+        traceparent=_traceparent(),
     )
     observer.task_admitted((time.perf_counter() - started) * 1000)
     task_id = str(submission.accepted.task_id)
@@ -102,6 +104,12 @@ async def delete_session(context: Context, call: Call[None, None]) -> web.Stream
 
 def _task_headers(task_id: str) -> dict[str, str]:
     return {"Location": f"/v2/tasks/{task_id}", "X-Task-Id": task_id}
+
+
+def _traceparent() -> str | None:
+    """Return the trace that the edge found with the request, for the engine to continue."""
+    scope = current_scope()
+    return scope.trace.header() if scope is not None and scope.trace is not None else None
 
 
 def _last_event_id(request: web.Request) -> int | None:

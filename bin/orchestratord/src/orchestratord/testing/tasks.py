@@ -91,6 +91,7 @@ class FakeTasks:
         self.submitted: list[TaskRequest] = []
         self.sizes_bytes: list[int] = []
         self.correlation_ids: list[str] = []
+        self.traceparents: list[str | None] = []
         self.cancelled: list[str] = []
         self.opened: list[dict[str, object]] = []
         self.cursor: FakeCursor | None = FakeCursor(frame(1, "end", {}), ended=True)
@@ -99,7 +100,13 @@ class FakeTasks:
         self._statuses: dict[str, TaskStatus] = {}
 
     def submit(
-        self, request: TaskRequest, *, identity: str, correlation_id: str, size_bytes: int
+        self,
+        request: TaskRequest,
+        *,
+        identity: str,
+        correlation_id: str,
+        size_bytes: int,
+        traceparent: str | None = None,
     ) -> FakeSubmission:
         """Admit anything."""
         self._refuse()
@@ -107,6 +114,7 @@ class FakeTasks:
         self.submitted.append(request)
         self.sizes_bytes.append(size_bytes)
         self.correlation_ids.append(correlation_id)
+        self.traceparents.append(traceparent)
         self._statuses[str(task_id)] = _status(task_id, request)
         links = StreamLinks(
             sse=f"/v2/tasks/{task_id}/events",
