@@ -2,8 +2,6 @@
 
 import ast
 
-import pytest
-
 TIERS = {"shared", "control_plane", "gpu_node", "provisioners", "worker_adapters", "bin"}
 
 SHARED_MAY_IMPORT = {
@@ -102,16 +100,16 @@ def environment_reads(module):
 
 
 def test_no_library_reads_the_environment(member):
-    """To pass all of it on to a child, as in `{**os.environ, …}`, is no reading."""
+    """To pass it on to a child, as in `{**os.environ, …}`, is no reading; programs may read."""
     if member.tier == "bin":
-        pytest.skip("programs read their configuration from it")
+        return
     for module in member.modules:
         assert list(environment_reads(module)) == [], module.name
 
 
 def test_a_pure_package_reads_no_clock_does_no_io_and_takes_no_chance(member):
     if member.import_name not in PURE:
-        pytest.skip("it is not one of the pure packages")
+        return
     for module in member.modules:
         if member.is_testing(module):
             continue

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from adapter_api import EngineFailed, EngineRefused, EngineReset, EngineTimeout, EngineUnreachable
+from admission_coordinator import SessionLimits
 from admission_coordinator.testing import check_grammar
 from api_types import ApiError, ErrorCode, TaskState
 from mock_adapter import Script
@@ -446,6 +447,21 @@ async def test_sessions_count_turns_and_start_cold_past_the_limit(world_of: Worl
         with pytest.raises(ApiError) as refused:
             world.coordinator.session("s1", identity="me")
         assert refused.value.code is ErrorCode.SESSION_NOT_FOUND
+
+
+async def test_a_session_budget_is_held_settled_and_then_refuses(world_of: Worlds) -> None:
+    async with world_of(sessions=SessionLimits(token_budget=10)) as world:
+        world.engine().hold()
+        first = world.submit("a b c", session_id="s1", max_tokens=8)
+        with pytest.raises(ApiError) as refused:
+            world.submit("while the first holds 8 of 10", session_id="s1", max_tokens=8)
+        assert refused.value.code is ErrorCode.BUDGET_EXCEEDED
+        assert refused.value.status == 429
+        world.engine().release()
+        await world.frames(first)
+        view = world.coordinator.session("s1", identity="me")
+        assert view.budgets.tokens_remaining == 4
+        assert view.turns == 1
 
 
 async def test_a_drain_deadline_sends_tasks_without_tokens_back_and_ends_the_others(

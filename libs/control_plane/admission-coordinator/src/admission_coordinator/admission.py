@@ -88,8 +88,11 @@ class Admission:
         """Give the task its place; everything that may refuse it has been asked before."""
         line = self._room.line(task.model_id)
         if task.request.session_id is not None:
-            task.session, task.cold = self._sessions.begin_turn(
-                task.identity, task.request.session_id, now_ms
+            task.turn = self._sessions.begin_turn(
+                task.identity,
+                task.request.session_id,
+                expected_tokens=task.request.max_tokens or 0,
+                now_ms=now_ms,
             )
         task.queued = QueuedTask(
             task_id=task.task_id,
@@ -103,9 +106,8 @@ class Admission:
         )
         admission = line.queue.offer(task.queued)
         if isinstance(admission, Refused):
-            if task.session is not None:
-                self._sessions.end_turn(task.session, now_ms=now_ms)
-                task.session.turns -= 1
+            if task.turn is not None:
+                self._sessions.take_back(task.turn)
             raise self._room.refusal(admission, line, now_ms)
         self._table.add(task)
         line.moved = True

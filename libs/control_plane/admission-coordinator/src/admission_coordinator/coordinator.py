@@ -214,9 +214,9 @@ class AdmissionCoordinator:
         )
 
     def _budget_headers(self, task: Task) -> dict[str, str]:
-        if task.session is None:
+        if task.turn is None:
             return {}
-        left = self._sessions.budgets(task.session)
+        left = self._sessions.budgets(task.turn.session)
         named = {
             "X-Budget-Tokens-Remaining": left.tokens_remaining,
             "X-Budget-Time-Remaining-Ms": left.time_remaining_ms,

@@ -106,7 +106,7 @@ class Dispatcher:
         return self._cluster.decide(constraint).outcome is Outcome.PLACED
 
     def _bind(self, task: Task, line: ModelLine) -> None:
-        session_key = None if task.session is None else affinity_key(task)
+        session_key = None if task.turn is None else affinity_key(task)
         decision = self._cluster.decide(
             task.constraint,
             preferences=task.preferences,

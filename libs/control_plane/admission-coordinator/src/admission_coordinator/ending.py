@@ -66,9 +66,9 @@ class StreamEnds:
             task.log.finish(
                 "error", task.error.model_dump(exclude_none=True), skip=move is Move.CANCEL
             )
-        if task.session is not None:
+        if task.turn is not None:
             self._sessions.end_turn(
-                task.session,
+                task.turn,
                 tokens_in=task.tokens_in or 0,
                 tokens_out=task.tokens_out or task.token_index,
                 tokens_cached=task.tokens_cached,

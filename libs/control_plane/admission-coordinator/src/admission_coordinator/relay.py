@@ -68,7 +68,7 @@ def engine_request(task: Task, settings: CoordinatorSettings) -> EngineRequest:
         sampling=request.sampling.model_dump(mode="json", exclude_none=True),
         tools=request.tools,
         tool_choice=request.tool_choice,
-        cache_prompt=request.kv_hint is KvHint.REUSE and not task.cold,
+        cache_prompt=request.kv_hint is KvHint.REUSE and not (task.turn and task.turn.cold),
         session_id=request.session_id,
         correlation_id=task.correlation_id,
         traceparent=task.traceparent,

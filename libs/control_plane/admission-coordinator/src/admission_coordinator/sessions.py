@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from api_types import ApiError, ErrorCode, SessionBudgets, SessionView
+from orchestrator_core import Budget, BudgetLimits, Exceeded, Hold, Spend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,14 @@ class SessionLimits:
     ttl_ms: int = 600_000
     max_turns: int = 8
     token_budget: int = 0
+    """Tokens in and out."""
     time_budget_ms: int = 0
+    """Time on an engine."""
+
+    @property
+    def budget(self) -> BudgetLimits:
+        """The same as the core counts it."""
+        return BudgetLimits(tokens=self.token_budget or None, time_ms=self.time_budget_ms or None)
 
 
 @dataclass(slots=True)
@@ -27,14 +35,23 @@ class Session:
     session_id: str
     identity: str
     last_used_ms: int
+    budget: Budget
     turns: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
-    busy_ms: int = 0
     kv_warmth: float = 0.0
     """Share of the last prompt that the engine found in its cache."""
     kv_bytes: int = 0
     running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One task of a session, until it is settled."""
+
+    session: Session
+    cold: bool
+    hold: Hold
 
 
 class SessionTable:
@@ -47,47 +64,57 @@ class SessionTable:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin_turn(self, identity: str, session_id: str, now_ms: int) -> tuple[Session, bool]:
-        """Count a turn; the answer says whether it is a cold one. Raises `BUDGET_EXCEEDED`."""
+    def begin_turn(
+        self, identity: str, session_id: str, *, expected_tokens: int, now_ms: int
+    ) -> Turn:
+        """Count a turn and hold what it may spend; raises `BUDGET_EXCEEDED`."""
         key = (identity, session_id)
         session = self._live(key, now_ms)
         if session is not None and 0 < self._limits.max_turns <= session.turns:
             session = None
         cold = session is None
         if session is None:
-            session = Session(session_id, identity, now_ms)
-        self._check_budgets(session)
+            budget = Budget(self._limits.budget)
+            session = Session(session_id, identity, now_ms, budget)
+        hold = session.budget.reserve(Spend(tokens=expected_tokens))
+        if isinstance(hold, Exceeded):
+            raise _exceeded(session_id, hold)
         session.turns += 1
         session.running += 1
         session.last_used_ms = now_ms
-        self._sessions.pop(key, None)
-        self._sessions[key] = session
-        return session, cold
+        self._move_to_end(key, session)
+        return Turn(session, cold, hold)
+
+    def take_back(self, turn: Turn) -> None:
+        """Undo a turn whose task was refused after all."""
+        turn.session.budget.settle(turn.hold, Spend())
+        turn.session.running -= 1
+        turn.session.turns -= 1
 
     def end_turn(
         self,
-        session: Session,
+        turn: Turn,
         *,
-        tokens_in: int = 0,
-        tokens_out: int = 0,
-        tokens_cached: int | None = None,
-        kv_bytes: int = 0,
-        busy_ms: int = 0,
+        tokens_in: int,
+        tokens_out: int,
+        tokens_cached: int | None,
+        kv_bytes: int,
+        busy_ms: int,
         now_ms: int,
     ) -> None:
         """Settle what a turn has used, however it ended."""
+        session = turn.session
+        session.budget.settle(turn.hold, Spend(tokens=tokens_in + tokens_out, time_ms=busy_ms))
         session.running -= 1
         session.tokens_in += tokens_in
         session.tokens_out += tokens_out
-        session.busy_ms += busy_ms
         session.last_used_ms = now_ms
         if tokens_in:
             session.kv_warmth = min(1.0, (tokens_cached or 0) / tokens_in)
             session.kv_bytes = kv_bytes
         key = (session.identity, session.session_id)
         if self._sessions.get(key) is session:
-            del self._sessions[key]
-            self._sessions[key] = session
+            self._move_to_end(key, session)
 
     def view(self, identity: str, session_id: str, now_ms: int) -> SessionView:
         """Return what a client may see; raises `SESSION_NOT_FOUND`."""
@@ -112,15 +139,9 @@ class SessionTable:
         del self._sessions[identity, session_id]
 
     def budgets(self, session: Session) -> SessionBudgets:
-        """Return what the session has left."""
-        limits = self._limits
-        spent = session.tokens_in + session.tokens_out
-        return SessionBudgets(
-            tokens_remaining=max(0, limits.token_budget - spent) if limits.token_budget else None,
-            time_remaining_ms=max(0, limits.time_budget_ms - session.busy_ms)
-            if limits.time_budget_ms
-            else None,
-        )
+        """Return what the session has left, what its running turns hold taken off."""
+        left = session.budget.remaining
+        return SessionBudgets(tokens_remaining=left.tokens, time_remaining_ms=left.time_ms)
 
     def expire(self, now_ms: int) -> Iterator[tuple[str, str]]:
         """Drop what has outlived its time; yields (identity, session id)."""
@@ -140,19 +161,20 @@ class SessionTable:
     def _expired(self, session: Session, now_ms: int) -> bool:
         return not session.running and session.last_used_ms + self._limits.ttl_ms <= now_ms
 
-    def _check_budgets(self, session: Session) -> None:
-        left = self.budgets(session)
-        for name, rest in (
-            ("token", left.tokens_remaining),
-            ("time", left.time_remaining_ms),
-        ):
-            if rest == 0:
-                raise ApiError(
-                    ErrorCode.BUDGET_EXCEEDED,
-                    f"the {name} budget of session {session.session_id} is spent",
-                    hint="start another session, or DELETE this one to begin anew",
-                    retriable=False,
-                )
+    def _move_to_end(self, key: tuple[str, str], session: Session) -> None:
+        self._sessions.pop(key, None)
+        self._sessions[key] = session
+
+
+def _exceeded(session_id: str, exceeded: Exceeded) -> ApiError:
+    kind = {"tokens": "token", "time_ms": "time"}.get(exceeded.kind.value, exceeded.kind.value)
+    return ApiError(
+        ErrorCode.BUDGET_EXCEEDED,
+        f"the {kind} budget of session {session_id} does not allow this task: "
+        f"{exceeded.remaining} are left",
+        hint="ask for fewer max_tokens, start another session, or DELETE this one to begin anew",
+        retriable=False,
+    )
 
 
 def _not_found(session_id: str) -> ApiError:

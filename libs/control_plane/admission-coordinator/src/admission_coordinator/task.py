@@ -6,7 +6,7 @@ from uuid import UUID
 
 from admission_coordinator.log import EventLog
 from admission_coordinator.machine import Move, step
-from admission_coordinator.sessions import Session
+from admission_coordinator.sessions import Turn
 from api_types import (
     TERMINAL_STATES,
     ApiError,
@@ -37,8 +37,7 @@ class Task:
     size_bytes: int
     created_ms: int
     deadline_at_ms: int | None = None
-    session: Session | None = None
-    cold: bool = False
+    turn: Turn | None = None
     kv_bytes_per_token: int = 0
 
     state: TaskState = TaskState.QUEUED

@@ -13,6 +13,10 @@ _STATE, _START_TICKS = 0, 19
 """Fields 3 and 22 of /proc/PID/stat (proc(5)), counted behind the name, which may hold blanks."""
 
 
+_SECRETS_BLANKED = {"LLORCH_API_TOKEN": "", "LLORCH_API_KEY": "", "ORCHD_API_KEYS": ""}
+"""An engine has no use for them, and foreign code runs in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
     """A process that cannot be confused with a later one of the same pid."""
@@ -91,7 +95,7 @@ class EngineProcess:
     ) -> "EngineProcess":
         """Start a process whose output goes to a file; raises OSError.
 
-        It inherits our environment, with `environment` on top.
+        It inherits our environment without our secrets, with `environment` on top.
         """
         reader, writer = os.pipe()
         try:
@@ -100,7 +104,7 @@ class EngineProcess:
             pid = os.posix_spawn(
                 argv[0],
                 tuple(argv),
-                {**os.environ, **environment},
+                {**os.environ, **_SECRETS_BLANKED, **environment},
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, reader, 0),
                     (
