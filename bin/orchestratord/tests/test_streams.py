@@ -6,7 +6,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from orchestratord.testing import FakeCursor, Shell, frame, read_chunk, read_chunks
+from orchestratord.config import Settings
+from orchestratord.testing import (
+    FakeCursor,
+    Shell,
+    frame,
+    read_chunk,
+    read_chunks,
+    running_shell,
+)
 
 TASK = {"prompt": "hello"}
 TASK_ID = "0a9e8c3e-53d9-4d9e-9b3b-4c9f5c1e7a10"
@@ -141,6 +149,35 @@ async def test_a_reader_that_fell_off_is_cut_without_an_end(shell: Shell) -> Non
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError, ValueError)):
         await read_chunks(reader)
     await cursor.closed.wait()
+
+
+async def test_a_mistake_before_the_first_frame_is_a_500(shell: Shell) -> None:
+    path = await admitted(shell)
+    shell.tasks.cursor = cursor = FakeCursor()
+    cursor.fail(RuntimeError("a bug"))
+    answer = await shell.ask("GET", path)
+    assert (answer.status, answer.json()["code"]) == (500, "INTERNAL")
+    assert cursor.closed.is_set()
+
+
+async def test_a_mistake_in_the_middle_breaks_the_stream_off(shell: Shell) -> None:
+    path = await admitted(shell)
+    shell.tasks.cursor = cursor = FakeCursor(frame(1, "started", {}))
+    reader, _, _ = await shell.stream("GET", path)
+    await read_chunk(reader)
+    cursor.fail(RuntimeError("a bug"))
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError, ValueError)):
+        await read_chunks(reader)
+    assert cursor.closed.is_set()
+
+
+async def test_a_server_that_stops_closes_what_still_streams(settings: Settings) -> None:
+    async with running_shell(settings) as shell:
+        path = await admitted(shell)
+        shell.tasks.cursor = cursor = FakeCursor(frame(1, "started", {}))
+        reader, _, _ = await shell.stream("GET", path)
+        await read_chunk(reader)
+    assert cursor.closed.is_set()
 
 
 async def never_reading(shell: Shell, path: str) -> socket.socket:

@@ -13,6 +13,8 @@ from orchestratord.http.services import HttpObserver
 
 CORRELATION_HEADER = "X-Correlation-Id"
 UNMATCHED = "unmatched"
+CLIENT_GONE = 499
+"""The status that is counted where no answer could be given."""
 KNOWN_METHODS = frozenset({"GET", "POST", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH"})
 
 CORRELATION_ID = web.RequestKey("correlation_id", str)
@@ -41,13 +43,13 @@ class Edge:
         request[CORRELATION_ID] = correlation_id
         headers = request[ANSWER_HEADERS] = {CORRELATION_HEADER: correlation_id}
         trace = parse_traceparent(request.headers.get("traceparent"))
-        status = 499
+        status = CLIENT_GONE
         try:
             with bind_correlation(correlation_id, trace):
                 try:
                     response = await self._admit(request, inner, headers)
                 except Exception as exception:  # noqa: BLE001 - this is where all of them end
-                    response = answer(exception, correlation_id)
+                    response = _after(exception, request, correlation_id)
             status = response.status
             if not response.prepared:
                 response.headers.update(headers)
@@ -68,3 +70,16 @@ class Edge:
         if (preflight := preflight_headers(request)) is not None:
             return web.Response(status=204, headers=preflight)
         return await inner(request)
+
+
+def _after(
+    exception: Exception, request: web.BaseRequest, correlation_id: str
+) -> web.StreamResponse:
+    """Answer a request that failed, as far as that is still possible."""
+    if request.transport is None or request.transport.is_closing():
+        return web.Response(status=CLIENT_GONE)  # Nobody reads it, and a write would only fail.
+    response = answer(exception, correlation_id)
+    if request.writer.output_size > 0:
+        # A second answer inside the first would look like its data: break off instead.
+        request.transport.abort()
+    return response

@@ -49,14 +49,14 @@ async def stream(
     watch = _StallWatch(request, cursor, stall_limit_s)
     observer.stream_opened()
     try:
+        # The first read comes before the headers, so that its failure still has a status.
+        frames = await cursor.read(timeout_s=keep_alive_s, max_bytes=MAX_READ_BYTES)
         await response.prepare(request)
         if request.transport is not None:
             request.transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
-        while True:
-            frames = await cursor.read(timeout_s=keep_alive_s, max_bytes=MAX_READ_BYTES)
-            if cursor.ended:
-                break
+        while not cursor.ended:
             await response.write(frames or KEEP_ALIVE)
+            frames = await cursor.read(timeout_s=keep_alive_s, max_bytes=MAX_READ_BYTES)
         if cursor.fell_off:
             _cut(request)
         else:

@@ -40,6 +40,7 @@ class FakeCursor:
         self._ended = ended
         self._news = asyncio.Event()
         self.fell_off = False
+        self.failure: Exception | None = None
         self.reads = 0
         self.closed = asyncio.Event()
 
@@ -59,16 +60,23 @@ class FakeCursor:
         self.fell_off = True
         self._news.set()
 
+    def fail(self, failure: Exception) -> None:
+        """Let the next read raise."""
+        self.failure = failure
+        self._news.set()
+
     async def read(self, *, timeout_s: float, max_bytes: int = 65536) -> bytes:
         """Return what is there, or wait for it."""
         self.reads += 1
-        if not self._frames and not self.ended:
+        if not self._frames and not self.ended and self.failure is None:
             self._news.clear()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._news.wait()
             except TimeoutError:
                 return b""
+        if self.failure is not None:
+            raise self.failure
         if self.fell_off:
             return b""
         taken, size = 0, 0
