@@ -3,8 +3,9 @@
 import pytest
 
 from api_types import ROUTES, openapi_document
-from orchestratord.http.app import HANDLERS
-from orchestratord.testing import Shell
+from orchestratord.config import Settings
+from orchestratord.http.app import HANDLERS, METRICS_PORT_OPERATIONS
+from orchestratord.testing import Shell, running_shell
 
 
 async def test_pools_are_listed_with_their_status(shell: Shell) -> None:
@@ -83,6 +84,13 @@ async def test_ready_follows_the_pools_and_lists_them(shell: Shell) -> None:
 async def test_metrics_are_plain_text(shell: Shell) -> None:
     answer = await shell.ask("GET", "/metrics", headers={"Accept": "text/plain;version=0.0.4"})
     assert (answer.status, answer.body) == (200, b"up 1\n")
+
+
+async def test_a_metrics_port_answers_nothing_else(settings: Settings) -> None:
+    async with running_shell(settings, only=METRICS_PORT_OPERATIONS) as shell:
+        assert (await shell.ask("GET", "/metrics")).status == 200
+        assert (await shell.ask("GET", "/ready")).status == 200
+        assert (await shell.ask("POST", "/v2/tasks", body={"prompt": "x"})).status == 404
 
 
 async def test_the_openapi_document_is_served(shell: Shell) -> None:

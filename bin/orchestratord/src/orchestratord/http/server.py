@@ -7,15 +7,13 @@ from typing import Any
 from aiohttp import web
 
 from api_types import ApiError, ErrorCode
-from narration_core import get_logger, new_correlation_id
+from narration_core import new_correlation_id
 from orchestratord.config import BindAddress
 from orchestratord.http.edge import CORRELATION_HEADER, CORRELATION_ID, Edge
 from orchestratord.http.errors import answer
 
 LINGER_S = 5.0
 KEEP_ALIVE_S = 75.0
-
-_log = get_logger(component="http")
 
 
 class _Connection(web.RequestHandler):

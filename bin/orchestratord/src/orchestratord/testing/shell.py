@@ -130,14 +130,16 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def running_shell(settings: Settings) -> AsyncIterator[Shell]:
-    """Serve the fakes on a free port."""
+async def running_shell(
+    settings: Settings, *, only: frozenset[str] | None = None
+) -> AsyncIterator[Shell]:
+    """Serve the fakes on a free port, with all operations or only some."""
     tasks, observer, pools, machine = FakeTasks(), FakeObserver(), FakePools(), FakeMachine()
     services = fake_services(
         MemoryArtifactStore(), tasks, observer=observer, pools=pools, machine=machine
     )
     async with serving(
-        create_app(services, settings, keep_alive_s=0.05),
+        create_app(services, settings, only=only, keep_alive_s=0.05),
         create_edge(services, settings),
         BindAddress("127.0.0.1", 0),
         shutdown_timeout_s=1.0,
