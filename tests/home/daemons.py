@@ -66,6 +66,10 @@ class Engine:
         """End the engine as the kernel would."""
         os.kill(self.pid, signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Let the engine hang: its sockets stay open and nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -77,11 +81,16 @@ class Pool:
 
     @classmethod
     def of(
-        cls, models: Path, recital: demo_model.Recital, *, id: str | None = None, **more: object
+        cls,
+        models: Path,
+        recital: demo_model.Recital,
+        *,
+        pool_id: str | None = None,
+        **more: object,
     ) -> "Pool":
         """Describe a pool of one slot, named like its recital unless told otherwise."""
         model = demo_model.ensure(models, spec=recital)
-        table = {"id": id or recital.name, "model_ref": f"file:{model}"}
+        table = {"id": pool_id or recital.name, "model_ref": f"file:{model}"}
         return cls(recital, model, {**table, "slots": 1, "threads": 1, **more})
 
 

@@ -73,7 +73,7 @@ async def test_every_frame_can_be_the_last_one_read_before(api: Api) -> None:
         assert (answer.status, answer.body) == (204, b"")
 
 
-@pytest.mark.parametrize("text", ["x", "-1", "1.0", "", "1" * 19, "١"])
+@pytest.mark.parametrize("text", ["x", "-1", "1.0", "", "1" * 19, "\u0661"])
 async def test_a_last_event_id_that_is_no_number_is_refused(api: Api, text: str) -> None:
     task = await api.submit(model_ref="demo", prompt="1", max_tokens=1)
     answer = await api.call(
