@@ -216,7 +216,7 @@ def test_models_are_summed_over_replicas_and_name_what_could_be_loaded(view):
 
 
 def test_what_an_engine_cannot_do_is_refused(view):
-    view.apply_report("n", [pool_report()], workloads={"llamacpp": ["completion"]})
+    view.apply_report("n", [pool_report()], workloads={"p": ["completion"]})
     assert view.could_serve(ANY).when is When.NOW
     rerank = Constraint(model_id="m", workload="rerank")
     assert view.could_serve(rerank).reason is Refusal.NO_WORKLOAD

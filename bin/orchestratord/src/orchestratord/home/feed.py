@@ -13,7 +13,7 @@ from llamacpp_http import LlamaCppAdapter
 from local_pool_manager import LocalPoolManager, PoolError, ReplicaEndpoint
 from multi_node_placement import ClusterView
 from narration_core import get_logger
-from orchestrator_core import PoolRef, ReplicaKey
+from orchestrator_core import ReplicaKey
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.replicas import LeasedReplicas, host_key
 from pool_registry_types import PoolSnapshot
@@ -64,60 +64,73 @@ class ClusterFeed:
         """Report at once, on every change, and every two seconds in any case."""
         unsubscribe = self._pools.subscribe(lambda _pool_id: self._wake.set())
         try:
-            while True:
-                self._wake.clear()
-                await self._report()
-                breakers_open = self._replicas.tell_breakers()
-                timeout_s = _BREAKER_INTERVAL_S if breakers_open else _REPORT_INTERVAL_S
-                try:
-                    async with asyncio.timeout(timeout_s):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._wake.clear()
+                    await self._report(group)
+                    await self._next_change()
         finally:
             unsubscribe()
 
-    async def _report(self) -> None:
+    async def _next_change(self) -> None:
+        breakers_open = self._replicas.tell_breakers()
+        try:
+            async with asyncio.timeout(
+                _BREAKER_INTERVAL_S if breakers_open else _REPORT_INTERVAL_S
+            ):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _report(self, group: asyncio.TaskGroup) -> None:
         snapshots = self._pools.snapshots()
-        await self._bind_new(snapshots)
+        await self._bind_new(snapshots, group)
         models = frozenset(pool.model_id for pool in snapshots if pool.model_id)
         if models != self._models:
             self._models = models
             await self._directory.refresh()
         workloads: dict[str, set[str]] = {}
-        for description in self._described.values():
-            workloads.setdefault(description.engine, set()).update(description.workloads)
+        for key, description in self._described.items():
+            workloads.setdefault(key.pool_id, set()).update(description.workloads)
         self._cluster.apply_report(self._node_id, snapshots, workloads=workloads)
         self._changed()
 
-    async def _bind_new(self, snapshots: tuple[PoolSnapshot, ...]) -> None:
+    async def _bind_new(
+        self, snapshots: tuple[PoolSnapshot, ...], group: asyncio.TaskGroup
+    ) -> None:
         present: set[ReplicaKey] = set()
         for pool in snapshots:
             for replica in pool.replicas:
                 key = ReplicaKey(self._node_id, pool.pool_id, replica.replica_id)
                 present.add(key)
                 if replica.health.ready and self._bound.get(key) != replica.generation:
-                    await self._bind(key, pool.engine, replica.generation)
+                    adapter = await self._bind(key, pool.engine, replica.generation)
+                    if adapter is not None:
+                        group.create_task(self._describe(key, adapter), name="describe engine")
         for key in self._bound.keys() - present:
             del self._bound[key]
             self._described.pop(key, None)
             await self._host.unbind(*host_key(key))
 
-    async def _bind(self, key: ReplicaKey, engine: str, generation: int) -> None:
+    async def _bind(self, key: ReplicaKey, engine: str, generation: int) -> WorkerAdapter | None:
         make = ADAPTERS.get(engine)
         if make is None:
             self._log.error("engine_unknown", pool_id=key.pool_id, engine=engine)
-            return
+            return None
         try:
-            endpoint = self._pools.endpoint(key.pool_id, key.replica_id)
+            adapter = make(self._pools.endpoint(key.pool_id, key.replica_id))
         except PoolError:
-            return  # It went while we looked; its next report comes at once.
-        adapter = make(endpoint)
+            return None  # It went while we looked; its next report comes at once.
+        await self._host.bind(str(key.pool), key.replica_id, adapter, generation=generation)
+        self._bound[key] = generation
+        return adapter
+
+    async def _describe(self, key: ReplicaKey, adapter: WorkerAdapter) -> None:
+        """Ask an engine what it can do; until it has told, everything is tried on it."""
         try:
             async with asyncio.timeout(_DESCRIBE_TIMEOUT_S):
                 self._described[key] = await adapter.describe()
         except (AdapterError, TimeoutError) as error:
+            self._described.pop(key, None)
             self._log.warning("engine_silent", pool_id=key.pool_id, error=str(error))
-        pool = PoolRef(key.node_id, key.pool_id)
-        await self._host.bind(str(pool), key.replica_id, adapter, generation=generation)
-        self._bound[key] = generation
+        self._wake.set()

@@ -38,8 +38,8 @@ class Cursor(Protocol):
         """Return all encoded frames that are there now; nothing when the timeout passed."""
         ...
 
-    def close(self) -> None:
-        """End the subscription."""
+    def close(self, *, by_server: bool = False) -> None:
+        """End the subscription; `by_server`: its client did not leave."""
         ...
 
 

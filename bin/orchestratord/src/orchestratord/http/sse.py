@@ -63,7 +63,7 @@ async def stream(
             await response.write_eof(frames)
     finally:
         watch.stop()
-        cursor.close()
+        cursor.close(by_server=watch.has_cut)
         observer.stream_closed()
     return response
 
@@ -79,6 +79,7 @@ class _StallWatch:
         self._taken_bytes = 0
         self._taken_at_s = self._loop.time()
         self._timer = self._again()
+        self.has_cut = False
 
     def stop(self) -> None:
         """End the watch."""
@@ -96,6 +97,7 @@ class _StallWatch:
         if not self._request.protocol.writing_paused or taken_bytes != self._taken_bytes:
             self._taken_bytes, self._taken_at_s = taken_bytes, now_s
         elif self._cursor.fell_off or now_s - self._taken_at_s >= self._limit_s:
+            self.has_cut = True
             _cut(self._request)
             return
         self._timer = self._again()

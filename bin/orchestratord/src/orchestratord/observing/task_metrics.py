@@ -17,6 +17,7 @@ class _PoolChildren:
     """The children of one pool and priority, looked up once."""
 
     dispatched: Counter
+    handover: Histogram
     first_token: Histogram
     decode: Histogram
     tokens_in: Counter
@@ -32,6 +33,10 @@ class TaskMetrics:
         self._enqueued = metrics.counter("orchd_admission_enqueued_total")
         self._rejected = metrics.counter("orchd_admission_rejected_total")
         self._finished = metrics.counter("orchd_tasks_finished_total")
+        self._decisions = metrics.counter("orchd_placement_decisions_total")
+        self._placement = metrics.histogram("orchd_placement_latency_ms").labels()
+        self._candidates = metrics.histogram("orchd_placement_candidates").labels()
+        self._start_error = metrics.histogram("orchd_predicted_start_error_ms").labels()
         self._failovers = metrics.counter("orchd_task_failovers_total")
         self._pools: dict[tuple[str, str], _PoolChildren] = {}
         self._waiting: dict[str, Gauge] = {}
@@ -49,9 +54,17 @@ class TaskMetrics:
         """Count a task that waits no longer."""
         self._leave(task)
         self._pool(task).dispatched.inc()
+        pinned = str(task.request.placement.pin_pool_id is not None).lower()
+        self._decisions.labels(outcome="placed", pinned=pinned).inc()
+        self._placement.observe(task.placement_ms)
+        self._candidates.observe(len(task.placement.candidates))
+        if task.queue_time_ms is not None:
+            self._start_error.observe(abs(task.queue_time_ms - task.predicted_start_ms))
 
     def first_token(self, task: Task) -> None:
-        """Measure the time to the first token."""
+        """Measure the time to the first token, and what of it was the hand-over."""
+        if task.handover_ms is not None:
+            self._pool(task).handover.observe(task.handover_ms)
         if task.first_token_ms is not None:
             self._pool(task).first_token.observe(task.first_token_ms)
 
@@ -97,6 +110,7 @@ class TaskMetrics:
                 counter("orchd_tasks_dispatched_total").labels(
                     pool_id=pool_id, outcome="dispatched"
                 ),
+                histogram("orchd_dispatch_latency_ms").labels(pool_id=pool_id),
                 histogram("orchd_first_token_ms").labels(pool_id=pool_id, priority=priority),
                 histogram("orchd_decode_ms").labels(pool_id=pool_id, priority=priority),
                 counter("orchd_tokens_in_total").labels(pool_id=pool_id),

@@ -87,7 +87,7 @@ class FakeCursor:
         del self._frames[:taken]
         return data
 
-    def close(self) -> None:
+    def close(self, *, by_server: bool = False) -> None:
         """Note that the reader is gone."""
         self.closed.set()
 

@@ -5,6 +5,7 @@ not is suspect until it answers.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -52,7 +53,10 @@ class Attempts:
 
     def start(self, task: Task, reservation: Reservation) -> None:
         """Begin an attempt on a reserved slot."""
-        running = self._group.create_task(self._attempt(task, reservation), name=task.task_id)
+        bound_s = time.perf_counter()
+        running = self._group.create_task(
+            self._attempt(task, reservation, bound_s), name=task.task_id
+        )
         self._running.add(running)
         running.add_done_callback(self._running.discard)
 
@@ -79,7 +83,7 @@ class Attempts:
         """Stop asking replicas that have not answered; for shutting down."""
         self._suspects.stop()
 
-    async def _attempt(self, task: Task, reservation: Reservation) -> None:
+    async def _attempt(self, task: Task, reservation: Reservation, bound_s: float) -> None:
         if task.log.sealed:  # Stopped before this ran at all; cancelling it then would skip it.
             self._cluster.release(reservation)
             self._room.line(task.model_id).running.discard(task)
@@ -97,6 +101,7 @@ class Attempts:
                 lease=f"{task.task_id}/{task.attempts + task.lost}",
                 on_revoked=partial(self._evict, task),
             ) as adapter:
+                task.handover_ms = (time.perf_counter() - bound_s) * 1000
                 finish = await adapter.run(engine_request(task, self._settings), relay)
             self._finish(task, finish, line)
         except AdapterError as error:
@@ -137,9 +142,9 @@ class Attempts:
     ) -> None:
         """Give the slot back once it is known that the engine has let go of it."""
         if adapter is None:
+            # Gone or full, and not yet reported so: nothing goes there before its next report.
+            self._cluster.mark_full(reservation.key)
             self._cluster.release(reservation)
-            if isinstance(failure, AdapterError) and failure.fault is Fault.BACKPRESSURE:
-                self._cluster.mark_full(reservation.key)
             return
         if isinstance(failure, AdapterError) and failure.fault is Fault.WORKER:
             self._suspects.watch_health(adapter, reservation)

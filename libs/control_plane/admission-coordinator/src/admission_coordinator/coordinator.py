@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from admission_coordinator import errors
@@ -183,6 +184,7 @@ class AdmissionCoordinator:
     def _write_started(self, task: Task) -> None:
         position, start_ms = self.position(task)
         task.told_position = position
+        task.predicted_start_ms = start_ms
         task.told_at_ms = task.created_ms
         self._ends.begin(task, position, start_ms)
 
@@ -301,15 +303,11 @@ class AdmissionCoordinator:
         task = self._table.get(task_id, identity)
         grace_ms = 0 if one_request else self._settings.disconnect_grace_ms
 
-        def reader_left(cursor: Cursor) -> None:
-            if not cursor.fell_off:
-                self._reader_left(task, grace_ms)
-
         try:
             cursor = task.log.open(
                 after_id=last_event_id or 0,
                 dialect=dialect or (native_verbose if verbose else native),
-                on_close=reader_left,
+                on_close=partial(self._reader_left, task, grace_ms),
             )
         except LookupError as error:
             raise ApiError(

@@ -106,6 +106,7 @@ class Dispatcher:
         return self._cluster.decide(constraint).outcome is Outcome.PLACED
 
     def _bind(self, task: Task, line: ModelLine) -> None:
+        began_s = time.perf_counter()
         session_key = None if task.turn is None else affinity_key(task)
         decision = self._cluster.decide(
             task.constraint,
@@ -118,6 +119,7 @@ class Dispatcher:
             decision = self._cluster.decide(task.constraint, preferences=task.preferences)
         if decision.chosen is None:
             raise RuntimeError(f"task {task.task_id} was taken for a slot that is not there")
+        task.placement_ms = (time.perf_counter() - began_s) * 1000
         task.placement = _explained(decision)
         reservation = self._cluster.reserve(decision, session_id=session_key)
         now_ms = self._now_ms()

@@ -100,11 +100,12 @@ class EventLog:
         *,
         after_id: int = 0,
         dialect: Dialect = native,
-        on_close: "Callable[[Cursor], None] | None" = None,
+        on_close: Callable[[], None] | None = None,
     ) -> "Cursor | None":
         """Return a cursor behind `after_id`, or None when the terminal frame lies before it.
 
-        Raises `LookupError` when a frame in between was evicted.
+        `on_close` is called when its client has left. Raises `LookupError` when a frame in
+        between was evicted.
         """
         if self.terminal_id is not None and after_id >= self.terminal_id:
             return None
@@ -165,7 +166,6 @@ class Cursor:
         "_waiter",
         "closed",
         "ended",
-        "fell_off",
     )
 
     def __init__(
@@ -173,7 +173,7 @@ class Cursor:
         log: EventLog,
         next_id: int,
         dialect: Dialect,
-        on_close: "Callable[[Cursor], None] | None",
+        on_close: Callable[[], None] | None,
     ) -> None:
         self._log = log
         self._next_id = next_id
@@ -182,8 +182,12 @@ class Cursor:
         self._waiter: asyncio.Future[None] | None = None
         self.ended = False
         """The terminal frame was handed out, or the cursor fell off the log."""
-        self.fell_off = False
         self.closed = False
+
+    @property
+    def fell_off(self) -> bool:
+        """Whether frames that this reader has yet to see were evicted: it cannot go on."""
+        return self._next_id < self._log.oldest_id
 
     async def read(self, *, timeout_s: float, max_bytes: int = 65_536) -> bytes:
         """Wait for frames and return all that are there, joined; `b""` when none came in time."""
@@ -201,8 +205,8 @@ class Cursor:
         return self._take(max_bytes)
 
     def _take(self, max_bytes: int) -> bytes:
-        if self._next_id < self._log.oldest_id:
-            self.fell_off = self.ended = True
+        if self.fell_off:
+            self.ended = True
             return b""
         self._next_id, data = self._log.collect(
             self._next_id, dialect=self._dialect, max_bytes=max_bytes
@@ -220,10 +224,10 @@ class Cursor:
         """Skip everything before `frame_id`."""
         self._next_id = max(self._next_id, frame_id)
 
-    def close(self) -> None:
-        """Give the cursor back; safe to call twice."""
+    def close(self, *, by_server: bool = False) -> None:
+        """Give the cursor back; safe to call twice. `by_server`: its client did not leave."""
         if not self.closed:
             self.closed = True
             self._log.forget(self)
-            if self._on_close is not None:
-                self._on_close(self)
+            if self._on_close is not None and not (by_server or self.fell_off):
+                self._on_close()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from adapter_api import WorkerAdapter
+from adapter_api import AdapterError, WorkerAdapter
 from multi_node_placement import ClusterView, Reservation
 from orchestrator_core import ReplicaKey
 
@@ -61,7 +61,7 @@ class Suspects:
         self, reservation: Reservation, answered: Callable[[], Awaitable[bool]], *, release: bool
     ) -> None:
         pause_s = _FIRST_PAUSE_S
-        while self._current(reservation) and not await answered():
+        while self._current(reservation) and not await _or_no(answered):
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         key = reservation.key
@@ -79,3 +79,11 @@ class Suspects:
         """Whether the replica is still the engine process that is suspected."""
         view = self._cluster.get(reservation.key)
         return view is not None and view.generation == reservation.generation
+
+
+async def _or_no(answered: Callable[[], Awaitable[bool]]) -> bool:
+    """Ask; an engine that cannot be asked has not answered."""
+    try:
+        return await answered()
+    except AdapterError:
+        return False

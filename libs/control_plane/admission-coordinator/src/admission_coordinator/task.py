@@ -72,6 +72,12 @@ class Task:
     seed: int | None = None
     finish_reason: str | None = None
     error: TaskError | None = None
+    placement_ms: float = 0.0
+    """What the last placement decision took."""
+    handover_ms: float | None = None
+    """From that decision to the request being handed to the adapter."""
+    predicted_start_ms: int = 0
+    """What the client was told at admission."""
     told_position: int = 0
     told_at_ms: int = 0
 

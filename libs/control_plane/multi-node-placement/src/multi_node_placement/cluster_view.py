@@ -68,8 +68,8 @@ class ClusterView:
     ) -> None:
         """Replace what is known of a node by its report: pools that are not in it are gone.
 
-        `loadable` gives for a pool id the models it may load, `workloads` for an engine kind what
-        it can do. Leases that the node counts and we do not know of are foreign and take slots.
+        `loadable` gives for a pool id the models it may load, `workloads` what its engines can
+        do. Leases that the node counts and we do not know of are foreign and take slots.
         """
         node = NodeFacts(
             node_id=node_id,

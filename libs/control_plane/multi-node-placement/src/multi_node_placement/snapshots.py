@@ -19,7 +19,7 @@ class NodeFacts:
     loadable: Mapping[str, Collection[str]]
     """By pool id: the models that the pool may load in place of the present one."""
     workloads: Mapping[str, Collection[str]]
-    """By engine kind: what it can do."""
+    """By pool id: what its engines can do."""
     online: bool = True
 
 
@@ -40,7 +40,7 @@ def _view(
 ) -> ReplicaView:
     health = replica.health
     unready = health.state is HealthState.READY and not health.ready
-    workloads = node.workloads.get(pool.engine)
+    workloads = node.workloads.get(pool.pool_id)
     return ReplicaView(
         key=ReplicaKey(node.node_id, pool.pool_id, replica_id),
         engine=pool.engine,

@@ -1,0 +1,1 @@
+"""Polls nodes that are listed by URL or DNS and reports them as if they had registered."""

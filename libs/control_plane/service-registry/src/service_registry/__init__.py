@@ -1,0 +1,1 @@
+"""Which nodes are online: leases, stale detection and safe mode."""
