@@ -127,6 +127,14 @@ class Settings(BaseSettings):
     session_ttl_ms: Annotated[Milliseconds, Variable("ORCHD_SESSION_TTL_MS")] = 600_000
     session_max_turns: Annotated[int, Variable("ORCHD_SESSION_MAX_TURNS")] = Field(default=8, ge=0)
     """0: no limit."""
+    session_token_budget: Annotated[int, Variable("ORCHD_SESSION_TOKEN_BUDGET")] = Field(
+        default=0, ge=0
+    )
+    """Tokens in and out; 0: no budget, and no X-Budget header."""
+    session_time_budget_ms: Annotated[int, Variable("ORCHD_SESSION_TIME_BUDGET_MS")] = Field(
+        default=0, ge=0
+    )
+    """Time on an engine; 0: no budget."""
 
     home: Annotated[Folder, Variable("LLORCH_HOME")] = Path("~/.local/share/llama-orch")
     artifacts_url: Annotated[FileUrl, Variable("ORCHD_ARTIFACTS_URL")] = Field(

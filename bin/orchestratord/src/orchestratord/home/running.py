@@ -125,7 +125,10 @@ def _coordinator_settings(settings: Settings) -> CoordinatorSettings:
         retry_budget=settings.retry_budget,
         allow_pinning=settings.pinning == "allow",
         sessions=SessionLimits(
-            ttl_ms=settings.session_ttl_ms, max_turns=settings.session_max_turns
+            ttl_ms=settings.session_ttl_ms,
+            max_turns=settings.session_max_turns,
+            token_budget=settings.session_token_budget,
+            time_budget_ms=settings.session_time_budget_ms,
         ),
     )
 
