@@ -39,13 +39,12 @@ async def serve(settings: Settings) -> int:
         if settings.demo
         else with_default_pool(settings)
     )
+    reason: str | None = None
     try:
         await _serve_until(stop, settings, began_s=began_s)
-    except RuntimeDirTaken as error:
-        return _cannot_start(str(error))
-    except OSError as error:
-        return _cannot_start(f"{settings.bind_addr}: {error.strerror or error}")
-    return 0
+    except* (RuntimeDirTaken, OSError) as group:
+        reason = _first(group)
+    return 0 if reason is None else _cannot_start(reason)
 
 
 async def _serve_until(stop: asyncio.Event, settings: Settings, *, began_s: float) -> None:
@@ -92,6 +91,14 @@ async def _show_banner(
         took_s = time.monotonic() - began_s
         sys.stdout.write(banner(settings, address, took_s=took_s))
     sys.stdout.flush()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    """Return what the first error of a group says, however deep the task groups around it are."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
 
 
 def _cannot_start(reason: str) -> int:

@@ -1,0 +1,134 @@
+"""What a newcomer does: start the demo, talk to it, look at it, stop it with Ctrl-C."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo_model import DEMO
+
+from .calls import Api, text_of
+from .daemons import Daemon, Place, until
+
+READY_WITHIN_S = 10.0
+STOPS_WITHIN_S = 10.0
+
+
+@pytest.fixture
+def demo(place: Callable[..., Place]) -> Daemon:
+    return place().start("--demo", ready=False)
+
+
+def banner(demo: Daemon) -> str:
+    def shown() -> str | None:
+        assert demo.process.poll() is None, demo.output
+        found = re.search(
+            r"^llama-orch is serving.*^Stop it:[^\n]*$", demo.output, re.MULTILINE | re.DOTALL
+        )
+        return found[0] if found else None
+
+    return until(shown, "the banner", within_s=3 * READY_WITHIN_S)
+
+
+def llorch(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "llorch", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
+
+
+async def test_the_demo_serves_in_seconds_and_ends_without_a_trace(
+    demo: Daemon,
+    connect: Callable[[Daemon], Api],
+    record_property: Callable[[str, object], None],
+) -> None:
+    began_s = time.monotonic()
+    told = await asyncio.to_thread(banner, demo)
+    took_s = time.monotonic() - began_s
+    record_property("demo_ready_s", round(took_s, 2))
+    print(f"the demo was ready after {took_s:.2f} s")
+    assert took_s < READY_WITHIN_S
+    assert demo.url in told
+
+    frames = await connect(demo).run(prompt="What are you?", sampling={"temperature": 0})
+    assert text_of(frames) == DEMO.expected_text()
+
+    ran = await asyncio.to_thread(
+        llorch, "run", "What are you?", "--temperature", "0", "--url", demo.url
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == DEMO.expected_text()
+
+    assert len(demo.place.processes()) == 2, "the daemon and its engine"
+    code = await asyncio.to_thread(demo.stop, signal.SIGINT)
+    assert code == 0
+    assert demo.place.processes() == []
+    assert "Traceback" not in demo.output
+
+
+def test_what_the_banner_says_to_type_works(demo: Daemon) -> None:
+    told = banner(demo)
+    (typed,) = re.findall(r"^ +uv run (llorch run .*)$", told, re.MULTILINE)
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'exec "{sys.executable}" -m {typed}'],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(DEMO.expected_text(3))
+    (curl,) = re.findall(r"^ +(curl (?:.*\\\n)*.*)$", told, re.MULTILINE)
+    assert demo.url in curl
+    assert "text/event-stream" in curl
+    body = re.search(r"-d '([^']*)'", curl)
+    assert body
+
+
+def test_ctrl_c_ends_it_while_a_stream_runs(demo: Daemon, tmp_path: Path) -> None:
+    banner(demo)
+    out = tmp_path / "answer"
+    with out.open("wb") as file:
+        reader = subprocess.Popen(
+            [sys.executable, "-m", "llorch", "run", "1", "--url", demo.url],
+            stdout=file,
+            stderr=subprocess.DEVNULL,
+        )
+    demo.process.send_signal(signal.SIGINT)
+    began_s = time.monotonic()
+    assert demo.process.wait(3 * STOPS_WITHIN_S) == 0
+    assert time.monotonic() - began_s < STOPS_WITHIN_S
+    assert demo.place.processes() == []
+    reader.wait(10)
+
+
+def test_a_taken_address_is_told_in_one_line(demo: Daemon, tmp_path: Path) -> None:
+    address = demo.url.removeprefix("http://")
+    port = address.partition(":")[2]
+    banner(demo)
+    other = Place.with_pools(tmp_path / "other")
+    second = other.start("--demo", "--bind-addr", address, ready=False)
+    assert second.process.wait(30) == 1
+    assert port in second.output.splitlines()[-1]
+    assert "Traceback" not in second.output
+    other.close()
+    assert len(demo.place.processes()) == 2
+
+
+def test_ctrl_c_before_it_is_ready_ends_it_too(place: Callable[..., Place]) -> None:
+    home = place()
+    daemon = home.start("--demo", ready=False)
+    assert daemon.url
+    assert daemon.stop(signal.SIGINT) == 0
+    assert home.processes() == []
