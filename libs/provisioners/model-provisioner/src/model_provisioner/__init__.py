@@ -1,6 +1,27 @@
 """Brings a model to this disk, verified, and enters it in the catalog."""
 
+from model_provisioner.errors import (
+    DiskFullError,
+    FetchError,
+    NetworkRefusedError,
+    SourceError,
+    SourceMissingError,
+)
 from model_provisioner.intake import STEP_KIND
+from model_provisioner.policy import Endpoint, NetworkPolicy
 from model_provisioner.provisioner import ModelProvisioner, Progress
+from model_provisioner.settings import FetchSettings
 
-__all__ = ["STEP_KIND", "ModelProvisioner", "Progress"]
+__all__ = [
+    "STEP_KIND",
+    "DiskFullError",
+    "Endpoint",
+    "FetchError",
+    "FetchSettings",
+    "ModelProvisioner",
+    "NetworkPolicy",
+    "NetworkRefusedError",
+    "Progress",
+    "SourceError",
+    "SourceMissingError",
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 from api_types import PreparationStep
 from catalog_core import Catalog, ModelEntry, ModelRef, parse_digest
 from model_provisioner.intake import take_in
+from model_provisioner.settings import FetchSettings
 
 Progress = Callable[[PreparationStep], None]
 _Key = tuple[Path, str | None]
@@ -20,7 +21,15 @@ class ModelProvisioner:
     is cancelled. `base` is where relative paths start; `now_ms` is read when an entry is made.
     """
 
-    def __init__(self, catalog: Catalog, *, base: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        base: Path,
+        now_ms: Callable[[], int],
+        fetch: FetchSettings | None = None,
+    ) -> None:
+        self._fetch = fetch
         self._catalog = catalog
         self._base = base
         self._now_ms = now_ms

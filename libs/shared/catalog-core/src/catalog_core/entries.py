@@ -23,10 +23,19 @@ class ModelState(StrEnum):
     RETIRED = "Retired"
 
 
+class ModelFormat(StrEnum):
+    """How a model's files are laid out."""
+
+    GGUF = "gguf"
+    SAFETENSORS = "safetensors"
+    """A folder with a config.json, as the Hugging Face hub keeps them."""
+
+
 class GgufHeader(_Record):
-    """What a GGUF file says about itself; None: it does not say."""
+    """What a model says about itself; None: it does not say."""
 
     version: Count
+    """Of the GGUF file; 0: the model is no GGUF file, a config.json told the rest."""
     architecture: str
     name: str | None = None
     quantization: str
@@ -62,20 +71,59 @@ class FileStamp(_Record):
         return cls(size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, inode=stat.st_ino)
 
 
+class ModelFile(_Record):
+    """One of the files of a model."""
+
+    path: Path
+    digest: Digest
+    stamp: FileStamp
+
+
+class Verdict(StrEnum):
+    """What a look at a model's file found."""
+
+    INTACT = "intact"
+    CHANGED = "changed"
+    MISSING = "missing"
+
+
+class LastVerification(_Record):
+    """When the model's files were last read against their digests, and what was found."""
+
+    at_ms: Count
+    verdict: Verdict
+
+
 class ModelEntry(_Record):
     """A model on this disk."""
 
     id: ModelId
     reference: str
     path: Path
+    """What an engine is given: the file, the first of several parts, or the folder."""
     digest: Digest
+    """Of the file; of a model of several files the one that `digest_of_files` defines."""
     size_bytes: Count
+    """Of all files."""
     header: GgufHeader
     stamp: FileStamp
     state: ModelState = ModelState.ACTIVE
     pinned: bool = False
     created_ms: Count
     last_used_ms: Count
+    format: ModelFormat = ModelFormat.GGUF
+    files: tuple[ModelFile, ...] = ()
+    """Of a model of several files; empty: there is only the one at `path`."""
+    store_path: Path | None = None
+    """The folder that a fetch made for this model alone, removed with it; None: the files are
+    somebody else's and are never deleted."""
+    retired_ms: Count | None = None
+    """Since when it is Retired, as far as that is known."""
+    last_verification: LastVerification | None = None
+
+    def all_files(self) -> tuple[ModelFile, ...]:
+        """Every file of the model, at least one."""
+        return self.files or (ModelFile(path=self.path, digest=self.digest, stamp=self.stamp),)
 
 
 class EngineEntry(_Record):
@@ -89,17 +137,11 @@ class EngineEntry(_Record):
     flags: tuple[str, ...] = ()
 
 
-class Verdict(StrEnum):
-    """What a look at a model's file found."""
-
-    INTACT = "intact"
-    CHANGED = "changed"
-    MISSING = "missing"
-
-
 class Verification(_Record):
     """The outcome of `Catalog.verify`."""
 
     verdict: Verdict
     expected: Digest
     found: Digest | None = None
+    bad_paths: tuple[Path, ...] = ()
+    """The files that are missing or changed."""
