@@ -6,7 +6,13 @@ from engine_provisioner.errors import (
     ModeNotProvidedError,
     PreflightError,
 )
-from engine_provisioner.handoff import handoff_path, read_handoff, remove_handoff, write_handoff
+from engine_provisioner.handoff import (
+    handoff_path,
+    lane_in_service,
+    read_handoff,
+    remove_handoff,
+    write_handoff,
+)
 from engine_provisioner.machine import EngineState, Limits
 from engine_provisioner.orphans import stop_orphans
 from engine_provisioner.plan import EngineMode, EnginePlan, EngineWish, plan_engine
@@ -33,6 +39,7 @@ __all__ = [
     "Survey",
     "handoff_path",
     "identify",
+    "lane_in_service",
     "plan_engine",
     "read_handoff",
     "remove_handoff",

@@ -12,6 +12,8 @@ from pool_registry_types import HandoffPayload
 ADOPTED_DIR = "adopted"
 STATUS_DIR = "run"
 LOG_DIR = "logs"
+LANES = (0, 1)
+"""One engine of a replica serves in one lane while its successor starts in the other."""
 
 
 def handoff_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
@@ -24,17 +26,23 @@ def adopted_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
     return runtime_dir / ADOPTED_DIR / f"{pool_id}~{replica_id}.json"
 
 
-def status_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
+def status_path(runtime_dir: Path, pool_id: str, replica_id: str, lane: int = 0) -> Path:
     """Return where the engine's host tells its state; its command line names this file.
 
     Absolute, so that it is the same from whatever folder the next run is started.
     """
-    return runtime_dir.absolute() / STATUS_DIR / f"{pool_id}~{replica_id}.status"
+    name = f"{_own_name(pool_id, replica_id, lane)}.status"
+    return runtime_dir.absolute() / STATUS_DIR / name
 
 
-def log_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
+def log_path(runtime_dir: Path, pool_id: str, replica_id: str, lane: int = 0) -> Path:
     """Return where the engine's own output goes."""
-    return runtime_dir / LOG_DIR / f"{pool_id}~{replica_id}.log"
+    return runtime_dir / LOG_DIR / f"{_own_name(pool_id, replica_id, lane)}.log"
+
+
+def _own_name(pool_id: str, replica_id: str, lane: int) -> str:
+    # Two engines of one replica live side by side while its model is changed.
+    return f"{pool_id}~{replica_id}~{lane}" if lane else f"{pool_id}~{replica_id}"
 
 
 def write_handoff(runtime_dir: Path, payload: HandoffPayload) -> Path:
@@ -76,6 +84,16 @@ def read_handoff(runtime_dir: Path, pool_id: str, replica_id: str) -> HandoffPay
     return None
 
 
+def lane_in_service(runtime_dir: Path, pool_id: str, replica_id: str) -> int:
+    """Return the lane of the living engine of ours that the handoff names; 0 when there is none."""
+    payload = read_handoff(runtime_dir, pool_id, replica_id)
+    for lane in LANES:
+        process = own_process(runtime_dir, pool_id, replica_id, lane)
+        if payload is not None and process is not None and process.pid == payload.pid:
+            return lane
+    return 0
+
+
 def read_status(path: Path) -> dict[str, str | int]:
     """Return what the engine's host last told, empty when nothing."""
     try:
@@ -85,13 +103,15 @@ def read_status(path: Path) -> dict[str, str | int]:
     return told if isinstance(told, dict) else {}
 
 
-def own_process(runtime_dir: Path, pool_id: str, replica_id: str) -> ProcessIdentity | None:
+def own_process(
+    runtime_dir: Path, pool_id: str, replica_id: str, lane: int = 0
+) -> ProcessIdentity | None:
     """Return the living engine process that an earlier run of ours started for this replica.
 
     The proof is its command line, which names this replica's status file: a pid that the kernel
     has given to another program since, or one of another pid namespace, is never mistaken.
     """
-    status = status_path(runtime_dir, pool_id, replica_id)
+    status = status_path(runtime_dir, pool_id, replica_id, lane)
     pid = read_status(status).get("pid")
     if not isinstance(pid, int) or str(status) not in command_line(pid):
         return None

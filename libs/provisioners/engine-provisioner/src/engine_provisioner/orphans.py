@@ -5,7 +5,14 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from engine_provisioner.handoff import STATUS_DIR, own_process, remove_handoff
+from engine_provisioner.handoff import (
+    LANES,
+    STATUS_DIR,
+    lane_in_service,
+    own_process,
+    read_handoff,
+    remove_handoff,
+)
 from engine_provisioner.process import EngineProcess
 
 STOP_S = 4.0
@@ -15,23 +22,31 @@ KILL_S = 5.0
 async def stop_orphans(runtime_dir: Path, *, keep: Collection[tuple[str, str]]) -> None:
     """Stop the engines of ours that are not those of `keep` (pool and replica ids), in parallel.
 
-    Only a process whose command line names its own status file in this folder is touched.
+    Of two engines of one replica, which a crash in the middle of a reload leaves, the one in
+    service is kept. Only a process whose command line names its own status file in this folder is
+    touched.
     """
     statuses = (runtime_dir / STATUS_DIR).glob("*~*.status")
-    found = {(pool_id, replica_id) for pool_id, _, replica_id in map(_names, statuses)}
-    await asyncio.gather(*(_stop(runtime_dir, *names) for names in found - set(keep)))
+    found = {tuple(status.stem.split("~")[:2]) for status in statuses}
+    await asyncio.gather(
+        *(
+            _stop(runtime_dir, pool_id, replica_id, lane)
+            for pool_id, replica_id in found
+            for lane in LANES
+            if (pool_id, replica_id) not in keep
+            or lane != lane_in_service(runtime_dir, pool_id, replica_id)
+        )
+    )
 
 
-def _names(status: Path) -> tuple[str, str, str]:
-    return status.stem.partition("~")
-
-
-async def _stop(runtime_dir: Path, pool_id: str, replica_id: str) -> None:
-    identity = own_process(runtime_dir, pool_id, replica_id)
+async def _stop(runtime_dir: Path, pool_id: str, replica_id: str, lane: int) -> None:
+    identity = own_process(runtime_dir, pool_id, replica_id, lane)
     process = EngineProcess.attach(identity) if identity else None
     if process is None:
         return
-    remove_handoff(runtime_dir, pool_id, replica_id)
+    payload = read_handoff(runtime_dir, pool_id, replica_id)
+    if payload is not None and payload.pid == process.pid:
+        remove_handoff(runtime_dir, pool_id, replica_id)
     for end, patience_s in ((process.terminate, STOP_S), (process.kill, KILL_S)):
         end()
         with suppress(TimeoutError):

@@ -51,6 +51,8 @@ class EngineWish:
     prompt_cache: bool = True
     mode: EngineMode = EngineMode.PACKAGE
     engine: str = ENGINE
+    lane: int = 0
+    """Of two engines of one replica each has its own: it names their files apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class EngineSupervisor:
         probe: EngineProbe,
         limits: Limits,
         on_change: Callable[[EngineStatus], None],
+        announce: bool,
         jitter: Callable[[], float],
     ) -> None:
         self._plan = plan
@@ -96,7 +97,9 @@ class EngineSupervisor:
         self._process: EngineProcess | None = None
         self._payload: HandoffPayload | None = None
         self._key = ""
-        names = (runtime_dir, plan.wish.pool_id, plan.wish.replica_id)
+        self._announced = announce
+        self._door = asyncio.Lock()
+        names = (runtime_dir, plan.wish.pool_id, plan.wish.replica_id, plan.wish.lane)
         self._status_file = status_path(*names)
         self._log_file = log_path(*names)
 
@@ -110,16 +113,21 @@ class EngineSupervisor:
         probe: EngineProbe,
         on_change: Callable[[EngineStatus], None],
         limits: Limits | None = None,
+        announce: bool = True,
         keep_on_exit: bool = False,
         jitter: Callable[[], float] = random.random,
     ) -> AsyncIterator[Self]:
-        """Keep the engine up; on exit stop it and remove its handoff, unless it is to be kept."""
+        """Keep the engine up; on exit stop it and remove its handoff, unless it is to be kept.
+
+        Without `announce` it gets ready without a handoff, until `announce` is called.
+        """
         self = cls(
             plan,
             runtime_dir,
             probe=probe,
             limits=limits or Limits(),
             on_change=on_change,
+            announce=announce,
             jitter=jitter,
         )
         try:
@@ -131,7 +139,7 @@ class EngineSupervisor:
                     yield self
                 finally:
                     if not keep_on_exit:
-                        await self._stop()
+                        await self.stop()
                     for task in (loop, *self._attendants):
                         task.cancel()
         finally:
@@ -151,6 +159,17 @@ class EngineSupervisor:
             adopted=process is not None and not process.child,
         )
 
+    async def announce(self) -> None:
+        """Write the handoff, now if it is ready, in place of any other; raises OSError."""
+        self._announced = True
+        async with self._door:
+            if self._engine.state is EngineState.READY and self._payload:
+                await asyncio.to_thread(write_handoff, self._runtime_dir, self._payload)
+
+    def retire(self) -> None:
+        """Write no handoff any more: another engine has taken this one's place."""
+        self._announced = False
+
     def _ask_for_start(self) -> None:
         """Look for an engine that an earlier run left, and ask for it, its end, or a new one."""
         for folder in (self._status_file.parent, self._log_file.parent):
@@ -158,7 +177,7 @@ class EngineSupervisor:
         wish = self._plan.wish
         names = (self._runtime_dir, wish.pool_id, wish.replica_id)
         payload = read_handoff(*names)
-        identity = own_process(*names)
+        identity = own_process(*names, wish.lane)
         process = EngineProcess.attach(identity) if identity else None
         if process is None:
             # Whatever handoff an engine of ours left, it is gone.
@@ -220,7 +239,6 @@ class EngineSupervisor:
             self._on_change(self.status)
 
     async def _perform(self, instruction: Instruction) -> None:
-        wish = self._plan.wish
         match instruction:
             case Instruction.SPAWN:
                 self._spawn()
@@ -228,20 +246,31 @@ class EngineSupervisor:
                 self._process.terminate()
             case Instruction.KILL if self._process:
                 self._process.kill()
-            case Instruction.ANNOUNCE if self._payload:
+            case Instruction.ANNOUNCE if self._payload and self._announced:
                 try:
-                    await asyncio.to_thread(write_handoff, self._runtime_dir, self._payload)
+                    async with self._door:
+                        await asyncio.to_thread(write_handoff, self._runtime_dir, self._payload)
                 except OSError as error:
                     # Told as ill health, so that the next probe tries again.
                     trouble = machine.Unhealthy(f"the handoff cannot be written: {error}")
                     self._stimuli.put_nowait((None, trouble))
             case Instruction.WITHDRAW:
                 try:
-                    await asyncio.to_thread(
-                        remove_handoff, self._runtime_dir, wish.pool_id, wish.replica_id
-                    )
+                    async with self._door:
+                        await asyncio.to_thread(self._withdraw)
                 except OSError as error:
-                    log.warning("a handoff of %s cannot be removed: %s", wish.pool_id, error)
+                    log.warning(
+                        "a handoff of %s cannot be removed: %s", self._plan.wish.pool_id, error
+                    )
+
+    def _withdraw(self) -> None:
+        names = (self._runtime_dir, self._plan.wish.pool_id, self._plan.wish.replica_id)
+        payload = read_handoff(*names)
+        of_another = payload is not None and (
+            self._process is None or payload.pid != self._process.pid
+        )
+        if payload is None or not of_another or not _trusted_and_alive(payload):
+            remove_handoff(*names)
 
     def _spawn(self) -> None:
         old = self._process
@@ -355,7 +384,8 @@ class EngineSupervisor:
     def _send(self, process: EngineProcess, stimulus: Stimulus) -> None:
         self._stimuli.put_nowait((process, stimulus))
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """End the engine and remove its handoff; bounded, by force if need be."""
         self._stimuli.put_nowait((None, machine.StopAsked()))
         bound_ms = self._limits.stop_ms + self._limits.kill_ms
         with suppress(TimeoutError):
