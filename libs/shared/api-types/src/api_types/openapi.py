@@ -145,8 +145,21 @@ def _content(answer: Answer, refs: dict[type[BaseModel], Schema]) -> Schema:
         return {"schema": refs[answer.model]}
     if answer.content_type == EVENT_STREAM:
         events = {name: refs[model] for name, model in EVENT_TYPES.items()}
-        return {"schema": {"type": "string"}, "x-grammar": GRAMMAR, "x-events": events}
+        return {"schema": _event(list(events)), "x-grammar": GRAMMAR, "x-events": events}
     return {"schema": {"type": "object" if answer.content_type == JSON else "string"}}
+
+
+def _event(names: list[str]) -> Schema:
+    """Describe one event of a stream, as OpenAPI 3.2 has it: an object of its fields."""
+    return {
+        "type": "object",
+        "required": ["id", "event", "data"],
+        "properties": {
+            "id": {"type": "string", "pattern": "^[0-9]+$"},
+            "event": {"enum": names},
+            "data": {"type": "string", "contentMediaType": JSON},
+        },
+    }
 
 
 def _header(header: Header) -> Schema:
