@@ -1,0 +1,146 @@
+"""What single operations cost, and how that grows: asserted as ratios, told in microseconds."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+from admission_coordinator.frames import TokenFrame, native
+from api_types import Priority
+from benchmarks.engine import NativeStream
+from benchmarks.scale import Scale
+from multi_node_placement import ClusterView
+from orchestrator_core import (
+    Constraint,
+    ModelQueue,
+    PlacementInput,
+    QueuedTask,
+    QueueLimits,
+    ReplicaIndex,
+    ReplicaKey,
+    ReplicaView,
+    decide,
+)
+from pool_registry_types import HealthState
+from worker_http import SseDecoder
+
+SIZES = (10, 100, 1_000, 10_000)
+QUEUE_SIZES = (100, 1_000, 10_000, 100_000)
+REPETITIONS = 2_000
+ROUNDS = 7
+MODEL = "bench"
+LANE = Constraint(model_id=MODEL, workload="completion")
+
+
+def best_us(operation: Callable[[], object], repetitions: int = REPETITIONS) -> float:
+    """CPU microseconds of one call: the best of some rounds, for noise only ever adds."""
+    rounds = []
+    for _ in range(ROUNDS):
+        began_s = time.process_time()
+        for _ in range(repetitions):
+            operation()
+        rounds.append((time.process_time() - began_s) / repetitions)
+    return 1e6 * min(rounds)
+
+
+def replicas(size: int) -> Iterator[ReplicaView]:
+    """So many ready replicas on so many nodes."""
+    for number in range(size):
+        yield ReplicaView(
+            key=ReplicaKey(f"node-{number:05}", "default", "0"),
+            engine="llamacpp",
+            state=HealthState.READY,
+            model_id=MODEL,
+            slots_total=4,
+            vram_free_bytes=number,
+        )
+
+
+def decide_us(size: int) -> float:
+    """One placement among `size` replicas, half of which are full."""
+    index = ReplicaIndex()
+    for number, view in enumerate(replicas(size)):
+        index.put(view, 4 * (number % 2))
+    wanted = PlacementInput(constraint=LANE, replicas=index)
+    return best_us(lambda: decide(wanted))
+
+
+def place_us(size: int) -> float:
+    """Choose, reserve and release among `size` replicas."""
+    index = ReplicaIndex()
+    for view in replicas(size):
+        index.put(view, 0)
+    cluster = ClusterView()
+    cluster._index = index
+
+    def once() -> None:
+        cluster.release(cluster.reserve(cluster.decide(LANE)))
+
+    return best_us(once)
+
+
+def queue_us(size: int) -> float:
+    """Enqueue, take and cancel one task beside `size` waiting ones."""
+    queue = ModelQueue(QueueLimits(capacity=4 * size))
+    numbers = count(1)
+
+    def offer() -> str:
+        number = next(numbers)
+        task_id = str(number)
+        queue.offer(
+            QueuedTask(
+                task_id=task_id,
+                number=number,
+                priority=Priority.INTERACTIVE,
+                identity="local",
+                constraint=LANE,
+                enqueued_ms=number,
+            )
+        )
+        return task_id
+
+    for _ in range(size):
+        offer()
+
+    def once() -> None:
+        queue.cancel(offer())
+        offer()
+        queue.take(lambda _: True, 0)
+
+    return best_us(once)
+
+
+def encode_us(tokens: int) -> float:
+    """One native frame with the text of so many tokens."""
+    frame = TokenFrame(" word" * tokens, 0, tokens)
+    return best_us(lambda: native(17, frame))
+
+
+def decode_us(tokens: int) -> float:
+    """Split one read of the engine's stream that brought so many tokens."""
+    data = NativeStream.token.split(b"\r\n")[1] * tokens
+    return best_us(lambda: SseDecoder().feed(data))
+
+
+CURVES: dict[str, tuple[Callable[[int], float], tuple[int, ...]]] = {
+    "decide, by replicas": (decide_us, SIZES),
+    "decide, reserve and release, by replicas": (place_us, SIZES),
+    "enqueue twice, take and cancel, by waiting tasks": (queue_us, QUEUE_SIZES),
+    "encode a frame, by tokens in it": (encode_us, (1, 4, 16, 64)),
+    "decode a read, by tokens in it": (decode_us, (1, 4, 16, 64)),
+}
+"""Name → what is measured, and at which sizes."""
+
+
+def growth(measure: Callable[[int], float], small: int, large: int) -> float:
+    """How many times more the large size costs; the median of three comparisons."""
+    return statistics.median(measure(large) / measure(small) for _ in range(3))
+
+
+def micro(_scale: Scale) -> dict[str, Any]:
+    """All curves, in CPU microseconds."""
+    return {
+        name: {str(size): round(measure(size), 3) for size in sizes}
+        for name, (measure, sizes) in CURVES.items()
+    }

@@ -1,0 +1,117 @@
+"""The results as a page: tables, and plots where matplotlib is installed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_PAGE_HEAD = """# Benchmarks
+
+Written by `uv run --group bench python -m benchmarks`; every figure is in `results.json`. CPU time
+is the kernel's own count for the process alone, medians over rounds in which all subjects take
+turns, and ratios are taken within each round: the machine was busy with other work.
+"""
+
+
+def brief(name: str, result: Mapping[str, Any]) -> str:
+    """A scenario in a few lines."""
+    return "\n".join(_RENDERERS.get(name, _plain)(result))
+
+
+def write(told: Mapping[str, Any], folder: Path) -> None:
+    """Write the page and its plots."""
+    parts = [_PAGE_HEAD]
+    plotted = _plots(told, folder)
+    for name, entry in told.items():
+        run = entry["run"]
+        peers = "".join(f", {peer} {version}" for peer, version in run["peers"].items())
+        parts.append(f"## {name}\n")
+        parts.append(
+            f"{run['size']} run of {run['at']} on {run['cores']} cores (load {run['load']}), "
+            f"Python {run['python']}{peers}.\n"
+        )
+        parts.append(brief(name, entry["result"]) + "\n")
+        if name in plotted:
+            parts.append(f"![{name}]({name}.svg)\n")
+    (folder / "README.md").write_text("\n".join(parts))
+
+
+def _table(head: list[str], rows: Iterator[list[object]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(map(str, row))} |"
+
+
+def _compared(result: Mapping[str, Any]) -> Iterator[str]:
+    columns = ("to nginx", "to vllm-router", "to native, one request")
+    subjects = result["subjects"]
+    yield from _table(
+        ["", result["unit"], "lowest … highest", "first token p50 ms", *columns],
+        (
+            [
+                name,
+                one["cpu"],
+                f"{one['spread'][0]} … {one['spread'][1]}",
+                one["first_token_p50_ms"],
+                *(one["ratios"].get(column, "") for column in columns),
+            ]
+            for name, one in subjects.items()
+        ),
+    )
+
+
+def _curves(result: Mapping[str, Any]) -> Iterator[str]:
+    for name, curve in result.items():
+        points = ", ".join(f"{int(size):,}: {cost} µs" for size, cost in curve.items())
+        yield f"- {name}: {points}"
+
+
+def _plain(result: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in result.items():
+        yield f"- {name.replace('_', ' ')}: {_words(value)}"
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key.replace('_', ' ')} {_words(one)}" for key, one in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+_RENDERERS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
+    "burst": _compared,
+    "paced": _compared,
+    "micro": _curves,
+}
+
+
+def _plots(told: Mapping[str, Any], folder: Path) -> set[str]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print("matplotlib is not installed (uv run --group bench …): no plots")
+        return set()
+    drawn = set()
+    for name in ("burst", "paced"):
+        if name in told:
+            result = told[name]["result"]
+            figure = Figure(figsize=(8, 3.5), layout="constrained")
+            axes = figure.subplots()
+            shown = {key: one["cpu"] for key, one in result["subjects"].items() if key != "litellm"}
+            axes.barh(list(shown), list(shown.values()), color="#4a7ab5")
+            axes.invert_yaxis()
+            axes.set_xlabel(result["unit"])
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            drawn.add(name)
+    if "micro" in told:
+        figure = Figure(figsize=(8, 4), layout="constrained")
+        axes = figure.subplots()
+        for label, curve in told["micro"]["result"].items():
+            axes.loglog(
+                [int(size) for size in curve], list(curve.values()), marker="o", label=label
+            )
+        axes.set_xlabel("size")
+        axes.set_ylabel("CPU µs")
+        axes.legend(fontsize="small")
+        figure.savefig(folder / "micro.svg", metadata={"Date": None})
+        drawn.add("micro")
+    return drawn

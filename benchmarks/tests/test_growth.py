@@ -1,0 +1,21 @@
+"""How costs grow: ratios, which a slow or busy machine does not change."""
+
+import pytest
+from benchmarks import micro
+
+
+@pytest.mark.parametrize("measure", [micro.decide_us, micro.place_us])
+def test_a_placement_among_very_many_replicas_costs_what_one_among_few_does(
+    measure: object,
+) -> None:
+    assert callable(measure)
+    assert micro.growth(measure, 10, 3_000) < 3
+
+
+def test_a_queue_of_very_many_is_as_quick_as_one_of_few() -> None:
+    assert micro.growth(micro.queue_us, 100, 30_000) < 3
+
+
+def test_frames_and_reads_cost_less_a_token_the_more_tokens_they_hold() -> None:
+    assert micro.growth(micro.encode_us, 1, 64) < 16
+    assert micro.growth(micro.decode_us, 1, 64) < 64

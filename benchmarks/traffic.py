@@ -1,0 +1,202 @@
+"""Scenarios of steady traffic: what a task and a token cost, side by side in rounds."""
+
+import asyncio
+import statistics
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks import load, peers, places
+from benchmarks.kernel import CpuMeter, memory_bytes
+from benchmarks.load import Answer, Talk, latencies
+from benchmarks.loops import run
+from benchmarks.places import Place
+from benchmarks.scale import Scale
+
+BURST_TOKENS = 64
+BURST_CLIENTS = 32
+PACED_STREAMS = 128
+PACED_INTERVAL_MS = 10.0
+SHORT_TOKENS = 16
+WARM_UP = 300
+
+
+@dataclass(slots=True)
+class Subject:
+    """One way through one program, and what was measured of it, a value a round."""
+
+    name: str
+    place: Place
+    talk: Talk
+    cpu: list[float] = field(default_factory=list)
+    first_ms: list[float] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, cpu: float, answers: list[Answer]) -> None:
+        """Keep a round."""
+        good = sum(answer.good for answer in answers)
+        first = latencies(answers, lambda answer: answer.first_s)
+        self.cpu.append(cpu)
+        self.first_ms.append(first["p50"])
+        self.rows.append(
+            {
+                "cpu": round(cpu, 5),
+                "good": good,
+                "bad": len(answers) - good,
+                "first_token_ms": first,
+                "memory_mb": round(memory_bytes(self.place.pid) / 1e6, 1),
+            }
+        )
+
+
+def subjects(
+    stack: ExitStack, engine: Place, wanted_peers: Iterable[str], tokens: int
+) -> list[Subject]:
+    """Start everything that is compared; what is not installed is left out."""
+    found = [
+        Subject("pipe", stack.enter_context(places.pipe(engine.port)), load.llamacpp(tokens)),
+    ]
+    try:
+        nginx = stack.enter_context(peers.nginx(engine.port))
+        found.append(Subject("nginx", nginx, load.llamacpp(tokens)))
+    except FileNotFoundError:
+        print("nginx is not installed: left out")
+    found += [
+        Subject(name, stack.enter_context(peers.PEERS[name](engine.port)), load.openai(tokens))
+        for name in wanted_peers
+    ]
+    ours = stack.enter_context(places.orchestratord(engine, ORCHD_ADMISSION_CAPACITY="100000"))
+    found += [
+        Subject("native, one request", ours, load.native(tokens)),
+        Subject("native, two requests", ours, load.native(tokens, two_requests=True)),
+        Subject("OpenAI", ours, load.openai(tokens)),
+    ]
+    return found
+
+
+def burst(scale: Scale) -> dict[str, Any]:
+    """64 tokens written at once, 32 clients: CPU milliseconds a task."""
+
+    def once(subject: Subject) -> None:
+        count = scale.burst_tasks if subject.name != "litellm" else scale.burst_tasks // 20
+        with CpuMeter((subject.place.pid,)) as meter:
+            answers = run(
+                load.closed_loop(
+                    subject.place.port, subject.talk, clients=BURST_CLIENTS, count=count
+                )
+            )
+        subject.note(1000 * meter.used_s / len(answers), answers)
+
+    return _compare(scale, "CPU ms a task of 64 tokens", BURST_TOKENS, 0.0, once)
+
+
+def paced(scale: Scale) -> dict[str, Any]:
+    """A token each 10 ms on 128 streams at once: CPU microseconds a token."""
+
+    def once(subject: Subject) -> None:
+        with CpuMeter((subject.place.pid,)) as meter:
+            answers = run(
+                load.staggered(subject.place.port, subject.talk, clients=PACED_STREAMS, over_s=0.5)
+            )
+        tokens = sum(answer.tokens for answer in answers)
+        subject.note(1e6 * meter.used_s / max(1, tokens), answers)
+
+    return _compare(scale, "CPU µs a paced token", scale.paced_tokens, PACED_INTERVAL_MS, once)
+
+
+def _compare(scale: Scale, unit: str, tokens: int, interval_ms: float, once: Any) -> dict[str, Any]:
+    """Let all subjects take turns, so that a noisy minute falls on all of them."""
+    with ExitStack() as stack:
+        engine = stack.enter_context(places.engine(interval_ms=interval_ms))
+        compared = subjects(stack, engine, scale.peers, tokens)
+        if interval_ms == 0:
+            for subject in compared:
+                run(load.closed_loop(subject.place.port, subject.talk, clients=8, count=WARM_UP))
+        compared = [subject for subject in compared if _works(subject)]
+        for _ in range(scale.rounds):
+            for subject in compared:
+                once(subject)
+        return {"unit": unit, "subjects": {s.name: _summary(s, compared) for s in compared}}
+
+
+def _works(subject: Subject) -> bool:
+    (answer,) = run(load.closed_loop(subject.place.port, subject.talk, clients=1, count=1))
+    if not answer.good:
+        print(f"{subject.name} answered {answer.status}: left out")
+    return answer.good
+
+
+def _summary(subject: Subject, compared: list[Subject]) -> dict[str, Any]:
+    """Medians over the rounds, and ratios taken within each round."""
+    by_name = {other.name: other for other in compared}
+    ratios = {
+        f"to {name}": round(
+            statistics.median(
+                mine / theirs for mine, theirs in zip(subject.cpu, by_name[name].cpu, strict=True)
+            ),
+            3,
+        )
+        for name in ("nginx", "vllm-router", "native, one request")
+        if name in by_name and name != subject.name
+    }
+    return {
+        "cpu": round(statistics.median(subject.cpu), 4),
+        "spread": [round(min(subject.cpu), 4), round(max(subject.cpu), 4)],
+        "first_token_p50_ms": round(statistics.median(subject.first_ms), 3),
+        "ratios": ratios,
+        "rounds": subject.rows,
+    }
+
+
+def rate(scale: Scale) -> dict[str, Any]:
+    """1,000 tasks a second, open loop, and as many as a closed loop takes."""
+    talk = load.native(SHORT_TOKENS)
+    with (
+        places.engine() as engine,
+        places.orchestratord(engine, ORCHD_ADMISSION_CAPACITY="100000") as ours,
+    ):
+        run(load.closed_loop(ours.port, talk, clients=8, count=WARM_UP))
+        with CpuMeter((ours.pid,)) as meter:
+            answers, probes = run(_probed(ours, talk, scale))
+        steady = {
+            "asked_per_s": scale.rate_per_s,
+            "seconds": scale.rate_s,
+            "good": sum(answer.good for answer in answers),
+            "bad": sum(not answer.good for answer in answers),
+            "cpu_ms_a_task": round(1000 * meter.used_s / max(1, len(answers)), 4),
+            "first_token_ms": latencies(answers, lambda answer: answer.first_s),
+            "total_ms": latencies(answers, lambda answer: answer.total_s),
+            "probe_of_health_ms": latencies(probes, lambda answer: answer.total_s),
+            "memory_mb": round(memory_bytes(ours.pid) / 1e6, 1),
+        }
+        with CpuMeter((ours.pid,)) as meter:
+            answers = run(load.closed_loop(ours.port, talk, clients=64, count=scale.burst_tasks))
+        per_task_s = meter.used_s / len(answers)
+        return {
+            "open loop": steady,
+            "closed loop": {
+                "cpu_ms_a_task": round(1000 * per_task_s, 4),
+                "tasks_per_s_of_one_core": round(1 / per_task_s),
+            },
+        }
+
+
+async def _probed(ours: Place, talk: Talk, scale: Scale) -> tuple[list[Answer], list[Answer]]:
+    """Ask for /health all the while: its longest answer bounds the longest stall of the loop."""
+    probes: list[Answer] = []
+    probe = load.request_bytes("GET", "/health")
+
+    async def keep_probing() -> None:
+        connection = await load.connect(ours.port)
+        while True:
+            probes.append(await connection.ask(probe))
+            await asyncio.sleep(0.005)
+
+    async with asyncio.TaskGroup() as group:
+        probing = group.create_task(keep_probing())
+        answers = await load.open_loop(
+            ours.port, talk, rate_per_s=scale.rate_per_s, seconds=scale.rate_s
+        )
+        probing.cancel()
+    return answers, probes
