@@ -1,0 +1,379 @@
+"""The pure core: messages and the time in, an answer and what changed out."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+from uuid import UUID
+
+from node_types import NodeId
+from pool_registry_types import PoolSnapshot
+from service_discovery_types import (
+    DeregisterRequest,
+    DeregisterResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    NodeMessage,
+    PoolReadyCallback,
+    PoolReadyResponse,
+    RegisterRequest,
+    RegisterResponse,
+)
+from service_registry.events import (
+    NodeChanged,
+    NodeOffline,
+    NodeOnline,
+    NodeRemoved,
+    NodeReported,
+    RegistryEvent,
+    SafeModeEntered,
+    SafeModeLeft,
+)
+from service_registry.machine import Stimulus, step
+from service_registry.types import (
+    LeaseState,
+    NodeLease,
+    RefusalCode,
+    Refused,
+    RegistryHealth,
+    RegistrySettings,
+)
+
+REMEMBERED_INCARNATIONS = 8
+REMEMBERED_DEPARTURES = 4096
+
+Events: TypeAlias = list[RegistryEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """What is remembered of a node that is gone, so that its late messages change nothing."""
+
+    incarnation: UUID
+    seq: int
+    by_own_will: bool
+    """Its incarnation said goodbye and has nothing more to say."""
+    superseded: tuple[UUID, ...]
+
+
+class NodeLeases:
+    """All leases; times are milliseconds of one clock that never goes back."""
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        self._settings = settings
+        self._leases: dict[NodeId, NodeLease] = {}
+        self._departed: OrderedDict[NodeId, Departure] = OrderedDict()
+        self._safe_mode = False
+        self._safe_mode_left_ms = 0
+
+    # messages
+
+    def register(
+        self, message: RegisterRequest, now_ms: int
+    ) -> tuple[RegisterResponse | Refused, Events]:
+        """Give a node a lease, or renew it."""
+        refused = self._why_not_register(message)
+        if refused is not None:
+            return refused, []
+        events = self._welcome(message, now_ms)
+        response = RegisterResponse(
+            success=True,
+            message="registered",
+            node_id=message.node_id,
+            heartbeat_interval_ms=self._settings.heartbeat_interval_ms,
+        )
+        return response, events
+
+    def heartbeat(
+        self, message: HeartbeatRequest, now_ms: int
+    ) -> tuple[HeartbeatResponse | Refused, Events]:
+        """Renew a lease and take the report."""
+        lease = self._lease_for(message)
+        if isinstance(lease, Refused):
+            return lease, []
+        reported = replace(
+            lease,
+            pools=message.pools,
+            models=message.models,
+            labels=message.labels,
+            reported=True,
+        )
+        response = HeartbeatResponse(
+            success=True, next_heartbeat_ms=self._settings.heartbeat_interval_ms
+        )
+        return response, self._hear(reported, message.seq, now_ms)
+
+    def pool_ready(
+        self, message: PoolReadyCallback, now_ms: int
+    ) -> tuple[PoolReadyResponse | Refused, Events]:
+        """Renew a lease and take what is said of one pool."""
+        lease = self._lease_for(message)
+        if isinstance(lease, Refused):
+            return lease, []
+        others = tuple(pool for pool in lease.pools if pool.pool_id != message.pool.pool_id)
+        told = replace(lease, pools=(*others, message.pool))
+        return PoolReadyResponse(success=True), self._hear(told, message.seq, now_ms)
+
+    def polled(
+        self, node: RegisterRequest, pools: Iterable[PoolSnapshot], now_ms: int
+    ) -> tuple[Refused | None, Events]:
+        """Take what a node has answered when it was asked: a registration and a report in one."""
+        refused = self._why_not_register(node)
+        if refused is not None:
+            return refused, []
+        events = self._welcome(node, now_ms)
+        lease = replace(
+            self._leases[node.node_id],
+            pools=tuple(pools),
+            models=node.models,
+            labels=node.labels,
+            reported=True,
+            reachable=True,
+        )
+        return None, [*events, *self._hear(lease, node.seq, now_ms)]
+
+    def deregister(
+        self, message: DeregisterRequest, now_ms: int
+    ) -> tuple[DeregisterResponse | Refused, Events]:
+        """End a lease at the node's own will; an unknown node is as good as gone."""
+        lease = self._lease_for(message)
+        if not isinstance(lease, Refused):
+            gone = replace(lease, seq=message.seq)
+            events = self._remove(gone, Stimulus.REMOVED, by_own_will=True)
+            return DeregisterResponse(success=True), [*events, *self._review_safe_mode(now_ms)]
+        if lease.code is RefusalCode.NODE_UNKNOWN:
+            return DeregisterResponse(success=False), []
+        return lease, []
+
+    # what the control plane finds out or is told by an operator
+
+    def check_stale_nodes(self, now_ms: int) -> Events:
+        """Let leases run out and forget those that did long ago; linear, for once a second."""
+        settings = self._settings
+        expired = []
+        for lease in list(self._leases.values()):
+            if lease.online and now_ms - lease.heard_ms >= settings.timeout_ms:
+                self._move(replace(lease, lost_ms=now_ms), Stimulus.EXPIRED)
+                expired.append(lease.node_id)
+        safe_mode = self._review_safe_mode(now_ms)
+        events: Events = [NodeOffline(self._leases[node_id]) for node_id in expired]
+        events += safe_mode
+        if not self._safe_mode:
+            for lease in list(self._leases.values()):
+                if lease.lost_ms is None:
+                    continue
+                offline_since_ms = max(lease.lost_ms, self._safe_mode_left_ms)
+                if now_ms - offline_since_ms >= settings.forget_after_ms:
+                    events += self._remove(lease, Stimulus.FORGOTTEN)
+        return events
+
+    def remove(self, node_id: NodeId, now_ms: int) -> Events:
+        """Forget a node that an operator says is gone; should it live, it registers again."""
+        lease = self._leases.get(node_id)
+        if lease is None:
+            return []
+        return [*self._remove(lease, Stimulus.REMOVED), *self._review_safe_mode(now_ms)]
+
+    def set_draining(self, node_id: NodeId, draining: bool) -> Events:
+        """Keep new tasks off a node from now on, before it says itself that it drains."""
+        return self._change(node_id, drain_asked=draining)
+
+    def report_call_outcome(self, node_id: NodeId, succeeded: bool) -> Events:
+        """Note how the last call to a node ended: a node that we cannot reach gets no task."""
+        return self._change(node_id, reachable=succeeded)
+
+    # questions
+
+    def get(self, node_id: NodeId) -> NodeLease | None:
+        """Look a node up."""
+        return self._leases.get(node_id)
+
+    def nodes(self) -> Iterator[NodeLease]:
+        """Give every node, by id."""
+        return (self._leases[node_id] for node_id in sorted(self._leases))
+
+    @property
+    def safe_mode(self) -> bool:
+        """Most nodes are silent at once."""
+        return self._safe_mode
+
+    def health(self) -> RegistryHealth:
+        """Count the nodes."""
+        states = Counter(lease.state for lease in self._leases.values())
+        online = [lease for lease in self._leases.values() if lease.online]
+        return RegistryHealth(
+            online=len(online),
+            draining=sum(lease.draining for lease in online),
+            unreachable=sum(not lease.reachable for lease in online),
+            offline=states[LeaseState.OFFLINE],
+            suspected=states[LeaseState.SUSPECTED],
+            safe_mode=self._safe_mode,
+        )
+
+    # the rules
+
+    def _why_not_register(self, message: RegisterRequest) -> Refused | None:
+        lease = self._leases.get(message.node_id)
+        if lease is None:
+            gone = self._departed.get(message.node_id)
+            return _stale(message) if gone is not None and _is_late(message, gone) else None
+        if message.incarnation == lease.incarnation:
+            return _stale(message) if message.seq < lease.seq else None
+        if message.incarnation in lease.superseded:
+            return _stale(message)
+        if lease.online and not _is_same_address(lease.address, message.address):
+            return Refused(
+                RefusalCode.NODE_ID_CONFLICT,
+                f"node {message.node_id} is online at {lease.address}: give {message.address} "
+                "another POOL_MANAGERD_NODE_ID, or stop the other one",
+            )
+        return None
+
+    def _welcome(self, message: RegisterRequest, now_ms: int) -> Events:
+        before = self._leases.get(message.node_id)
+        if before is None:
+            gone = self._departed.pop(message.node_id, None)
+            superseded = () if gone is None else gone.superseded
+            if gone is not None and gone.incarnation != message.incarnation:
+                superseded = (*superseded, gone.incarnation)
+            lease = NodeLease(
+                registration=message,
+                seq=message.seq,
+                heard_ms=now_ms,
+                models=message.models,
+                labels=message.labels,
+                superseded=superseded[-REMEMBERED_INCARNATIONS:],
+            )
+            self._leases[message.node_id] = lease
+            return [NodeOnline(lease), *self._review_safe_mode(now_ms)]
+        lease = replace(before, registration=message, models=message.models, labels=message.labels)
+        restarted = message.incarnation != before.incarnation
+        if restarted:
+            superseded = (*before.superseded, before.incarnation)
+            lease = replace(
+                lease,
+                reported=False,
+                reachable=True,
+                superseded=superseded[-REMEMBERED_INCARNATIONS:],
+            )
+        return self._renew(lease, message.seq, now_ms, Stimulus.REGISTERED, restarted=restarted)
+
+    def _lease_for(self, message: NodeMessage) -> NodeLease | Refused:
+        lease = self._leases.get(message.node_id)
+        if lease is None:
+            gone = self._departed.get(message.node_id)
+            late = gone is not None and _is_late(message, gone)
+            return _stale(message) if late else _unknown(message)
+        if message.incarnation == lease.incarnation:
+            return _stale(message) if message.seq < lease.seq else lease
+        return _stale(message) if message.incarnation in lease.superseded else _unknown(message)
+
+    def _hear(self, lease: NodeLease, seq: int, now_ms: int) -> Events:
+        events = self._renew(lease, seq, now_ms, Stimulus.HEARD)
+        return [*events, NodeReported(self._leases[lease.node_id])]
+
+    def _renew(
+        self,
+        lease: NodeLease,
+        seq: int,
+        now_ms: int,
+        stimulus: Stimulus,
+        *,
+        restarted: bool = False,
+    ) -> Events:
+        was_online = lease.online
+        lease = self._move(replace(lease, seq=seq, heard_ms=now_ms, lost_ms=None), stimulus)
+        events: Events = [NodeOnline(lease, restarted)] if restarted or not was_online else []
+        return events if was_online else [*events, *self._review_safe_mode(now_ms)]
+
+    def _change(self, node_id: NodeId, **marks: bool) -> Events:
+        before = self._leases.get(node_id)
+        if before is None:
+            return []
+        lease = replace(before, **marks)  # type: ignore[arg-type]
+        if lease == before:
+            return []
+        self._leases[node_id] = lease
+        return [NodeChanged(lease)]
+
+    def _remove(self, lease: NodeLease, stimulus: Stimulus, *, by_own_will: bool = False) -> Events:
+        step(lease.state, stimulus)
+        del self._leases[lease.node_id]
+        self._departed[lease.node_id] = Departure(
+            lease.incarnation, lease.seq, by_own_will, lease.superseded
+        )
+        if len(self._departed) > REMEMBERED_DEPARTURES:
+            self._departed.popitem(last=False)
+        return [NodeRemoved(lease)]
+
+    def _move(self, lease: NodeLease, stimulus: Stimulus) -> NodeLease:
+        state = step(lease.state, stimulus)
+        assert state is not None
+        moved = lease if state is lease.state else replace(lease, state=state)
+        self._leases[lease.node_id] = moved
+        return moved
+
+    # safe mode
+
+    def _review_safe_mode(self, now_ms: int) -> Events:
+        """Suspect ourselves while more than half of at least three nodes are gone at once."""
+        horizon_ms = now_ms - self._settings.timeout_ms
+        lost = [
+            lease
+            for lease in self._leases.values()
+            if lease.state is LeaseState.SUSPECTED
+            or (lease.lost_ms is not None and lease.lost_ms >= horizon_ms)
+        ]
+        members = len(lost) + sum(lease.online for lease in self._leases.values())
+        most = members >= self._settings.safe_mode_min_nodes and 2 * len(lost) > members
+        if most:
+            for lease in lost:
+                if lease.state is LeaseState.OFFLINE:
+                    self._move(lease, Stimulus.SUSPICION_RAISED)
+        if most == self._safe_mode:
+            return []
+        self._safe_mode = most
+        names = tuple(sorted(lease.node_id for lease in lost))
+        if most:
+            return [SafeModeEntered(names)]
+        self._safe_mode_left_ms = now_ms
+        for lease in lost:
+            if lease.state is LeaseState.SUSPECTED:
+                self._move(lease, Stimulus.SUSPICION_ENDED)
+        return [SafeModeLeft(names)]
+
+    def check_invariants(self) -> None:
+        """Assert what must always hold; linear, for tests."""
+        for node_id, lease in self._leases.items():
+            assert node_id == lease.node_id
+            assert node_id not in self._departed
+            assert lease.online == (lease.lost_ms is None)
+            assert lease.incarnation not in lease.superseded
+            assert self._safe_mode or lease.state is not LeaseState.SUSPECTED
+            assert lease.online or not lease.placeable
+
+
+def _is_late(message: NodeMessage, gone: Departure) -> bool:
+    if message.incarnation == gone.incarnation:
+        return gone.by_own_will or message.seq <= gone.seq
+    return message.incarnation in gone.superseded
+
+
+def _is_same_address(one: str, other: str) -> bool:
+    return one.rstrip("/").lower() == other.rstrip("/").lower()
+
+
+def _stale(message: NodeMessage) -> Refused:
+    return Refused(
+        RefusalCode.STALE_INCARNATION,
+        f"node {message.node_id} has said something newer than message {message.seq} of "
+        f"incarnation {message.incarnation}",
+    )
+
+
+def _unknown(message: NodeMessage) -> Refused:
+    return Refused(
+        RefusalCode.NODE_UNKNOWN,
+        f"node {message.node_id} is not registered here with incarnation {message.incarnation}: "
+        "register it",
+    )
