@@ -95,7 +95,7 @@ async def test_a_metrics_port_answers_nothing_else(settings: Settings) -> None:
 
 async def test_the_openapi_document_is_served(shell: Shell) -> None:
     document = (await shell.ask("GET", "/openapi.json")).json()
-    assert document["paths"].keys() == openapi_document("0")["paths"].keys()
+    assert document["paths"].keys() >= openapi_document("0")["paths"].keys()
 
 
 def test_every_operation_of_the_contract_has_its_handler() -> None:

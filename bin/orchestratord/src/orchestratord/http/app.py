@@ -7,6 +7,7 @@ from types import MappingProxyType
 from aiohttp import web
 
 from api_types import ROUTES
+from orchestratord import openai
 from orchestratord.config import Settings
 from orchestratord.http import pools, resources, tasks
 from orchestratord.http.doors import Doors
@@ -65,16 +66,21 @@ def create_app(
         node_id=settings.node_id,
         device_policy=settings.device_policy.value,
         version=version("orchestratord"),
+        routes=(*ROUTES, *openai.V1_ROUTES),
         started_ms=services.now_ms(),
         max_body_bytes=settings.max_body_bytes,
         keep_alive_s=keep_alive_s,
         # Past its retention the log of a finished task is gone, and a reader with it.
         stall_limit_s=settings.task_retention_ms / 1000,
     )
+    upstream = openai.OpenAiHandlers(
+        capacity=settings.admission_capacity, aliases=settings.model_aliases
+    )
+    handlers = {**HANDLERS, **upstream.by_operation()}
     app = web.Application()
-    for route in ROUTES:
+    for route in context.routes:
         if only is None or route.operation_id in only:
-            handler = bind(route, HANDLERS[route.operation_id], context)
+            handler = bind(route, handlers[route.operation_id], context)
             # Not `add_get`, which would answer HEAD as well: a stream has no end to measure.
             app.router.add_route(route.method, route.path, handler)
     return app
@@ -87,4 +93,4 @@ def create_edge(services: Services, settings: Settings) -> Edge:
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
     )
-    return Edge(doors, services.observer)
+    return Edge(doors, services.observer, answers={openai.PREFIX: openai.openai_answer})

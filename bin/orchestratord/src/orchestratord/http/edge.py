@@ -1,7 +1,8 @@
 """What every request passes first and every answer last."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 from aiohttp import web
@@ -23,6 +24,8 @@ ROUTE = web.RequestKey("route", str)
 """The pattern of the path, so that ids make no metric series."""
 
 Inner: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+ErrorAnswer: TypeAlias = Callable[[Exception, str], web.Response]
+"""Writes what was raised, given the correlation id."""
 
 
 class Edge:
@@ -31,9 +34,17 @@ class Edge:
     It stands outside aiohttp's middlewares, because some refusals never reach those.
     """
 
-    def __init__(self, doors: Doors, observer: HttpObserver) -> None:
+    def __init__(
+        self,
+        doors: Doors,
+        observer: HttpObserver,
+        *,
+        answers: Mapping[str, ErrorAnswer] = MappingProxyType({}),
+    ) -> None:
         self._doors = doors
         self._observer = observer
+        self._answers = answers
+        """Prefixes of paths under which errors have another shape than the native one."""
 
     async def handle(self, request: web.BaseRequest, inner: Inner) -> web.StreamResponse:
         """Answer one request; nothing but a cancel is raised."""
@@ -49,7 +60,7 @@ class Edge:
                 try:
                     response = await self._admit(request, inner, headers)
                 except Exception as exception:  # noqa: BLE001 - this is where all of them end
-                    response = _after(exception, request, correlation_id)
+                    response = self._after(exception, request, correlation_id)
             status = response.status
             if not response.prepared:
                 response.headers.update(headers)
@@ -71,15 +82,15 @@ class Edge:
             return web.Response(status=204, headers=preflight)
         return await inner(request)
 
-
-def _after(
-    exception: Exception, request: web.BaseRequest, correlation_id: str
-) -> web.StreamResponse:
-    """Answer a request that failed, as far as that is still possible."""
-    if request.transport is None or request.transport.is_closing():
-        return web.Response(status=CLIENT_GONE)  # Nobody reads it, and a write would only fail.
-    response = answer(exception, correlation_id)
-    if request.writer.output_size > 0:
-        # A second answer inside the first would look like its data: break off instead.
-        request.transport.abort()
-    return response
+    def _after(
+        self, exception: Exception, request: web.BaseRequest, correlation_id: str
+    ) -> web.StreamResponse:
+        """Answer a request that failed, as far as that is still possible."""
+        if request.transport is None or request.transport.is_closing():
+            return web.Response(status=CLIENT_GONE)  # Nobody reads it: a write would only fail.
+        found = (a for prefix, a in self._answers.items() if request.path.startswith(prefix))
+        response = next(found, answer)(exception, correlation_id)
+        if request.writer.output_size > 0:
+            # A second answer inside the first would look like its data: break off instead.
+            request.transport.abort()
+        return response

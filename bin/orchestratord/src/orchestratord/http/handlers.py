@@ -21,6 +21,8 @@ class Context:
     node_id: str
     device_policy: str
     version: str
+    routes: tuple[Route, ...]
+    """All that there are, for the document that describes them."""
     started_ms: int
     max_body_bytes: int
     keep_alive_s: float

@@ -109,7 +109,8 @@ async def get_metrics(context: Context, _call: Call[None, None]) -> web.StreamRe
 async def get_openapi(context: Context, _call: Call[None, None]) -> web.StreamResponse:
     """Return the OpenAPI document."""
     return web.Response(
-        body=json.dumps(openapi_document(context.version)).encode(), content_type=JSON
+        body=json.dumps(openapi_document(context.version, context.routes)).encode(),
+        content_type=JSON,
     )
 
 

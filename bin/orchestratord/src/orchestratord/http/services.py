@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from admission_coordinator import Dialect
 from api_types import (
     Capabilities,
     GpuList,
@@ -93,9 +94,13 @@ class Tasks(Protocol):
         identity: str,
         last_event_id: int | None,
         verbose: bool,
+        dialect: Dialect | None = None,
         one_request: bool = False,
     ) -> Cursor | None:
-        """Subscribe to a task's events; None: the terminal frame was read before."""
+        """Subscribe to a task's events; None: the terminal frame was read before.
+
+        A dialect replaces the native form of the frames.
+        """
         ...
 
     def session(self, session_id: str, *, identity: str) -> SessionView:

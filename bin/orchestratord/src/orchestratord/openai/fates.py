@@ -4,41 +4,62 @@ Validation, the OpenAPI document and the table in docs/openai.md are all made of
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-Kind = Literal["passed on", "translated", "accepted", "refused", "ours"]
-"""`ours` is a parameter that the upstream API does not have."""
-
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of a parameter, and why or how."""
+    """What becomes of a parameter, and how or why."""
 
-    kind: Kind
     note: str = ""
+    kind: ClassVar[str]
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Tell it in the OpenAPI document."""
-        described = handler(schema)
-        text = f"{self.kind.capitalize()}: {self.note}" if self.note else self.kind.capitalize()
-        return {**described, "description": f"{text}."}
+        kind = self.kind.capitalize()
+        return {**handler(schema), "description": f"{kind}: {self.note}." if self.note else kind}
 
 
-PASSED = Fate("passed on")
+@dataclass(frozen=True, slots=True)
+class Passed(Fate):
+    """The engine is told the same."""
+
+    kind = "passed on"
+
+
+@dataclass(frozen=True, slots=True)
+class Translated(Fate):
+    """It is honoured in another form."""
+
+    kind = "translated"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted(Fate):
+    """It has no effect, and need not have one for the answer to be right."""
+
+    kind = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Ours(Fate):
+    """The upstream API does not have it; the engine is told the same."""
+
+    kind = "ours"
 
 
 @dataclass(frozen=True, slots=True)
 class Refused(Fate):
-    """A parameter that cannot be honoured; only values without effect get through."""
+    """It cannot be honoured; only values that ask for nothing get through."""
 
-    kind: Kind = "refused"
     harmless: tuple[object, ...] = ()
-    """The values besides null that ask for nothing."""
+    """Those values, besides null."""
+    kind = "refused"
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -48,5 +69,6 @@ class Refused(Fate):
 
     def _check(self, value: object) -> object:
         if value is None or any(type(value) is type(h) and value == h for h in self.harmless):
-            return value
-        raise ValueError(f"this parameter cannot be honoured here: {self.note}")
+            # Strict types take no list for a tuple any more once Python has seen it.
+            return tuple(value) if isinstance(value, list) else value
+        raise ValueError(f"cannot be honoured here: {self.note}")

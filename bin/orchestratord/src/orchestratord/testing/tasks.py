@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from admission_coordinator import Dialect
 from api_types import (
     ApiError,
     ErrorCode,
@@ -159,6 +160,7 @@ class FakeTasks:
         identity: str,
         last_event_id: int | None,
         verbose: bool,
+        dialect: Dialect | None = None,
         one_request: bool = False,
     ) -> FakeCursor | None:
         """Give the cursor that the test prepared."""

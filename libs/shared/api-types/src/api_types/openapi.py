@@ -1,6 +1,6 @@
 """The OpenAPI document of the API, generated from the table of routes and the types."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Literal
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from api_types.errors import HTTP_STATUS, ErrorBody, ErrorCode
+from api_types.errors import HTTP_STATUS, ErrorCode
 from api_types.events import EVENT_TYPES, GRAMMAR
 from api_types.routes import PATH_PARAMETERS, ROUTES
 from api_types.routing import EVENT_STREAM, JSON, Answer, Header, Route
@@ -28,15 +28,18 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def openapi_document(version: str) -> Schema:
-    """Return the OpenAPI 3.1 document of all `ROUTES`; the caller owns it."""
-    refs, definitions = _schemas()
+def openapi_document(version: str, routes: Sequence[Route] = ROUTES) -> Schema:
+    """Return the OpenAPI 3.1 document of routes, of all in the contract if not told otherwise.
+
+    The caller owns it.
+    """
+    refs, definitions = _schemas(routes)
     paths: dict[str, Schema] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(
             route, refs, definitions
         )
-    for model in {route.query for route in ROUTES if route.query is not None}:
+    for model in {route.query for route in routes if route.query is not None}:
         del definitions[model.__name__]
     return {
         "openapi": "3.1.0",
@@ -46,19 +49,20 @@ def openapi_document(version: str) -> Schema:
             "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in ROUTES)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
         "components": {"schemas": definitions},
     }
 
 
-def _schemas() -> tuple[dict[type[BaseModel], Schema], dict[str, Schema]]:
-    """Return a reference for each model of the table, and what the references name."""
-    asked: dict[type[BaseModel], Literal["validation", "serialization"]] = {
-        ErrorBody: "serialization"
-    }
+def _schemas(
+    routes: Sequence[Route],
+) -> tuple[dict[type[BaseModel], Schema], dict[str, Schema]]:
+    """Return a reference for each model of the routes, and what the references name."""
+    asked: dict[type[BaseModel], Literal["validation", "serialization"]] = {}
     asked.update(dict.fromkeys(EVENT_TYPES.values(), "serialization"))
-    for route in ROUTES:
+    for route in routes:
+        asked[route.error_body] = "serialization"
         asked.update({m: "validation" for m in (route.query, route.request) if m is not None})
         asked.update({a.model: "serialization" for a in route.answers if a.model is not None})
     refs, top = models_json_schema(
@@ -117,7 +121,11 @@ def _responses(route: Route, refs: dict[type[BaseModel], Schema]) -> Schema:
         if answer.content_type is not None:
             response.setdefault("content", {})[answer.content_type] = _content(answer, refs)
     for status, codes in groupby(sorted(route.all_errors, key=_by_status), HTTP_STATUS.__getitem__):
-        _add_error(responses, status, list(codes), refs[ErrorBody])
+        listed = [str(code) for code in codes]
+        schema: Schema = {"enum": listed}
+        for name in reversed(route.error_code_at):
+            schema = {"properties": {name: schema}}
+        _add_error(responses, status, listed, {"allOf": [refs[route.error_body]], **schema})
     return dict(sorted(responses.items()))
 
 
@@ -125,14 +133,11 @@ def _by_status(code: ErrorCode) -> tuple[int, str]:
     return HTTP_STATUS[code], code
 
 
-def _add_error(
-    responses: dict[str, Schema], status: int, codes: list[ErrorCode], body: Schema
-) -> None:
-    schema = {"allOf": [body], "properties": {"code": {"enum": [str(code) for code in codes]}}}
+def _add_error(responses: dict[str, Schema], status: int, codes: list[str], schema: Schema) -> None:
     existing = responses.get(str(status))
     if existing is None:
         responses[str(status)] = {
-            "description": f"{HTTPStatus(status).phrase}: {', '.join(codes)}.",
+            "description": f"{_phrase(status)}: {', '.join(codes)}.",
             "content": {JSON: {"schema": schema}},
         }
     else:
@@ -140,12 +145,18 @@ def _add_error(
         content["schema"] = {"anyOf": [content["schema"], schema]}
 
 
+def _phrase(status: int) -> str:
+    return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
+
+
 def _content(answer: Answer, refs: dict[type[BaseModel], Schema]) -> Schema:
     if answer.model is not None:
         return {"schema": refs[answer.model]}
-    if answer.content_type == EVENT_STREAM:
+    if answer.content_type == EVENT_STREAM and answer.native_events:
         events = {name: refs[model] for name, model in EVENT_TYPES.items()}
         return {"schema": _event(list(events)), "x-grammar": GRAMMAR, "x-events": events}
+    if answer.content_type == EVENT_STREAM:
+        return {"schema": {"type": "object", "properties": {"data": {"type": "string"}}}}
     return {"schema": {"type": "object" if answer.content_type == JSON else "string"}}
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from api_types.errors import ErrorCode
+from api_types.errors import ErrorBody, ErrorCode
 from pool_registry_types import ClientModel, ServiceModel
 
 JSON = "application/json"
@@ -51,6 +51,8 @@ class Answer:
     """What the JSON body is; None: no body, or one that `content_type` alone describes."""
     content_type: str | None = None
     headers: tuple[Header, ...] = ()
+    native_events: bool = True
+    """Of an event stream: whether it has the frames of the contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,9 @@ class Route:
     request_required: bool = True
     headers: tuple[Header, ...] = ()
     errors: tuple[ErrorCode, ...] = ()
+    error_body: type[ServiceModel] = ErrorBody
+    error_code_at: tuple[str, ...] = ("code",)
+    """Where in `error_body` the code stands."""
 
     @property
     def path_parameters(self) -> tuple[str, ...]:

@@ -109,6 +109,8 @@ class Message(ClientModel):
     name: Annotated[str, StringConstraints(max_length=128)] | None = None
     tool_calls: tuple[dict[str, FiniteJson], ...] | None = None
     tool_call_id: Annotated[str, StringConstraints(max_length=128)] | None = None
+    reasoning_content: str | None = None
+    """What an assistant thought before it answered; for templates that show it again."""
 
 
 class Sampling(ClientModel):

@@ -15,7 +15,7 @@ Details = Mapping[str, Any]
 SHOWN_PROBLEMS = 8
 SHOWN_NAME_CHARS = 64
 SHOWN_INT_MAX = 10**18
-BRANCHES = frozenset({"str", "int", "float", "bool"})
+BRANCHES = frozenset({"str", "constrained-str", "int", "float", "bool"})
 """What pydantic calls a plain member of a union in the place of an error."""
 
 

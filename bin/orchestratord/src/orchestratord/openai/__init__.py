@@ -1,0 +1,7 @@
+"""The surface for clients of OpenAI's API: it translates at the edge, and the rest is the same."""
+
+from orchestratord.openai.errors import PREFIX, openai_answer
+from orchestratord.openai.handlers import OpenAiHandlers
+from orchestratord.openai.routes import V1_ROUTES
+
+__all__ = ["PREFIX", "V1_ROUTES", "OpenAiHandlers", "openai_answer"]

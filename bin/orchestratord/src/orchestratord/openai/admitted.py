@@ -1,0 +1,125 @@
+"""A request under /v1 once it is a task: how its answer is waited for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiohttp import web
+
+from admission_coordinator import Dialect
+from api_types import ApiError, ErrorCode, TaskRequest
+from narration_core import current_scope
+from orchestratord.http.call import Call
+from orchestratord.http.edge import ANSWER_HEADERS
+from orchestratord.http.handlers import Context
+from orchestratord.http.services import Cursor, Pools
+from orchestratord.http.sse import stream
+from orchestratord.openai.chunks import Chunks, Style
+from orchestratord.openai.collected import Collected
+from orchestratord.openai.shapes import Heading
+from orchestratord.openai.stream import ChunkCursor, failure_of
+
+_WAIT_S = 3600.0
+"""Longer than any task: its limits end it, and with it the wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A task, with the only reader that it has; if that one goes, the task is canceled.
+
+    Between admission and the opening of its cursor nothing awaits, so no task is left alone.
+    """
+
+    context: Context
+    call: Call[Any, Any]
+    task_id: str
+    heading: Heading
+
+    @classmethod
+    def of(
+        cls,
+        context: Context,
+        call: Call[Any, Any],
+        request: TaskRequest,
+        *,
+        id_prefix: str,
+        capacity: int,
+    ) -> Self:
+        """Submit a task; raises ApiError. The limits are told either way."""
+        tasks, told = context.services.tasks, call.request[ANSWER_HEADERS]
+        scope = current_scope()
+        try:
+            submission = tasks.submit(
+                request,
+                identity=call.identity,
+                correlation_id=call.correlation_id,
+                size_bytes=call.size_bytes,
+                traceparent=None if scope is None or scope.trace is None else scope.trace.header(),
+            )
+        finally:
+            left = max(0, capacity - tasks.queue_depth())
+            told["X-Request-Id"] = call.correlation_id
+            told["X-RateLimit-Limit-Requests"] = str(capacity)
+            told["X-RateLimit-Remaining-Requests"] = str(left)
+        task_id = str(submission.accepted.task_id)
+        told |= {**submission.headers, "X-Task-Id": task_id}
+        model_id = tasks.status(task_id, identity=call.identity).model_id
+        heading = Heading(
+            id=f"{id_prefix}-{task_id}",
+            created_s=context.services.now_ms() // 1000,
+            model=model_id or request.model_ref or "",
+            fingerprint=_fingerprints(context.services.pools),
+        )
+        return cls(context=context, call=call, task_id=task_id, heading=heading)
+
+    async def stream(self, style: Style, *, include_usage: bool) -> web.StreamResponse:
+        """Answer with chunks."""
+        chunks = Chunks(self.heading, style, include_usage=include_usage)
+        return await stream(
+            self.call,
+            ChunkCursor(self._open(chunks), chunks, correlation_id=self.call.correlation_id),
+            self.context.services.observer,
+            headers={},
+            keep_alive_s=self.context.keep_alive_s,
+            stall_limit_s=self.context.stall_limit_s,
+        )
+
+    async def collect(self) -> Collected:
+        """Wait for the end; raises the task's failure as ApiError."""
+        kept = Collected()
+        cursor = self._open(kept)
+        try:
+            while not cursor.ended:
+                await cursor.read(timeout_s=_WAIT_S)
+            if cursor.fell_off:
+                raise ApiError(
+                    ErrorCode.INTERNAL, "the answer came faster than it could be collected"
+                )
+        finally:
+            cursor.close()
+        if kept.failure is not None:
+            raise failure_of(kept.failure)
+        return kept
+
+    def _open(self, dialect: Dialect) -> Cursor:
+        cursor = self.context.services.tasks.open_stream(
+            self.task_id,
+            identity=self.call.identity,
+            last_event_id=None,
+            verbose=False,
+            dialect=dialect,
+            one_request=True,
+        )
+        if cursor is None:
+            raise AssertionError("a stream from its start always has its terminal frame to come")
+        return cursor
+
+
+def _fingerprints(pools: Pools) -> Callable[[str | None], str | None]:
+    def fingerprint(pool_id: str | None) -> str | None:
+        for pool in pools.snapshots():
+            if pool.pool_id == pool_id:
+                return "-".join(filter(None, (pool.engine, pool.engine_version)))
+        return None
+
+    return fingerprint

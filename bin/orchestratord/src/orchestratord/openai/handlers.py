@@ -1,0 +1,155 @@
+"""The handlers under /v1: the same tasks as everywhere, told in the upstream API's words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from api_types import JSON, ModelView
+from orchestratord.http.answers import json_answer
+from orchestratord.http.call import Call
+from orchestratord.http.handlers import Context, Handler
+from orchestratord.openai import translate
+from orchestratord.openai.admitted import Admitted
+from orchestratord.openai.answers import ModelCard, ModelCards, ModelDetails
+from orchestratord.openai.chunks import ChatStyle, CompletionStyle
+from orchestratord.openai.collected import (
+    chat_answer,
+    completion_answer,
+    embedding_answer,
+    rerank_answer,
+)
+from orchestratord.openai.parameters import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    GeneratingRequest,
+    RerankRequest,
+)
+
+SERVED_STATE = "Active"
+
+
+class OpenAiHandlers:
+    """The handlers, and what they know from the settings."""
+
+    def __init__(self, *, capacity: int, aliases: Mapping[str, str]) -> None:
+        self._capacity = capacity
+        self._aliases = aliases
+
+    def by_operation(self) -> Mapping[str, Handler]:
+        """Return each handler under the operation that it answers."""
+        return {
+            handler.__name__: handler
+            for handler in (
+                self.create_chat_completion,
+                self.create_completion,
+                self.create_embeddings,
+                self.rerank_documents,
+                self.list_model_cards,
+                self.get_model_card,
+            )
+        }
+
+    async def create_chat_completion(
+        self, context: Context, call: Call[None, ChatRequest]
+    ) -> web.StreamResponse:
+        """Answer a conversation."""
+        body = call.body
+        task = translate.chat_task(body, translate.edge_headers(call.request.headers))
+        admitted = self._admit(context, call, task, "chatcmpl")
+        top = body.top_logprobs or 0
+        if body.stream:
+            return await admitted.stream(
+                ChatStyle(top_logprobs=top), include_usage=_wants_usage(body)
+            )
+        return _json(chat_answer(admitted.heading, await admitted.collect(), top_logprobs=top))
+
+    async def create_completion(
+        self, context: Context, call: Call[None, CompletionRequest]
+    ) -> web.StreamResponse:
+        """Go on with a text."""
+        body = call.body
+        task = translate.completion_task(body, translate.edge_headers(call.request.headers))
+        admitted = self._admit(context, call, task, "cmpl")
+        top = body.logprobs or 0
+        if body.stream:
+            return await admitted.stream(
+                CompletionStyle(top_logprobs=top), include_usage=_wants_usage(body)
+            )
+        kept = await admitted.collect()
+        return _json(completion_answer(admitted.heading, kept, top_logprobs=top))
+
+    async def create_embeddings(
+        self, context: Context, call: Call[None, EmbeddingRequest]
+    ) -> web.StreamResponse:
+        """Make vectors of texts."""
+        task = translate.embedding_task(call.body, translate.edge_headers(call.request.headers))
+        admitted = self._admit(context, call, task, "embd")
+        kept = await admitted.collect()
+        as_base64 = call.body.encoding_format == "base64"
+        return _json(embedding_answer(admitted.heading, kept, as_base64=as_base64))
+
+    async def rerank_documents(
+        self, context: Context, call: Call[None, RerankRequest]
+    ) -> web.StreamResponse:
+        """Order documents by how well they answer a query."""
+        body = call.body
+        task = translate.rerank_task(body, translate.edge_headers(call.request.headers))
+        admitted = self._admit(context, call, task, "rerank")
+        texts = translate.texts_of(body) if body.return_documents else None
+        kept = await admitted.collect()
+        return _json(rerank_answer(admitted.heading, kept, texts=texts, top_n=body.top_n))
+
+    async def list_model_cards(
+        self, context: Context, _call: Call[None, None]
+    ) -> web.StreamResponse:
+        """List the models that are served or could be."""
+        found = [view for view in await context.services.models.models() if _may_serve(view)]
+        return json_answer(ModelCards(data=tuple(self._card(context, view) for view in found)))
+
+    async def get_model_card(self, context: Context, call: Call[None, None]) -> web.StreamResponse:
+        """Return one model, by id, reference or alias."""
+        asked = call.path["model_id"]
+        name = self._aliases.get(asked, asked)
+        for view in await context.services.models.models():
+            if name in (view.model_id, view.reference):
+                return json_answer(self._card(context, view))
+        return json_answer(self._card(context, await context.services.models.model(name)))
+
+    def _admit(self, context: Context, call: Call[Any, Any], task: Any, prefix: str) -> Admitted:
+        return Admitted.of(context, call, task, id_prefix=prefix, capacity=self._capacity)
+
+    def _card(self, context: Context, view: ModelView) -> ModelCard:
+        names = (view.model_id, view.reference)
+        return ModelCard(
+            id=view.model_id,
+            created=context.started_ms // 1000,
+            llama_orch=ModelDetails(
+                reference=view.reference,
+                state=view.state,
+                served_by=view.served_by,
+                aliases=tuple(a for a, meant in sorted(self._aliases.items()) if meant in names),
+                ctx_max=view.ctx_max,
+                size_bytes=view.size_bytes,
+                architecture=view.architecture,
+                quantization=view.quantization,
+            ),
+        )
+
+
+def _may_serve(view: ModelView) -> bool:
+    return view.state == SERVED_STATE
+
+
+def _wants_usage(body: GeneratingRequest) -> bool:
+    return body.stream_options is not None and bool(body.stream_options.include_usage)
+
+
+def _json(document: Mapping[str, Any]) -> web.Response:
+    return web.Response(
+        headers={"Cache-Control": "no-store"},
+        body=msgspec.json.encode(document),
+        content_type=JSON,
+    )

@@ -1,0 +1,72 @@
+"""A streamed answer: its headers wait for the first chunk, so that a failure keeps its status."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from api_types import ApiError, ErrorCode
+from orchestratord.http.services import Cursor
+from orchestratord.openai.chunks import Chunks
+from orchestratord.openai.errors import upstream
+
+HOLD_S = 10.0
+"""How long the first chunk is waited for before the headers go without it."""
+
+
+class ChunkCursor:
+    """A task's cursor, without the frames that become no chunk, and with failures as chunks."""
+
+    def __init__(
+        self, cursor: Cursor, chunks: Chunks, *, correlation_id: str, hold_s: float = HOLD_S
+    ) -> None:
+        self._cursor = cursor
+        self._chunks = chunks
+        self._correlation_id = correlation_id
+        self._hold_s: float | None = hold_s
+        self.ended = False
+
+    @property
+    def fell_off(self) -> bool:
+        """The log went past this reader."""
+        return self._cursor.fell_off
+
+    async def read(self, *, timeout_s: float, max_bytes: int = 65_536) -> bytes:
+        """Return the chunks that are there now; a failure is the last of them.
+
+        The first read raises the failure of a task that never began to answer: ApiError.
+        """
+        first = self._hold_s is not None
+        data = await self._next(self._hold_s or timeout_s, max_bytes)
+        self._hold_s = None
+        self.ended = self._cursor.ended
+        if self.ended and self._chunks.failure is not None:
+            error = failure_of(self._chunks.failure)
+            if first and not data:
+                raise error
+            data += b"data: %b\n\n" % upstream(error.body(self._correlation_id))
+        return data
+
+    def close(self, *, by_server: bool = False) -> None:
+        """End the subscription; if the client left, its task with it."""
+        self._cursor.close(by_server=by_server)
+
+    async def _next(self, timeout_s: float, max_bytes: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while (left_s := until_s - loop.time()) > 0:
+            data = await self._cursor.read(timeout_s=left_s, max_bytes=max_bytes)
+            if data or self._cursor.ended:
+                return data
+        return b""
+
+
+def failure_of(data: Mapping[str, Any]) -> ApiError:
+    """Return the error that the last frame of a task tells."""
+    return ApiError(
+        ErrorCode(data["code"]),
+        data["message"],
+        retriable=data["retriable"],
+        retry_after_ms=data.get("retry_after_ms"),
+        engine=data.get("engine"),
+        pool_id=data.get("pool_id"),
+    )
