@@ -1,0 +1,51 @@
+"""The API as its own document describes it, held against requests that nobody thought of."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo_model import DEMO
+
+from .daemons import Daemon, Place, Pool
+
+EXAMPLES = os.environ.get("LLORCH_FUZZ_EXAMPLES", "20")
+"""For each operation; a few hundred take about a minute."""
+GROWN_BYTES = 64 * 1024 * 1024
+
+
+@pytest.fixture
+def daemon(place: Callable[..., Place], models: Path) -> Daemon:
+    return place(Pool.of(models, DEMO, slots=2, ctx=256, embeddings=True)).start()
+
+
+@pytest.mark.timeout(600)
+def test_every_answer_is_as_the_document_says_and_none_is_a_500(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    before_bytes = daemon.rss_bytes()
+    ran = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("schemathesis")),
+            "run",
+            f"{daemon.url}/openapi.json",
+            "--no-color",
+            f"--max-examples={EXAMPLES}",
+            "--seed=7",
+            "--request-timeout=20",
+            "--continue-on-failure",
+            # No schema can say how much context or which workload the pools of today offer.
+            "--exclude-checks=positive_data_acceptance",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "NO_PROXY": "127.0.0.1", "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:]
+    assert "http_request_failed" not in daemon.output
+    assert daemon.rss_bytes() - before_bytes < GROWN_BYTES
