@@ -93,7 +93,17 @@ def test_engines_are_kept_by_build(catalog: Catalog) -> None:
     assert catalog.engines() == (new,)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"schema_version": 1, "models": 3}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"schema_version": 2, "models": 3}',
+        b'{"schema_version": 1, "models": 3}',
+        b'{"schema_version": 0}',
+    ],
+)
 def test_a_damaged_index_is_moved_aside_and_told(tmp_path: Path, damage: bytes) -> None:
     told: list[tuple[Path, str]] = []
     catalog = Catalog(tmp_path, on_damage=lambda path, reason: told.append((path, reason)))
@@ -109,11 +119,11 @@ def test_a_damaged_index_is_moved_aside_and_told(tmp_path: Path, damage: bytes) 
 
 
 def test_the_index_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "catalog.json").write_text('{"schema_version": 2}')
+    (tmp_path / "catalog.json").write_text('{"schema_version": 3}')
     catalog = Catalog(tmp_path)
     with pytest.raises(CatalogStoreError, match="newer version"):
         catalog.put(model_entry("one"))
-    assert json.loads((tmp_path / "catalog.json").read_text()) == {"schema_version": 2}
+    assert json.loads((tmp_path / "catalog.json").read_text()) == {"schema_version": 3}
 
 
 def test_two_catalogs_on_one_directory_lose_no_change(tmp_path: Path) -> None:
@@ -132,6 +142,6 @@ def test_two_catalogs_on_one_directory_lose_no_change(tmp_path: Path) -> None:
 
 def test_a_lock_held_too_long_is_told_and_may_be_tried_again(tmp_path: Path) -> None:
     file = IndexFile(tmp_path, lock_timeout_s=1, on_damage=lambda path, reason: None)
-    with file._locked(), pytest.raises(CatalogStoreError, match="held the lock") as caught:
+    with file.locked(), pytest.raises(CatalogStoreError, match="held the lock") as caught:
         Catalog(tmp_path, lock_timeout_s=0).put(model_entry("one"))
     assert caught.value.retriable

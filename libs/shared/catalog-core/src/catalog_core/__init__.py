@@ -1,7 +1,7 @@
 """Model references, digests, GGUF headers and the model catalog on disk."""
 
 from catalog_core.catalog import Catalog
-from catalog_core.digests import file_digest, parse_digest
+from catalog_core.digests import digest_of_files, file_digest, parse_digest
 from catalog_core.entries import (
     EngineEntry,
     FileStamp,
@@ -11,6 +11,7 @@ from catalog_core.entries import (
     ModelFile,
     ModelFormat,
     ModelState,
+    Removal,
     Verdict,
     Verification,
 )
@@ -40,9 +41,29 @@ from catalog_core.gc_policy import (
     KeepRecentlyUsed,
     RetentionRule,
 )
-from catalog_core.gc_run import GcOutcome, GcResult, GcStep, InUse, observe_disk, purge, run_gc
+from catalog_core.gc_run import (
+    GcOutcome,
+    GcResult,
+    GcStep,
+    InUse,
+    observe_disk,
+    prepare_gc,
+    purge,
+    run_gc,
+)
 from catalog_core.gguf_header import parse_gguf_header, read_gguf_header
+from catalog_core.locations import (
+    HubLocation,
+    Location,
+    ObjectLocation,
+    RegistryLocation,
+    WebLocation,
+    require_plain_path,
+)
+from catalog_core.model_files import ModelFacts, files_of_model, read_model
 from catalog_core.references import FETCHED_SCHEMES, ModelRef, RefScheme, derive_model_id
+from catalog_core.removals import Removals
+from catalog_core.shards import shard_names
 
 __all__ = [
     "FETCHED_SCHEMES",
@@ -64,12 +85,15 @@ __all__ = [
     "GcResult",
     "GcStep",
     "GgufHeader",
+    "HubLocation",
     "InUse",
     "KeepActive",
     "KeepPinned",
     "KeepRecentlyUsed",
     "LastVerification",
+    "Location",
     "ModelEntry",
+    "ModelFacts",
     "ModelFile",
     "ModelFileError",
     "ModelFormat",
@@ -78,17 +102,28 @@ __all__ = [
     "ModelReferenceError",
     "ModelState",
     "ModelUnknownError",
+    "ObjectLocation",
     "RefScheme",
+    "RegistryLocation",
+    "Removal",
+    "Removals",
     "RetentionRule",
     "Verdict",
     "Verification",
+    "WebLocation",
     "derive_model_id",
+    "digest_of_files",
     "file_digest",
+    "files_of_model",
     "observe_disk",
     "parse_digest",
     "parse_gguf_header",
     "plan_gc",
+    "prepare_gc",
     "purge",
     "read_gguf_header",
+    "read_model",
+    "require_plain_path",
     "run_gc",
+    "shard_names",
 ]

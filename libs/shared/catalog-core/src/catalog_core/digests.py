@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from catalog_core.errors import ModelReferenceError
@@ -23,6 +23,18 @@ def file_digest(path: Path, *, on_chunk: Callable[[int], None] | None = None) ->
             if on_chunk is not None:
                 on_chunk(done_bytes)
     return f"sha256:{digest.hexdigest()}"
+
+
+def digest_of_files(digests: Mapping[str, str]) -> str:
+    """The digest of a model: of its one file, or over the list of its files' digests.
+
+    The list is what `sha256sum` prints for the sorted names, relative to the model's folder: so
+    `sha256sum FILES… | sha256sum` gives the same.
+    """
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    lines = (f"{digests[name].removeprefix('sha256:')}  {name}\n" for name in sorted(digests))
+    return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
 def parse_digest(text: str) -> str:

@@ -126,6 +126,16 @@ class ModelEntry(_Record):
         return self.files or (ModelFile(path=self.path, digest=self.digest, stamp=self.stamp),)
 
 
+class Removal(_Record):
+    """A model that left the catalog and whose files are about to be deleted."""
+
+    entry: ModelEntry
+    trash: Path
+    """Where its folder is moved, beside where it was."""
+    is_detached: bool = False
+    """Whether what lies at the folder's old place is none of this removal's business any more."""
+
+
 class EngineEntry(_Record):
     """An engine that a provisioner made available here."""
 

@@ -30,6 +30,22 @@ _SHOWN_LENGTH = 80
 
 def read_gguf_header(path: Path) -> GgufHeader:
     """The facts of a file on disk; raises ModelFileError for one that cannot be served."""
+    return _whole(read_gguf_part(path), path)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPart:
+    """Which part of a split model a file is."""
+
+    number: int
+    """From 0."""
+    count: int
+    tensor_count: int | None
+    """Of all parts together."""
+
+
+def read_gguf_part(path: Path) -> tuple[GgufHeader, SplitPart | None]:
+    """The facts of a file, and which part it is of a split model, if of any."""
     try:
         stat = path.stat()
         if not S_ISREG(stat.st_mode):
@@ -46,7 +62,19 @@ def read_gguf_header(path: Path) -> GgufHeader:
 
 def parse_gguf_header(data: bytes, *, path: Path | None = None) -> GgufHeader:
     """The facts of a file given as bytes."""
-    return _parse(BytesIO(data), size_bytes=len(data), path=path)
+    return _whole(_parse(BytesIO(data), size_bytes=len(data), path=path), path)
+
+
+def _whole(found: tuple[GgufHeader, SplitPart | None], path: Path | None) -> GgufHeader:
+    header, part = found
+    if part is not None:
+        raise ModelFileError(
+            path,
+            f"it is one of {part.count} parts of a split model",
+            advice="Name it as the first of its parts, all in one folder, NAME-00001-of-0000N.gguf,"
+            " or merge them with llama-gguf-split --merge.",
+        )
+    return header
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +87,18 @@ class _Tensor:
     """From the start of the tensor data."""
 
 
-def _parse(file: BinaryIO, *, size_bytes: int, path: Path | None) -> GgufHeader:
+def _parse(
+    file: BinaryIO, *, size_bytes: int, path: Path | None
+) -> tuple[GgufHeader, SplitPart | None]:
     source = GgufSource(file, size_bytes=size_bytes, path=path)
     version = _version(source)
     tensor_count = _count(source, "tensors", most=_MAX_TENSORS, least_bytes=_LEAST_TENSOR_BYTES)
     key_count = _count(source, "metadata keys", most=_MAX_KEYS, least_bytes=_LEAST_KEY_BYTES)
     metadata = _metadata(source, key_count)
     tensors = _tensors(source, tensor_count)
-    _require_single_file(source, metadata)
+    part = _part(metadata)
     _require_data(source, tensors, alignment=_alignment(source, metadata))
-    return _facts(source, metadata, tensors, version=version)
+    return _facts(source, metadata, tensors, version=version, part=part), part
 
 
 def _version(source: GgufSource) -> int:
@@ -142,13 +172,12 @@ def _alignment(source: GgufSource, metadata: dict[str, Value]) -> int:
     return alignment
 
 
-def _require_single_file(source: GgufSource, metadata: dict[str, Value]) -> None:
-    parts = _number(metadata, "split.count")
-    if parts is not None and parts > 1:
-        raise source.error(
-            f"it is one of {parts} parts of a split model",
-            advice="Merge the parts with llama-gguf-split --merge.",
-        )
+def _part(metadata: dict[str, Value]) -> SplitPart | None:
+    count = _number(metadata, "split.count")
+    if count is None or count < 2:
+        return None
+    number = _number(metadata, "split.no") or 0
+    return SplitPart(number, count, _number(metadata, "split.tensors.count"))
 
 
 def _require_data(source: GgufSource, tensors: list[_Tensor], *, alignment: int) -> None:
@@ -171,8 +200,11 @@ def _facts(
     tensors: list[_Tensor],
     *,
     version: int,
+    part: SplitPart | None,
 ) -> GgufHeader:
     architecture = metadata.get("general.architecture")
+    if part is not None and part.number > 0 and architecture is None:
+        architecture = "part"  # Only the first part tells.
     if not isinstance(architecture, str) or not architecture:
         raise source.error("general.architecture is missing, so no engine can tell what it is")
     name = metadata.get("general.name")

@@ -2,19 +2,20 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from catalog_core.entries import EngineEntry, ModelEntry
+from catalog_core.entries import EngineEntry, ModelEntry, Removal
 from catalog_core.errors import CatalogStoreError
+from catalog_core.migrations import SCHEMA_VERSION, migrate
 
-SCHEMA_VERSION = 1
 _LOCK_POLL_S = 0.01
 _Result = TypeVar("_Result")
 
@@ -24,9 +25,10 @@ class Index(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     models: dict[str, ModelEntry] = Field(default_factory=dict)
     engines: tuple[EngineEntry, ...] = ()
+    removals: tuple[Removal, ...] = ()
 
     @model_validator(mode="after")
     def _keys_are_the_ids(self) -> "Index":
@@ -37,7 +39,7 @@ class Index(BaseModel):
 
 
 class _Versioned(BaseModel):
-    schema_version: int
+    schema_version: int = Field(ge=1)
 
 
 class IndexFile:
@@ -47,7 +49,6 @@ class IndexFile:
         self, directory: Path, *, lock_timeout_s: float, on_damage: Callable[[Path, str], None]
     ) -> None:
         self.path = directory / "catalog.json"
-        self._lock_path = directory / "catalog.lock"
         self._lock_timeout_s = lock_timeout_s
         self._on_damage = on_damage
 
@@ -56,12 +57,12 @@ class IndexFile:
         index = self._parse(self._read_bytes())
         if isinstance(index, Index):
             return index
-        with self._locked():
+        with self.locked():
             return self._read_or_move_aside()
 
     def change(self, edit: Callable[[Index], tuple[Index, _Result]]) -> _Result:
         """Replace the index by what `edit` makes of it; nothing changes if it raises."""
-        with self._locked():
+        with self.locked():
             before = self._read_or_move_aside()
             after, result = edit(before)
             if after != before:
@@ -95,7 +96,9 @@ class IndexFile:
                     f"{SCHEMA_VERSION}. Upgrade, or use another directory.",
                     retriable=False,
                 )
-            return Index.model_validate_json(data)
+            if version == SCHEMA_VERSION:
+                return Index.model_validate_json(data)
+            return Index.model_validate_json(json.dumps(migrate(json.loads(data), version)))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -112,9 +115,23 @@ class IndexFile:
         self._on_damage(aside, index)
         return Index()
 
+    def _keep_earlier(self) -> None:
+        """Before an index of an earlier schema is replaced, keep it for the version that wrote it.
+
+        A second name costs nothing, and the rename that follows leaves the first file alone.
+        """
+        data = self._read_bytes()
+        if data is None:
+            return
+        version = _Versioned.model_validate_json(data).schema_version
+        if version < SCHEMA_VERSION:
+            with suppress(FileExistsError):
+                self.path.with_name(f"catalog.v{version}.json").hardlink_to(self.path)
+
     def _replace(self, index: Index) -> None:
         draft = self.path.with_name("catalog.json.draft")
         try:
+            self._keep_earlier()
             with draft.open("wb") as file:
                 file.write(index.model_dump_json(indent=1).encode())
                 file.flush()
@@ -127,23 +144,22 @@ class IndexFile:
             ) from error
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self, name: str = "catalog.lock", busy: str | None = None) -> Iterator[None]:
+        """Hold a lock of this directory; `busy` says why it is not waited for."""
+        path = self.path.with_name(name)
         try:
-            self._lock_path.parent.mkdir(parents=True, exist_ok=True)
-            lock = self._lock_path.open("ab")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("ab")
         except OSError as error:
             raise CatalogStoreError(
-                self._lock_path, f"it cannot be opened: {error.strerror}", retriable=True
+                path, f"it cannot be opened: {error.strerror}", retriable=True
             ) from error
         with lock:
-            give_up_s = time.monotonic() + self._lock_timeout_s
+            give_up_s = time.monotonic() + (0 if busy else self._lock_timeout_s)
             while not _try_lock(lock.fileno()):
                 if time.monotonic() >= give_up_s:
-                    raise CatalogStoreError(
-                        self._lock_path,
-                        f"another process held the lock for {self._lock_timeout_s} s",
-                        retriable=True,
-                    )
+                    waited = f"another process held the lock for {self._lock_timeout_s} s"
+                    raise CatalogStoreError(path, busy or waited, retriable=True)
                 time.sleep(_LOCK_POLL_S)
             yield  # Closing the file gives the lock back.
 

@@ -11,6 +11,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from catalog_core.errors import ModelReferenceError
+from catalog_core.locations import (
+    HubLocation,
+    Location,
+    ObjectLocation,
+    RegistryLocation,
+    WebLocation,
+)
+from catalog_core.shards import shard_stem
 
 MODEL_ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ID_LENGTH = 63
@@ -23,12 +31,15 @@ class RefScheme(StrEnum):
     FILE = "file"
     HF = "hf"
     HTTPS = "https"
+    HTTP = "http"
     S3 = "s3"
+    GS = "gs"
+    AZ = "az"
     OCI = "oci"
 
 
 _SCHEMES = frozenset(scheme.value for scheme in RefScheme)
-FETCHED_SCHEMES = frozenset({RefScheme.FILE})
+FETCHED_SCHEMES = frozenset(RefScheme)
 """The schemes that this version brings models from."""
 
 
@@ -48,7 +59,7 @@ class ModelRef:
             )
         scheme, colon, location = text.partition(":")
         if colon and scheme in _SCHEMES:
-            found = cls(RefScheme(scheme), _file_location(text, location, scheme=scheme))
+            found = cls(RefScheme(scheme), _plain_location(text, scheme, location))
         elif "/" in scheme or text.startswith(("~", ".")) or text.endswith(".gguf"):
             found = cls(RefScheme.FILE, text)
         else:
@@ -60,22 +71,25 @@ class ModelRef:
             raise ModelReferenceError(text, "nothing follows the scheme")
         return found
 
-    def require_fetched(self) -> None:
-        """Refuse a scheme that this version knows but does not fetch from."""
-        if self.scheme not in FETCHED_SCHEMES:
-            fetched = ", ".join(f"{scheme}:" for scheme in sorted(FETCHED_SCHEMES))
-            raise ModelReferenceError(
-                str(self),
-                f"this version does not fetch from {self.scheme}:, only from {fetched} "
-                "Download the model and name its file.",
-            )
+    @property
+    def place(self) -> Location:
+        """What the reference names at its source; not for `file:`."""
+        return _place(self.scheme, self.location)
+
+    @property
+    def name(self) -> str:
+        """The name to take an id from."""
+        if self.scheme is RefScheme.FILE:
+            return self.location.rstrip("/").rpartition("/")[2]
+        return self.place.name
 
     def resolve(self, base: Path) -> Path:
         """The absolute path a `file:` reference means; a relative one starts at `base`.
 
         Links are not followed: the name a user gave is the one to show, and to take the id from.
         """
-        self.require_fetched()
+        if self.scheme is not RefScheme.FILE:
+            raise ModelReferenceError(str(self), "only a file: reference is a path on this disk")
         try:
             return Path(os.path.normpath(base.absolute() / Path(self.location).expanduser()))
         except (OSError, RuntimeError) as error:
@@ -88,7 +102,7 @@ class ModelRef:
 def derive_model_id(file_name: str, taken: Collection[str] = ()) -> str:
     """A readable id from a file's name, made unique among `taken` by a number at its end."""
     ascii_name = unicodedata.normalize("NFKD", file_name).encode("ascii", "ignore").decode()
-    words = re.sub(r"[^a-z0-9._-]+", "-", ascii_name.lower().removesuffix(".gguf"))
+    words = re.sub(r"[^a-z0-9._-]+", "-", shard_stem(ascii_name.lower()).removesuffix(".gguf"))
     plain = words.strip("-._")[:_ID_LENGTH] or "model"
     if plain not in taken:
         return plain
@@ -96,8 +110,37 @@ def derive_model_id(file_name: str, taken: Collection[str] = ()) -> str:
     return next(each for each in numbered if each not in taken)
 
 
-def _file_location(text: str, location: str, *, scheme: str) -> str:
-    if scheme != RefScheme.FILE or not location.startswith("//"):
+def _plain_location(text: str, scheme: str, location: str) -> str:
+    """The location in its one written form, so that one source has one reference."""
+    if not location:
+        raise ModelReferenceError(text, "nothing follows the scheme")
+    if scheme == RefScheme.FILE:
+        return _file_location(text, location)
+    try:
+        _place(RefScheme(scheme), location)
+    except ValueError as error:
+        raise ModelReferenceError(text, str(error)) from None
+    is_web = scheme in {RefScheme.HTTP, RefScheme.HTTPS}
+    return location if is_web else location.removeprefix("//")
+
+
+def _place(scheme: RefScheme, location: str) -> Location:
+    match scheme:
+        case RefScheme.HTTP | RefScheme.HTTPS:
+            return WebLocation.parse(scheme, location)
+        case RefScheme.HF:
+            return HubLocation.parse(location)
+        case RefScheme.S3 | RefScheme.GS | RefScheme.AZ:
+            return ObjectLocation.parse(location)
+        case RefScheme.OCI:
+            return RegistryLocation.parse(location)
+        case RefScheme.FILE:
+            msg = "a path on this disk has no source"
+            raise ValueError(msg)
+
+
+def _file_location(text: str, location: str) -> str:
+    if not location.startswith("//"):
         return location
     try:
         url = urlsplit(text)
