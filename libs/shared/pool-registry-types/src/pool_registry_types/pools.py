@@ -88,3 +88,6 @@ class PoolSnapshot(ServiceModel):
     last_error: str | None = None
     state: HealthState = HealthState.STOPPED
     replicas: tuple[ReplicaSnapshot, ...] = ()
+    swap_models: bool = False
+    loadable_models: tuple[ModelId, ...] = ()
+    """What a swapping pool would load for a task that waits."""
