@@ -35,14 +35,15 @@ def until(look: Callable[[], _T | None], what: str, *, within_s: float = 10.0) -
     return seen
 
 
-def get_json(url: str, *, key: str | None = None) -> Any:
-    """Fetch a document outside of any event loop; None when nobody answers well."""
+def get(url: str, *, key: str | None = None) -> bytes:
+    """Fetch something outside of any event loop; nothing when nobody answers well."""
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     try:
         with _NO_PROXY.open(urllib.request.Request(url, headers=headers), timeout=5) as answer:
-            return json.load(answer)
+            found: bytes = answer.read()
+            return found
     except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return None
+        return b""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ class Engine:
 
     def slots(self) -> list[dict[str, Any]]:
         """What the engine itself says of its slots."""
-        return get_json(f"{self.url}/slots", key=self.key) or []
+        return json.loads(get(f"{self.url}/slots", key=self.key) or b"[]")
+
+    def metrics(self) -> str:
+        """What the engine itself counts."""
+        return get(f"{self.url}/metrics", key=self.key).decode()
 
     def busy(self) -> int:
         """How many slots work."""
@@ -69,6 +74,10 @@ class Engine:
     def freeze(self) -> None:
         """Let the engine hang: its sockets stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen engine go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -209,8 +218,8 @@ class Daemon:
         until(lambda: self._ready(url), "all pools ready", within_s=within_s)
 
     def _ready(self, url: str) -> bool:
-        pools = get_json(f"{url}/v2/pools")
-        return bool(pools) and all(pool["ready"] for pool in pools["pools"])
+        pools = json.loads(get(f"{url}/v2/pools") or b'{"pools": []}')["pools"]
+        return bool(pools) and all(pool["ready"] for pool in pools)
 
     def engine(self, pool_id: str | None = None) -> Engine:
         """The engine of a pool, or the only one."""

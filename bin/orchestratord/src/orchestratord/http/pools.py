@@ -42,7 +42,7 @@ async def get_pool_health(context: Context, call: Call[None, None]) -> web.Strea
             active_leases=pool.active_leases,
             vram_total_bytes=pool.vram_total_bytes,
             vram_free_bytes=pool.vram_free_bytes,
-            queue_depth=services.tasks.queue_depth(pool.pool_id),
+            queue_depth=services.tasks.queue_depth(pool.model_id) if pool.model_id else 0,
         ),
     )
     return json_answer(health)

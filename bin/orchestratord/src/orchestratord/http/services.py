@@ -111,8 +111,8 @@ class Tasks(Protocol):
         """Forget a session."""
         ...
 
-    def queue_depth(self, pool_id: str | None = None) -> int:
-        """Count the tasks that wait, all or those that only this pool may serve."""
+    def queue_depth(self, model_id: str | None = None) -> int:
+        """Count the tasks that wait, all or those for one model."""
         ...
 
 

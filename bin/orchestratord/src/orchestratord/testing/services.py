@@ -46,6 +46,7 @@ class FakePools:
             vram_total_bytes=0,
             vram_free_bytes=0,
             engine="llamacpp",
+            model_id="recital",
             state=HealthState.DRAINING if self.draining else HealthState.READY,
         )
 

@@ -183,9 +183,9 @@ class FakeTasks:
         """Delete nothing."""
         self.session(session_id, identity=identity)
 
-    def queue_depth(self, pool_id: str | None = None) -> int:
-        """Say that three wait."""
-        return 3
+    def queue_depth(self, model_id: str | None = None) -> int:
+        """Say that three wait, all of them for the model of the one pool."""
+        return 3 if model_id in (None, "recital") else 0
 
     def _refuse(self) -> None:
         if self.refusal is not None:
