@@ -10,6 +10,7 @@ from local_pool_manager.errors import (
     ReplicaNotReady,
 )
 from local_pool_manager.leases import Lease, OnRevoked
+from local_pool_manager.lock import RuntimeDirTaken, owning
 from local_pool_manager.manager import LocalPoolManager
 from local_pool_manager.ports import ModelSource
 from local_pool_manager.types import ReplicaEndpoint
@@ -29,4 +30,6 @@ __all__ = [
     "ReplicaBusy",
     "ReplicaEndpoint",
     "ReplicaNotReady",
+    "RuntimeDirTaken",
+    "owning",
 ]

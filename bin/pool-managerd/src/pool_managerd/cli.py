@@ -1,0 +1,22 @@
+"""The command line: `pool-managerd [options]`, `pool-managerd config show|check`."""
+
+import asyncio
+from collections.abc import Sequence
+
+from pool_managerd.config import SCHEMA, Settings
+from program_config import CommandLine
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    return CommandLine(
+        schema=SCHEMA,
+        description="The node daemon of llama-orch. Without a command it serves.",
+        serve=_serve,
+    ).main(argv)
+
+
+def _serve(settings: Settings) -> int:
+    from pool_managerd.node import serve  # a check of the configuration needs no engine
+
+    return asyncio.run(serve(settings))

@@ -1,0 +1,43 @@
+"""The application of port 9200: each route and its handler."""
+
+from aiohttp import web
+
+from api_types import parse_json
+from auth_min import Door
+from http_shell import ROUTE, Edge, ErrorMap, bind, json_answer, read_body
+from local_pool_manager import PoolError
+from pool_managerd.http.gate import NodeGate
+from pool_managerd.http.handlers import Handlers
+from pool_managerd.http.routes import CALLBACKS_PATH, NODE_ROUTES
+from pool_managerd.http.services import NodeServices
+from pool_managerd.relay import RELAY_PATH
+from service_discovery_types import CallbackRegistration
+
+
+def create_app(services: NodeServices, *, max_body_bytes: int) -> web.Application:
+    """Build the application."""
+    app = web.Application()
+    # First: the router goes through patterns in their order, and this is the path of every token.
+    app.router.add_route("*", RELAY_PATH, services.relay.handle)
+    handlers = Handlers(services)
+    for route in NODE_ROUTES:
+        handler = getattr(handlers, route.operation_id)
+        # Not `add_get`, which would answer HEAD as well.
+        app.router.add_route(
+            route.method, route.path, bind(route, handler, max_body_bytes=max_body_bytes)
+        )
+
+    async def register_callback(request: web.Request) -> web.StreamResponse:
+        request[ROUTE] = CALLBACKS_PATH
+        raw = await read_body(request, max_bytes=max_body_bytes)
+        wish = parse_json(CallbackRegistration, raw)
+        services.call_back(wish.url)
+        return json_answer(wish)
+
+    app.router.add_route("POST", CALLBACKS_PATH, register_callback)
+    return app
+
+
+def create_edge(services: NodeServices, door: Door, *, bind_host: str) -> Edge:
+    """Build what stands around the application."""
+    return Edge(NodeGate(door, bind_host), services.observer, ErrorMap((PoolError,)))

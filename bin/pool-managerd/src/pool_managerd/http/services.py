@@ -1,0 +1,81 @@
+"""What the routes of a node need from what is behind them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from api_types import GpuList, ModelView
+from http_shell import RequestObserver
+from pool_registry_types import PoolSnapshot
+from service_discovery_types import RegisterRequest
+
+
+class Pools(Protocol):
+    """The owner of the pools of this machine; calls may raise PoolError."""
+
+    def snapshots(self) -> tuple[PoolSnapshot, ...]:
+        """Return how every pool is."""
+        ...
+
+    def snapshot(self, pool_id: str) -> PoolSnapshot:
+        """Return how one pool is."""
+        ...
+
+    def drain(self, pool_id: str, deadline_ms: int) -> None:
+        """Take no new task."""
+        ...
+
+    def resume(self, pool_id: str) -> None:
+        """End a drain."""
+        ...
+
+    def preload(self, pool_id: str) -> None:
+        """Start the engines of a pool that waits."""
+        ...
+
+
+class Models(Protocol):
+    """The models of this node's catalog."""
+
+    async def models(self) -> tuple[ModelView, ...]:
+        """Return all of them."""
+        ...
+
+    async def model(self, model_id: str) -> ModelView:
+        """Return one; raises ApiError MODEL_NOT_FOUND."""
+        ...
+
+
+class Observer(RequestObserver, Protocol):
+    """Who counts the requests, and shows all metrics of the node."""
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Return the metrics as text, and its content type."""
+        ...
+
+
+class Relay(Protocol):
+    """Joins clients and engines."""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one relayed request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeServices:
+    """Everything that handlers call."""
+
+    node_id: str
+    pools: Pools
+    models: Models
+    relay: Relay
+    observer: Observer
+    gpus: Callable[[], GpuList]
+    describe: Callable[[], RegisterRequest]
+    """The message with which this node registers."""
+    call_back: Callable[[str], None]
+    """Adds a control plane's URL for callbacks."""
+    uptime_ms: Callable[[], int]

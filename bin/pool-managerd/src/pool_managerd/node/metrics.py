@@ -1,0 +1,72 @@
+"""Counts requests and relayed bytes, and shows the pools' and GPUs' numbers when asked."""
+
+from collections.abc import Callable
+
+from prometheus_client import Counter, Histogram
+
+from gpu_discovery import GpuInventory
+from pool_registry_types import PoolSnapshot
+from telemetry_core import Metrics, Program
+
+
+class NodeMetrics:
+    """All metrics of one node; gauges are brought up to date by each exposition."""
+
+    def __init__(
+        self,
+        node_id: str,
+        *,
+        snapshots: Callable[[], tuple[PoolSnapshot, ...]],
+        inventory: Callable[[], GpuInventory],
+    ) -> None:
+        self._metrics = metrics = Metrics(Program.POOL_MANAGERD, constant={"node_id": node_id})
+        self._snapshots = snapshots
+        self._inventory = inventory
+        self._requests = metrics.counter("pool_http_requests_total")
+        self._durations = metrics.histogram("pool_http_request_duration_ms")
+        self._relayed = metrics.counter("pool_relay_bytes_total")
+        gauge = metrics.gauge
+        self._slots_total = gauge("pool_slots_total")
+        self._slots_free = gauge("pool_slots_free")
+        self._vram_total = gauge("pool_vram_total_bytes")
+        self._vram_free = gauge("pool_vram_free_bytes")
+        self._ready = gauge("pool_ready")
+        self._gpu_busy = gauge("gpu_utilization_percent")
+        self._gpu_used = gauge("gpu_vram_used_bytes")
+        # Looked up once: labels cost more than counting does.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self.before_exposition: Callable[[], None] = lambda: None
+
+    def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
+        """Count one answer."""
+        key = (route, method, status)
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = (
+                self._requests.labels(route=route, method=method, status=str(status)),
+                self._durations.labels(route=route),
+            )
+        counter, histogram = children
+        counter.inc()
+        histogram.observe(duration_ms)
+
+    def relayed(self, pool_id: str, count_bytes: int) -> None:
+        """Count bytes that went through the relay."""
+        self._relayed.labels(pool_id=pool_id).inc(count_bytes)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Return all metrics as text, and its content type."""
+        self.before_exposition()
+        for pool in self._snapshots():
+            name = pool.pool_id
+            self._slots_total.labels(pool_id=name).set(pool.slots_total)
+            self._slots_free.labels(pool_id=name).set(pool.slots_free)
+            self._vram_total.labels(pool_id=name).set(pool.vram_total_bytes)
+            self._vram_free.labels(pool_id=name).set(pool.vram_free_bytes)
+            self._ready.labels(pool_id=name).set(pool.ready)
+        for device in self._inventory().devices:
+            reading, index = device.reading, str(device.info.device_id)
+            self._gpu_used.labels(device=index).set(reading.used_bytes)
+            if reading.utilization_percent is not None:
+                self._gpu_busy.labels(device=index).set(reading.utilization_percent)
+        return self._metrics.expose()

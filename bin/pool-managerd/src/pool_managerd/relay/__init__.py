@@ -1,0 +1,6 @@
+"""The engine relay: bytes between a client and an engine on loopback."""
+
+from pool_managerd.relay.ports import Engines
+from pool_managerd.relay.relay import RELAY_PATH, Relay
+
+__all__ = ["RELAY_PATH", "Engines", "Relay"]

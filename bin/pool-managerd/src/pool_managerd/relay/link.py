@@ -1,0 +1,209 @@
+"""The engine's side of a relayed request: bytes in, bytes out, and nothing in between.
+
+Once the head is rewritten, each read of the engine's socket becomes one write to the client's:
+no task wakes up and nothing is awaited. A client that takes no more pauses the reading here, so
+that a relay holds one read and the transport's own buffer, whatever the engine says.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from enum import StrEnum
+from typing import cast
+
+from pool_managerd.relay.heads import (
+    TAIL_BYTES,
+    BadHead,
+    ResponseHead,
+    response_head,
+    split_head,
+)
+
+LET_GO_S = 600.0
+"""How long an engine may go on with a request that was given up before we stop listening."""
+
+
+class End(StrEnum):
+    """How a relayed request ended."""
+
+    WHOLE = "whole"
+    BROKEN = "broken"
+    """The engine closed its side before its answer was whole."""
+    REVOKED = "revoked"
+    """The lease was taken back."""
+
+
+class EngineLink(asyncio.Protocol):
+    """One connection to an engine, for one request.
+
+    `ended` tells when the client has all that there will be. `on_gone` is called once, when the
+    engine has closed its side: only then it has let go of the request.
+    """
+
+    def __init__(
+        self,
+        client: asyncio.Transport,
+        *,
+        correlation_id: str,
+        keep_alive: bool,
+        on_gone: Callable[[], None],
+    ) -> None:
+        self.head: ResponseHead | None = None
+        """The response's, from when it has been passed on."""
+        self.passed_bytes = 0
+        """In both directions, heads included."""
+        self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self.fault: str | None = None
+        self._client = client
+        self._correlation_id = correlation_id
+        self._keep_alive = keep_alive
+        self._on_gone = on_gone
+        self._engine: asyncio.Transport
+        self._head_bytes = b""
+        self._body_bytes = 0
+        self._tail = b""
+        self._left = False
+        self._said_goodbye = False
+        self._paused = False
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the client's connection can carry another request after this one."""
+        head = self.head
+        return self._keep_alive and head is not None and head.framing.ends_itself
+
+    def send(self, data: bytes) -> None:
+        """Write to the engine."""
+        if not self._left:
+            self.passed_bytes += len(data)
+            self._engine.write(data)
+
+    async def sent(self) -> None:
+        """Wait until the engine takes more."""
+        await self._writable.wait()
+
+    def flow(self, on: bool) -> None:
+        """Read on, or stop reading: the client's pace."""
+        self._paused = not on
+        if self._left or self._engine.is_closing():
+            return
+        if on:
+            self._engine.resume_reading()
+        else:
+            self._engine.pause_reading()
+
+    def end(self, how: End) -> None:
+        """Tell whoever waits; the first end counts."""
+        if not self.ended.done():
+            self.ended.set_result(how)
+
+    def leave(self) -> None:
+        """Close our half and pass nothing more on; the rest closes when the engine lets go.
+
+        The half-close tells the engine as surely as a close does, and its own close then tells
+        that its handler has ended and the slot is free.
+        """
+        if self._left:
+            return
+        self._left = True
+        self.ended.cancel()
+        if self._engine.is_closing():
+            return
+        if self._paused:
+            self._engine.resume_reading()
+        if self._engine.get_write_buffer_size():
+            # Half a request: the end behind it would wait for an engine that does not read.
+            self._engine.abort()
+            return
+        if not self._said_goodbye:
+            self._engine.write_eof()
+        loop = asyncio.get_running_loop()
+        self._giving_up = loop.call_later(LET_GO_S, self._engine.abort)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; small writes leave at once."""
+        self._engine = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass one read on."""
+        if self._left:
+            return
+        if self.head is None:
+            self._take_head(data)
+            return
+        self.passed_bytes += len(data)
+        self._body_bytes += len(data)
+        self._client.write(data)
+        self._note_end(data)
+
+    def pause_writing(self) -> None:
+        """The engine is slower than the client's upload."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The engine has caught up."""
+        self._writable.set()
+
+    def eof_received(self) -> None:
+        """The engine closed its side; the transport closes ours."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The engine has let go."""
+        self._left = True
+        self._writable.set()
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        self.end(End.WHOLE if exc is None and self._is_whole() else End.BROKEN)
+        self._on_gone()
+
+    def _take_head(self, data: bytes) -> None:
+        """Pass the head on once it is whole, in one write with what follows it."""
+        self._head_bytes += data
+        try:
+            while (cut := split_head(self._head_bytes)) is not None:
+                raw, self._head_bytes = cut
+                head = response_head(
+                    raw, correlation_id=self._correlation_id, keep_alive=self._keep_alive
+                )
+                if not head.is_interim:
+                    self._begin(head)
+                    return
+        except BadHead as error:
+            self.fault = str(error)
+            self.end(End.BROKEN)
+
+    def _begin(self, head: ResponseHead) -> None:
+        body, self._head_bytes = self._head_bytes, b""
+        self.head = head
+        self.passed_bytes += len(head.for_client) + len(body)
+        self._body_bytes = len(body)
+        self._client.write(head.for_client + body)
+        self._note_end(body)
+
+    def _note_end(self, data: bytes) -> None:
+        """Say goodbye behind a whole response: an engine that keeps connections would wait."""
+        head = self.head
+        if head is None:
+            return
+        if head.framing.chunked:
+            self._tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else self._tail_with(data)
+        if head.framing.is_whole(self._body_bytes, self._tail) and not self._said_goodbye:
+            self._said_goodbye = True
+            self._engine.write_eof()
+
+    def _tail_with(self, data: bytes) -> bytes:
+        return (self._tail + data)[-TAIL_BYTES:]
+
+    def _is_whole(self) -> bool:
+        if self.head is None:
+            return False
+        framing = self.head.framing
+        return not framing.ends_itself or framing.is_whole(self._body_bytes, self._tail)

@@ -1,0 +1,39 @@
+"""What every daemon has around its HTTP handlers: edge, gates, errors, checked calls, server."""
+
+from http_shell.answers import json_answer
+from http_shell.binding import Handler, bind
+from http_shell.call import BODY_TIMEOUT_S, Call, negotiate, read_body
+from http_shell.doors import IDENTITY, Doors
+from http_shell.edge import (
+    ANSWER_HEADERS,
+    CORRELATION_HEADER,
+    CORRELATION_ID,
+    ROUTE,
+    Edge,
+    Gate,
+    RequestObserver,
+)
+from http_shell.errors import ErrorMap
+from http_shell.server import ClientConnection, serving
+
+__all__ = [
+    "ANSWER_HEADERS",
+    "BODY_TIMEOUT_S",
+    "CORRELATION_HEADER",
+    "CORRELATION_ID",
+    "IDENTITY",
+    "ROUTE",
+    "Call",
+    "ClientConnection",
+    "Doors",
+    "Edge",
+    "ErrorMap",
+    "Gate",
+    "Handler",
+    "RequestObserver",
+    "bind",
+    "json_answer",
+    "negotiate",
+    "read_body",
+    "serving",
+]

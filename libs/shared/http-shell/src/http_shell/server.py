@@ -1,0 +1,127 @@
+"""Listening: the aiohttp server with typed answers to requests that are not even HTTP."""
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from api_types import ApiError, ErrorCode
+from http_shell.edge import CORRELATION_HEADER, CORRELATION_ID, Edge
+from http_shell.errors import ErrorMap
+from narration_core import new_correlation_id
+from program_config import BindAddress
+
+LINGER_S = 5.0
+KEEP_ALIVE_S = 75.0
+
+
+class ClientConnection(web.RequestHandler):
+    """One client connection: a request's `protocol`."""
+
+    on_flow: Callable[[bool], None] | None = None
+    """Told False when the client takes no more bytes for now, and True when it does again."""
+
+    def __init__(self, manager: web.Server, *, errors: ErrorMap, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._errors = errors
+
+    def pause_writing(self) -> None:
+        """The client is slower than whoever writes."""
+        super().pause_writing()
+        if self.on_flow is not None:
+            self.on_flow(False)
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        super().resume_writing()
+        if self.on_flow is not None:
+            self.on_flow(True)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - repeats bytes of the request
+    ) -> web.StreamResponse:
+        """Answer what aiohttp could not parse, or what went wrong around the handler."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer was sent: there is no way to tell the error")
+        correlation_id = request.get(CORRELATION_ID) or new_correlation_id()
+        if status >= 500:
+            failure = exc if isinstance(exc, Exception) else RuntimeError("handling failed")
+        else:
+            failure = ApiError(
+                ErrorCode.INVALID_PARAMS,
+                "this is not a valid HTTP/1.1 request: its request line or headers are malformed "
+                "or too large",
+            )
+        response = self._errors.answer(failure, correlation_id)
+        response.headers[CORRELATION_HEADER] = correlation_id
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """Makes our connections and leads every request over the edge."""
+
+    def __init__(self, application: web.Server, edge: Edge, **options: Any) -> None:
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            return await edge.handle(request, application.request_handler)
+
+        super().__init__(
+            handle,
+            request_factory=application.request_factory,
+            handler_cancellation=True,
+            **options,
+        )
+        self._options = options
+        self._errors = edge.errors
+
+    def __call__(self) -> web.RequestHandler:
+        return ClientConnection(self, errors=self._errors, loop=self._loop, **self._options)
+
+
+class _Runner(web.AppRunner):
+    def __init__(self, app: web.Application, edge: Edge, *, shutdown_timeout_s: float) -> None:
+        super().__init__(app, access_log=None, shutdown_timeout=shutdown_timeout_s)
+        self._edge = edge
+
+    async def _make_server(self) -> web.Server:
+        return _Server(
+            await super()._make_server(),
+            self._edge,
+            access_log=None,
+            # Bodies come plain (415 otherwise), so that no small body unpacks to a large one.
+            auto_decompress=False,
+            keepalive_timeout=KEEP_ALIVE_S,
+            lingering_time=LINGER_S,
+        )
+
+
+@asynccontextmanager
+async def serving(
+    app: web.Application,
+    edge: Edge,
+    address: BindAddress,
+    *,
+    shutdown_timeout_s: float = 5.0,
+    ssl_context: ssl.SSLContext | None = None,
+) -> AsyncIterator[BindAddress]:
+    """Serve as long as the context is open; yields where, with the port that was chosen.
+
+    On leaving, no connection is accepted any more, idle ones are closed, and what still runs has
+    the timeout before it is cut. End the streams first, since they go on for ever otherwise.
+    """
+    runner = _Runner(app, edge, shutdown_timeout_s=shutdown_timeout_s)
+    await runner.setup()
+    try:
+        site = web.TCPSite(
+            runner, address.host, address.port, backlog=1024, ssl_context=ssl_context
+        )
+        await site.start()
+        yield BindAddress(address.host, runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
