@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -15,6 +16,7 @@ from narration_core.settings import LogSettings
 _LEVEL_NAMES = {"warn": "warning", "exception": "error", "fatal": "critical", "err": "error"}
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _CONTROL_IN_BLOCK = {code: text for code, text in _CONTROL.items() if code not in (9, 10)}
+_encode_fast = msgspec.json.Encoder().encode
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
@@ -48,7 +50,11 @@ def frame(settings: LogSettings) -> Processor:
 
 def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """Write one JSON object; anything but ASCII is escaped, so that every stream takes it."""
-    return _encode(event)
+    try:
+        line = _encode_fast(event)
+    except (TypeError, ValueError):  # Lone halves of a surrogate pair, numbers past 64 bits.
+        return _encode(event)
+    return line.decode("ascii") if line.isascii() else _encode(event)
 
 
 def console_renderer(*, colors: bool) -> Processor:

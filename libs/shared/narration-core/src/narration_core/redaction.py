@@ -99,6 +99,11 @@ def is_content_key(key: str) -> bool:
     return _CAMEL.sub("_", key).lower().replace("-", "_") in _CONTENT_KEYS
 
 
+@lru_cache(maxsize=1024)
+def _is_open_key(key: str) -> bool:
+    return not is_secret_key(key) and not is_content_key(key)
+
+
 def redact_text(text: str) -> str:
     """Blank what looks like a secret inside a text, and shorten the text to its limit."""
     return _scrub(text, _ALL_HINTED)
@@ -112,8 +117,13 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     hinted = [pair for pair in _ALL_HINTED if pair[0] in together]
     plain: EventDict = {}
     for key, value in event.items():
-        if type(value) is str and not is_secret_key(key) and not is_content_key(key):
-            plain[key] = _scrub(value, hinted)
+        # The common kinds of values first: several lines are written for every task.
+        kind = type(value)
+        if kind is str and _is_open_key(key):
+            short = not hinted and len(value) <= MAX_TEXT_CHARS
+            plain[key] = value if short else _scrub(value, hinted)
+        elif value is None or (kind is int and _is_open_key(key)):
+            plain[key] = value
         else:
             plain[key] = _plain(key, value, 0)
     if isinstance(human := plain.get("human"), str):
@@ -127,8 +137,9 @@ def _scrub(text: str, hinted: _Hinted) -> str:
         # Looked through further than it is shown, since a secret cut in two is not recognised.
         text = text[: 2 * MAX_TEXT_CHARS]
         lowered = text.lower()
-        for rule in [rule for hint, rule in hinted if hint in lowered]:
-            text = rule.pattern.sub(rule.replacement, text)
+        for hint, rule in hinted:
+            if hint in lowered:
+                text = rule.pattern.sub(rule.replacement, text)
     if length <= MAX_TEXT_CHARS:
         return text
     return f"{text[:MAX_TEXT_CHARS]}… ({length} characters)"
