@@ -1,12 +1,13 @@
 """The handlers under /v1: the same tasks as everywhere, told in the upstream API's words."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from api_types import JSON, ModelView
+from api_types import JSON, ApiError, ErrorCode, ModelView
 from orchestratord.http.answers import json_answer
 from orchestratord.http.call import Call
 from orchestratord.http.handlers import Context, Handler
@@ -113,10 +114,18 @@ class OpenAiHandlers:
         """Return one model, by id, reference or alias."""
         asked = call.path["model_id"]
         name = self._aliases.get(asked, asked)
-        for view in await context.services.models.models():
+        views = await context.services.models.models()
+        for view in views:
             if name in (view.model_id, view.reference):
                 return json_answer(self._card(context, view))
-        return json_answer(self._card(context, await context.services.models.model(name)))
+        names = sorted({*self._aliases, *(view.model_id for view in views)})
+        near = tuple(get_close_matches(asked, names, n=5, cutoff=0.4))
+        raise ApiError(
+            ErrorCode.MODEL_NOT_FOUND,
+            f"no model {asked!r} is known here",
+            hint=f"near names: {', '.join(near)}" if near else "GET /v1/models lists them",
+            candidates=near or None,
+        )
 
     def _admit(self, context: Context, call: Call[Any, Any], task: Any, prefix: str) -> Admitted:
         return Admitted.of(context, call, task, id_prefix=prefix, capacity=self._capacity)
