@@ -31,6 +31,10 @@ def server_context(cert: Path, key: Path, ca: Path | None = None) -> ssl.SSLCont
     context = _context(ssl.PROTOCOL_TLS_SERVER, TlsFiles(cert, key, ca))
     if ca is not None:
         context.verify_mode = ssl.CERT_OPTIONAL
+        # A resumed session brings the certificate of the first one and is not verified again: a
+        # CA that was taken out would be trusted for as long as its tickets are good.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
     return context
 
 
