@@ -202,6 +202,44 @@ async def test_on_worker_loss_restart_begins_visibly_anew(world_of: Worlds) -> N
         assert frames[-1].event == "end"
 
 
+async def test_on_worker_loss_resume_is_one_unbroken_stream(world_of: Worlds) -> None:
+    async with world_of({"pool-a": 1, "pool-b": 1}) as world:
+        for pool_id in ("pool-a", "pool-b"):
+            world.engine(pool_id).plan(
+                Script(fail=EngineReset("cut"), fail_after_tokens=2, tokens_per_read=2)
+            )
+        task = world.submit(
+            "a b c d e f g h", on_worker_loss="resume", sampling={"temperature": 0}, max_tokens=7
+        )
+        frames = await world.frames(task)
+        assert check_grammar(frames) == "abcdefg"
+        assert [f.event for f in frames].count("started") == 1
+        assert frames[-1].data["tokens_out"] == 7
+        assert frames[-1].data["finish_reason"] == "length"
+        requests = [*world.engine("pool-a").requests, *world.engine("pool-b").requests]
+        assert sorted(r.text_so_far for r in requests) == ["", "ab", "abcd"]
+        assert sorted(r.max_tokens or 0 for r in requests) == [3, 5, 7]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"sampling": {"temperature": 0.5}},
+        {"sampling": {"temperature": 0, "grammar": "root ::= 'a'"}},
+        {"sampling": {"temperature": 0, "repeat_penalty": 1.1}},
+        {"sampling": {"temperature": 0, "logprobs": 1}},
+    ],
+)
+async def test_resume_is_refused_where_the_stream_could_not_go_on_elsewhere(
+    world_of: Worlds, fields: dict[str, Any]
+) -> None:
+    async with world_of() as world:
+        with pytest.raises(ApiError, match="on_worker_loss resume does not go with") as refused:
+            world.submit("hello", on_worker_loss="resume", **fields)
+        assert refused.value.status == 400
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [

@@ -8,12 +8,13 @@ from admission_coordinator.ending import StreamEnds
 from admission_coordinator.log import EventLog
 from admission_coordinator.placing import constraint_of, preferences_of, refusal_of
 from admission_coordinator.ports import ModelDirectory, NowMs
+from admission_coordinator.resuming import check_resumable
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import TaskTable
 from admission_coordinator.task import Task
 from admission_coordinator.waiting import WaitingRoom
-from api_types import ApiError, ErrorCode, OnWorkerLoss, PlacementMode, TaskRequest
+from api_types import ApiError, ErrorCode, PlacementMode, TaskRequest
 from multi_node_placement import ClusterView
 from orchestrator_core import QueuedTask, Refused, When
 
@@ -117,12 +118,7 @@ class Admission:
                 self._ends.fail(loser, self._room.dropped(line, now_ms))
 
     def _check_what_is_offered(self, request: TaskRequest) -> None:
-        if request.on_worker_loss is OnWorkerLoss.RESUME:
-            raise ApiError(
-                ErrorCode.INVALID_PARAMS,
-                "on_worker_loss resume is not offered by this version",
-                hint="use fail or restart",
-            )
+        check_resumable(request)
         if request.placement.mode is PlacementMode.PIN and not self._settings.allow_pinning:
             raise ApiError(ErrorCode.FORBIDDEN, "pinning is switched off here (ORCHD_PINNING=deny)")
 

@@ -15,6 +15,7 @@ from admission_coordinator.ending import StreamEnds
 from admission_coordinator.machine import Move
 from admission_coordinator.ports import NowMs, Replicas, TaskObserver
 from admission_coordinator.relay import TokenRelay, engine_request
+from admission_coordinator.resuming import carry
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.suspects import Suspects
 from admission_coordinator.task import Task
@@ -155,7 +156,9 @@ class Attempts:
 
     def _finish(self, task: Task, finish: EngineFinish, line: ModelLine) -> None:
         task.finish_reason = finish.finish_reason
-        task.tokens_in, task.tokens_out = finish.tokens_in, finish.tokens_out
+        # A resumed attempt was given the carried text with its prompt.
+        task.tokens_in = max(0, finish.tokens_in - task.carried_tokens)
+        task.tokens_out = finish.tokens_out + task.carried_tokens
         task.tokens_cached = finish.tokens_cached
         task.seed = finish.seed
         if task.state is TaskState.RUNNING:
@@ -173,21 +176,31 @@ class Attempts:
         told = errors.told(error, engine=task.engine, pool_id=task.pool_id)
         if task.state is not TaskState.RUNNING:
             self._end_stopped(task)
-        elif task.first_token_at_ms is None and errors.may_try_again(error):
-            if error.fault is Fault.WORKER:
-                task.lost += 1
-                task.tried.add(reservation.key)
-            if task.lost < self._settings.retry_budget:
-                self._put_back(task, error.code)
-            else:
-                self._ends.fail(task, errors.exhausted(task.lost, told))
-        elif (
-            error.fault is Fault.WORKER and task.request.on_worker_loss is OnWorkerLoss.RESTART
-        ) and task.attempts < self._settings.retry_budget:
-            self._put_back(task, error.code)
-            self._begin_again(task)
-        else:
+        elif not errors.may_try_again(error):
             self._ends.fail(task, told)
+        elif error.fault is not Fault.WORKER:
+            self._put_back(task, error.code)
+        else:
+            self._lost(task, told, reservation)
+
+    def _lost(self, task: Task, told: ApiError, reservation: Reservation) -> None:
+        """Try again if the client need not know, or has asked for it; within the budget."""
+        task.lost += 1
+        task.tried.add(reservation.key)
+        unseen = task.first_token_at_ms is None
+        wish = task.request.on_worker_loss
+        if not unseen and wish is OnWorkerLoss.FAIL:
+            self._ends.fail(task, told)
+        elif task.lost >= self._settings.retry_budget:
+            self._ends.fail(task, errors.exhausted(task.lost, told) if unseen else told)
+        elif unseen:
+            self._put_back(task, told.code)
+        elif wish is OnWorkerLoss.RESUME:
+            carry(task, self._cluster.get(reservation.key))
+            self._put_back(task, told.code)
+        else:
+            self._put_back(task, told.code)
+            self._begin_again(task)
 
     def _begin_again(self, task: Task) -> None:
         """Show the client a new attempt: the text so far is void."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 from admission_coordinator import errors
 from admission_coordinator.attempt import Attempts
@@ -147,7 +148,8 @@ class Dispatcher:
         task.move(Move.PUT_BACK)
         line = self._room.line(task.model_id)
         away_ms = self._now_ms() - (task.dispatched_ms or task.created_ms)
-        task.queued = line.queue.put_back(task.queued, away_ms=away_ms)
+        waiting = replace(task.queued, constraint=task.constraint)
+        task.queued = line.queue.put_back(waiting, away_ms=away_ms)
         task.node_id = task.pool_id = task.replica_id = None
         task.dispatched_ms = None
         line.moved = True

@@ -161,6 +161,7 @@ class Cursor:
     __slots__ = (
         "_dialect",
         "_log",
+        "_news",
         "_next_id",
         "_on_close",
         "_waiter",
@@ -180,6 +181,7 @@ class Cursor:
         self._dialect = dialect
         self._on_close = on_close
         self._waiter: asyncio.Future[None] | None = None
+        self._news: Callable[[], None] | None = None
         self.ended = False
         """The terminal frame was handed out, or the cursor fell off the log."""
         self.closed = False
@@ -191,7 +193,7 @@ class Cursor:
 
     async def read(self, *, timeout_s: float, max_bytes: int = 65_536) -> bytes:
         """Wait for frames and return all that are there, joined; `b""` when none came in time."""
-        data = self._take(max_bytes)
+        data = self.take(max_bytes=max_bytes)
         if data or self.ended:
             return data
         loop = asyncio.get_running_loop()
@@ -202,9 +204,10 @@ class Cursor:
         finally:
             timer.cancel()
             self._waiter = None
-        return self._take(max_bytes)
+        return self.take(max_bytes=max_bytes)
 
-    def _take(self, max_bytes: int) -> bytes:
+    def take(self, *, max_bytes: int = 65_536) -> bytes:
+        """Return all frames that are there, joined, without waiting."""
         if self.fell_off:
             self.ended = True
             return b""
@@ -215,8 +218,14 @@ class Cursor:
         self.ended = terminal is not None and self._next_id > terminal
         return data
 
+    def follow(self, news: Callable[[], None]) -> None:
+        """Have `news` called whenever there may be something to take; it must only take note."""
+        self._news = news
+
     def wake(self) -> None:
-        """Let a waiting `read` look again."""
+        """Let the reader look again."""
+        if self._news is not None:
+            self._news()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -63,7 +63,8 @@ def engine_request(task: Task, settings: CoordinatorSettings) -> EngineRequest:
         else [message.model_dump(mode="json", exclude_none=True) for message in request.messages],
         inputs=request.inputs,
         query=request.query,
-        max_tokens=request.max_tokens,
+        text_so_far=task.carried_text,
+        max_tokens=tokens_left(task),
         seed=request.seed,
         sampling=request.sampling.model_dump(mode="json", exclude_none=True),
         tools=request.tools,
@@ -75,3 +76,9 @@ def engine_request(task: Task, settings: CoordinatorSettings) -> EngineRequest:
         first_token_timeout_ms=settings.first_token_timeout_ms,
         idle_timeout_ms=settings.decode_idle_timeout_ms,
     )
+
+
+def tokens_left(task: Task) -> int | None:
+    """Return how many tokens the answer may still have; None: as many as the engine gives."""
+    limit = task.request.max_tokens
+    return None if limit is None else max(0, limit - task.carried_tokens)

@@ -62,6 +62,9 @@ class Task:
 
     pieces: list[str] = field(default_factory=list)
     token_index: int = 0
+    carried_text: str = ""
+    """What earlier attempts of a `resume` task have given."""
+    carried_tokens: int = 0
     result: dict[str, object] | None = None
     dispatched_ms: int | None = None
     first_token_at_ms: int | None = None

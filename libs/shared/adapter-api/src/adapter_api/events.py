@@ -23,7 +23,10 @@ class EngineRequest:
     messages: Sequence[Mapping[str, Any]] | None = None
     inputs: Sequence[str] | None = None
     query: str | None = None
+    text_so_far: str = ""
+    """What an attempt that was lost has given already: the answer goes on right behind it."""
     max_tokens: int | None = None
+    """Of the answer that is still to come."""
     seed: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Mapping[str, Any]] | None = None

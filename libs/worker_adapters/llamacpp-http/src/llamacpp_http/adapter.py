@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -149,6 +150,8 @@ class LlamaCppAdapter:
         await self._client.close()
 
     async def _complete(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
+        if request.text_so_far:
+            request = await self._behind_the_text(request)
         seed = self._seed_of(request)
         mark = 2**30 + secrets.randbelow(2**30)
         reader: StreamReader
@@ -181,6 +184,13 @@ class LlamaCppAdapter:
         if response.streamed:
             return reader.end()
         raise _unwanted(response)
+
+    async def _behind_the_text(self, request: EngineRequest) -> EngineRequest:
+        """The same request as a plain prompt that ends with what was said before."""
+        prompt = request.prompt
+        if prompt is None:
+            prompt = await self.apply_template(request.messages or ())
+        return replace(request, prompt=prompt + request.text_so_far, messages=None, text_so_far="")
 
     async def _embed(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
         answer = await self._generate(

@@ -161,6 +161,7 @@ class MockAdapter:
         for progress in script.progress:
             sink(progress)
         pieces = text.split() if script.pieces is None else list(script.pieces)
+        pieces = _rest_of(pieces, request.text_so_far)
         cut = pieces[: request.max_tokens]
         await self._decode(cut, script, request, sink)
         return EngineFinish(
@@ -201,3 +202,16 @@ class MockAdapter:
                 await waiting
         except TimeoutError:
             raise EngineTimeout(f"the engine was silent for {limit_ms} ms") from None
+
+
+def _rest_of(pieces: list[str], text_so_far: str) -> list[str]:
+    """The pieces behind a text that was given before; all of them if they do not begin with it."""
+    given = 0
+    for count in range(len(pieces) + 1):
+        if given == len(text_so_far):
+            return pieces[count:]
+        if count < len(pieces) and text_so_far.startswith(pieces[count], given):
+            given += len(pieces[count])
+        else:
+            break
+    return pieces
