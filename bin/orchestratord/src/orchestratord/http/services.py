@@ -39,6 +39,14 @@ class Cursor(Protocol):
         """Return all encoded frames that are there now; nothing when the timeout passed."""
         ...
 
+    def take(self, *, max_bytes: int = 65536) -> bytes:
+        """Return what is there, without waiting."""
+        ...
+
+    def follow(self, news: Callable[[], None]) -> None:
+        """Have `news` called whenever there may be something to take; it only takes note."""
+        ...
+
     def close(self, *, by_server: bool = False) -> None:
         """End the subscription; `by_server`: its client did not leave."""
         ...

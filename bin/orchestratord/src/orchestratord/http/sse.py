@@ -1,18 +1,18 @@
-"""The event stream of a task: bytes from a cursor to a socket."""
+"""The event stream of a task: its beginning, its end, and readers that take nothing."""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from api_types import EVENT_STREAM
-from orchestratord.http.call import Call
+from http_shell import Call
+from orchestratord.http.flow import MAX_READ_BYTES, Flow
 from orchestratord.http.services import Cursor, HttpObserver
 
 KEEP_ALIVE_S = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
-MAX_READ_BYTES = 65_536
 SOCKET_BUFFER_BYTES = 32_768
 """What may wait in this process for a slow reader; all else waits in the task's bounded log."""
 STALL_CHECK_S = 5.0
@@ -46,17 +46,20 @@ async def stream(
     """
     request = call.request
     response = _EventStream(headers={**_HEADERS, **headers, **call.answer_headers})
-    watch = _StallWatch(request, cursor, stall_limit_s)
+    watch = _Watch(request, cursor, keep_alive_s=keep_alive_s, stall_limit_s=stall_limit_s)
     observer.stream_opened()
     try:
         # The first read comes before the headers, so that its failure still has a status.
         frames = await cursor.read(timeout_s=keep_alive_s, max_bytes=MAX_READ_BYTES)
         await response.prepare(request)
-        if request.transport is not None:
-            request.transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
-        while not cursor.ended:
+        transport = request.transport
+        if not cursor.ended and transport is not None:
+            transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
             await response.write(frames or KEEP_ALIVE)
-            frames = await cursor.read(timeout_s=keep_alive_s, max_bytes=MAX_READ_BYTES)
+            chunked = hdrs.TRANSFER_ENCODING in response.headers
+            watch.flow = Flow(request, transport, cursor, chunked=chunked)
+            frames = await watch.flow.last_frames()
+            watch.flow = None
         if cursor.fell_off:
             _cut(request)
         else:
@@ -68,14 +71,30 @@ async def stream(
     return response
 
 
-class _StallWatch:
-    """Cuts a reader that takes nothing any more, which no write can tell: it only waits."""
+class _Watch:
+    """One timer a stream: keeps it alive in silence, and cuts a reader that takes nothing.
 
-    def __init__(self, request: web.Request, cursor: Cursor, limit_s: float) -> None:
+    No write can tell the latter: it only waits.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        cursor: Cursor,
+        *,
+        keep_alive_s: float,
+        stall_limit_s: float,
+    ) -> None:
+        self.flow: Flow | None = None
+        """What may be kept alive now."""
         self._request = request
         self._cursor = cursor
-        self._limit_s = limit_s
+        self._limit_s = stall_limit_s
         self._loop = asyncio.get_running_loop()
+        self._interval_s = min(STALL_CHECK_S, stall_limit_s / 4, keep_alive_s / 3)
+        self._silence_s = keep_alive_s - self._interval_s
+        self._written_bytes = 0
+        self._written_at_s = self._loop.time()
         self._taken_bytes = 0
         self._taken_at_s = self._loop.time()
         self._timer = self._again()
@@ -86,14 +105,19 @@ class _StallWatch:
         self._timer.cancel()
 
     def _again(self) -> asyncio.TimerHandle:
-        return self._loop.call_later(min(STALL_CHECK_S, self._limit_s / 4), self._check)
+        return self._loop.call_later(self._interval_s, self._check)
 
     def _check(self) -> None:
         transport = self._request.transport
         if transport is None:
             return
-        taken_bytes = self._request.writer.output_size - transport.get_write_buffer_size()
+        written_bytes = self._request.writer.output_size
+        taken_bytes = written_bytes - transport.get_write_buffer_size()
         now_s = self._loop.time()
+        if written_bytes != self._written_bytes:
+            self._written_bytes, self._written_at_s = written_bytes, now_s
+        elif self.flow is not None and now_s - self._written_at_s >= self._silence_s:
+            self.flow.keep_alive(KEEP_ALIVE)
         if not self._request.protocol.writing_paused or taken_bytes != self._taken_bytes:
             self._taken_bytes, self._taken_at_s = taken_bytes, now_s
         elif self._cursor.fell_off or now_s - self._taken_at_s >= self._limit_s:

@@ -1,7 +1,7 @@
 """A streamed answer: its headers wait for the first chunk, so that a failure keeps its status."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from api_types import ApiError, ErrorCode
@@ -38,11 +38,23 @@ class ChunkCursor:
         first = self._hold_s is not None
         data = await self._next(self._hold_s or timeout_s, max_bytes)
         self._hold_s = None
+        if first and not data and self._cursor.ended and self._chunks.failure is not None:
+            self.ended = True
+            raise failure_of(self._chunks.failure)
+        return self._with_failure(data)
+
+    def take(self, *, max_bytes: int = 65_536) -> bytes:
+        """Return the chunks that are there, without waiting; a failure is the last of them."""
+        return self._with_failure(self._cursor.take(max_bytes=max_bytes))
+
+    def follow(self, news: Callable[[], None]) -> None:
+        """Have `news` called whenever there may be chunks to take."""
+        self._cursor.follow(news)
+
+    def _with_failure(self, data: bytes) -> bytes:
         self.ended = self._cursor.ended
         if self.ended and self._chunks.failure is not None:
             error = failure_of(self._chunks.failure)
-            if first and not data:
-                raise error
             data += b"data: %b\n\n" % upstream(error.body(self._correlation_id))
         return data
 

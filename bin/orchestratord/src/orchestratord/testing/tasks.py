@@ -4,7 +4,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -40,6 +40,7 @@ class FakeCursor:
         self._frames = list(frames)
         self._ended = ended
         self._news = asyncio.Event()
+        self._listener: Callable[[], None] = lambda: None
         self.fell_off = False
         self.failure: Exception | None = None
         self.reads = 0
@@ -54,28 +55,33 @@ class FakeCursor:
         """Append a frame."""
         self._frames.append(frame)
         self._ended = last
-        self._news.set()
+        self._tell()
 
     def fall_off(self) -> None:
         """Let the log go past this reader."""
         self.fell_off = True
-        self._news.set()
+        self._tell()
 
     def fail(self, failure: Exception) -> None:
         """Let the next read raise."""
         self.failure = failure
-        self._news.set()
+        self._tell()
 
     async def read(self, *, timeout_s: float, max_bytes: int = 65536) -> bytes:
         """Return what is there, or wait for it."""
-        self.reads += 1
         if not self._frames and not self.ended and self.failure is None:
             self._news.clear()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._news.wait()
             except TimeoutError:
+                self.reads += 1
                 return b""
+        return self.take(max_bytes=max_bytes)
+
+    def take(self, *, max_bytes: int = 65536) -> bytes:
+        """Return what is there."""
+        self.reads += 1
         if self.failure is not None:
             raise self.failure
         if self.fell_off:
@@ -88,9 +94,17 @@ class FakeCursor:
         del self._frames[:taken]
         return data
 
+    def follow(self, news: Callable[[], None]) -> None:
+        """Tell of each change."""
+        self._listener = news
+
     def close(self, *, by_server: bool = False) -> None:
         """Note that the reader is gone."""
         self.closed.set()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._listener()
 
 
 class FakeTasks:
