@@ -213,13 +213,14 @@ class Daemon:
         return f"http://{found[1]}" if found else None
 
     def wait_ready(self, within_s: float = READY_S) -> None:
-        """Wait until `/ready` says yes and every pool is ready."""
+        """Wait until every replica of every pool is ready."""
         url = self.url
-        until(lambda: self._ready(url), "all pools ready", within_s=within_s)
+        until(lambda: self._ready(url), "all replicas ready", within_s=within_s)
 
     def _ready(self, url: str) -> bool:
         pools = json.loads(get(f"{url}/v2/pools") or b'{"pools": []}')["pools"]
-        return bool(pools) and all(pool["ready"] for pool in pools)
+        replicas = [replica for pool in pools for replica in pool["replicas"] or [None]]
+        return bool(replicas) and all(one and one["health"]["ready"] for one in replicas)
 
     def engine(self, pool_id: str | None = None) -> Engine:
         """The engine of a pool, or the only one."""
