@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestratord.config import BindAddress, ConfigError, Loaded, Settings, describe, load
-from orchestratord.config import variables as setting_variables
+from orchestratord.config import SCHEMA, Settings
+from program_config import BindAddress, ConfigError, Loaded, describe, load
 
 TOKEN = "t" * 32
 
@@ -15,8 +15,9 @@ def loaded(
     command_line: Mapping[str, str | bool] | None = None,
     environ: Mapping[str, str] | None = None,
     config_path: Path | None = None,
-) -> Loaded:
+) -> Loaded[Settings]:
     return load(
+        SCHEMA,
         command_line=command_line or {},
         environ=environ or {},
         config_path=None if config_path is None else str(config_path),
@@ -131,7 +132,7 @@ def test_a_secret_and_its_file_together_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_secret_is_never_shown(tmp_path: Path) -> None:
-    shown = "\n".join(describe(loaded(environ={"LLORCH_API_TOKEN": TOKEN})))
+    shown = "\n".join(describe(SCHEMA, loaded(environ={"LLORCH_API_TOKEN": TOKEN})))
     assert TOKEN not in shown
     assert 'api_tokens = ["********"]  # environment LLORCH_API_TOKEN' in shown
     assert all(
@@ -259,7 +260,7 @@ def test_a_runtime_folder_in_the_working_folder_is_used(
 
 
 def test_every_setting_that_is_not_said_by_file_or_flag_alone_has_a_variable() -> None:
-    assert Settings.model_fields.keys() - setting_variables().keys() == {"demo", "model", "pools"}
+    assert Settings.model_fields.keys() - SCHEMA.variables.keys() == {"demo", "model", "pools"}
 
 
 def test_durations_and_sizes_carry_their_unit() -> None:

@@ -1,6 +1,7 @@
 """The command line: `pool-managerd [options]`, `pool-managerd config show|check`."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 from pool_managerd.config import SCHEMA, Settings
@@ -13,7 +14,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         schema=SCHEMA,
         description="The node daemon of llama-orch. Without a command it serves.",
         serve=_serve,
-    ).main(argv)
+    ).main(argv, os.environ)
 
 
 def _serve(settings: Settings) -> int:

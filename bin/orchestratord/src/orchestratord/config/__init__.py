@@ -1,20 +1,7 @@
 """The configuration of orchestratord: command line over environment over file over default."""
 
-from orchestratord.config.load import ConfigError, Loaded, load, nearest, variables
 from orchestratord.config.model import Profile, Settings
-from orchestratord.config.report import describe
-from orchestratord.config.values import BindAddress, file_url_path, is_loopback_host
+from orchestratord.config.schema import SCHEMA
+from orchestratord.config.values import file_url_path
 
-__all__ = [
-    "BindAddress",
-    "ConfigError",
-    "Loaded",
-    "Profile",
-    "Settings",
-    "describe",
-    "file_url_path",
-    "is_loopback_host",
-    "load",
-    "nearest",
-    "variables",
-]
+__all__ = ["SCHEMA", "Profile", "Settings", "file_url_path"]

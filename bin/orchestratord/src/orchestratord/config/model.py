@@ -1,28 +1,30 @@
 """Everything that can be set about orchestratord, with its variable, unit and default."""
 
 import re
-import socket
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gpu_discovery import DevicePolicy
 from local_pool_manager import PoolConfig
 from node_types import Identifier
-from orchestratord.config.values import (
+from orchestratord.config.values import FileUrl
+from program_config import (
+    Alias,
     Bind,
     BindAddress,
     Bytes,
-    FileUrl,
     Folder,
     Milliseconds,
+    ProgramSettings,
     TextList,
     TextMap,
+    Variable,
+    default_machine_id,
+    default_node_id,
 )
-from orchestratord.config.variables import Alias, Variable
 
 MIB = 1024 * 1024
 MIN_API_TOKEN_CHARS = 32
@@ -39,18 +41,6 @@ def _cloud_flag(value: str) -> str:
     return {"true": "cloud", "1": "cloud", "false": "home", "0": "home"}.get(value.lower(), value)
 
 
-def _default_node_id() -> str:
-    name = re.sub(r"[^a-z0-9._-]+", "-", socket.gethostname().lower()).strip("._-")[:63]
-    return name or "localhost"
-
-
-def _default_machine_id() -> str:
-    try:
-        return Path("/etc/machine-id").read_text(encoding="ascii").strip()[:128] or "unknown"
-    except (OSError, UnicodeDecodeError):
-        return "unknown"
-
-
 def _default_runtime_dir(data: dict[str, Any]) -> Path:
     beside = Path(".runtime/engines")
     return beside.absolute() if beside.is_dir() else Path(data["home"]) / "engines"
@@ -60,13 +50,8 @@ def _default_artifacts_url(data: dict[str, Any]) -> str:
     return (Path(data["home"]).absolute() / "artifacts").as_uri()
 
 
-class Settings(BaseSettings):
-    """The settings of one process; `load` builds them from command line, environment and file.
-
-    A field's name is its key in the file and, with dashes, its option on the command line.
-    """
-
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
+class Settings(ProgramSettings):
+    """The settings of one process."""
 
     profile: Annotated[
         Profile,
@@ -150,10 +135,10 @@ class Settings(BaseSettings):
         Milliseconds, Variable("POOL_MANAGERD_GPU_DISCOVERY_INTERVAL_MS")
     ] = 10_000
     node_id: Annotated[Identifier, Variable("POOL_MANAGERD_NODE_ID")] = Field(
-        default_factory=_default_node_id
+        default_factory=default_node_id
     )
     machine_id: Annotated[str, Variable("POOL_MANAGERD_MACHINE_ID")] = Field(
-        default_factory=_default_machine_id, min_length=1, max_length=128
+        default_factory=default_machine_id, min_length=1, max_length=128
     )
 
     device_policy: Annotated[DevicePolicy, Variable("LLORCH_DEVICE_POLICY")] = DevicePolicy.GPU
@@ -172,18 +157,6 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "critical"], Variable("LLORCH_LOG_LEVEL")
     ] = "info"
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `load` has read: it knows aliases that contradict and names each source."""
-        return (init_settings,)
 
     @field_validator("profile")
     @classmethod

@@ -5,7 +5,8 @@ from pathlib import Path
 import demo_model
 from gpu_discovery import DevicePolicy
 from local_pool_manager import PoolConfig
-from orchestratord.config import BindAddress, Settings
+from orchestratord.config import Settings
+from program_config import BindAddress
 
 DEMO_POOL = "demo"
 DEMO_SLOTS = 4

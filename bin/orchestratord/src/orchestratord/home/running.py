@@ -10,7 +10,7 @@ from admission_coordinator import AdmissionCoordinator, CoordinatorSettings, Ses
 from artifact_store import LocalArtifactStore
 from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
-from local_pool_manager import LocalPoolManager
+from local_pool_manager import LocalPoolManager, owning
 from model_provisioner import ModelProvisioner
 from multi_node_placement import ClusterView
 from narration_core import get_logger
@@ -19,7 +19,6 @@ from orchestratord.config import Settings, file_url_path
 from orchestratord.home.clock import SteadyClock
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.feed import ClusterFeed
-from orchestratord.home.lock import owning
 from orchestratord.home.replicas import LeasedReplicas
 from orchestratord.http.services import Services
 from orchestratord.observing import FanOut, HttpMetrics, PoolGauges, TaskMetrics, TaskNarrator

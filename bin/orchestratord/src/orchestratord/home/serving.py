@@ -6,13 +6,14 @@ import sys
 import time
 from contextlib import AsyncExitStack
 
+from http_shell import serving
+from local_pool_manager import RuntimeDirTaken
 from narration_core import LogSettings, configure, get_logger
-from orchestratord.config import BindAddress, Settings
+from orchestratord.config import Settings
 from orchestratord.home.demo import banner, with_default_pool, with_demo
-from orchestratord.home.lock import RuntimeDirTaken
 from orchestratord.home.running import Home, running_home
 from orchestratord.http.app import METRICS_PORT_OPERATIONS, create_app, create_edge
-from orchestratord.http.server import serving
+from program_config import BindAddress
 
 EXIT_CANNOT_START = 1
 _READY_POLL_S = 0.02

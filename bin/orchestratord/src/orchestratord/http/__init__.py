@@ -1,7 +1,6 @@
 """The HTTP shell: routes, doors, errors and streams around the libraries that do the work."""
 
 from orchestratord.http.app import METRICS_PORT_OPERATIONS, create_app, create_edge
-from orchestratord.http.server import serving
 from orchestratord.http.services import (
     Cursor,
     HttpObserver,
@@ -25,5 +24,4 @@ __all__ = [
     "Tasks",
     "create_app",
     "create_edge",
-    "serving",
 ]

@@ -7,11 +7,11 @@ from types import MappingProxyType
 from aiohttp import web
 
 from api_types import ROUTES
+from http_shell import Doors, Edge
 from orchestratord import openai
 from orchestratord.config import Settings
 from orchestratord.http import pools, resources, tasks
-from orchestratord.http.doors import Doors
-from orchestratord.http.edge import Edge
+from orchestratord.http.errors import ERRORS
 from orchestratord.http.handlers import Context, Handler, bind
 from orchestratord.http.services import Services
 from orchestratord.http.sse import KEEP_ALIVE_S
@@ -93,4 +93,4 @@ def create_edge(services: Services, settings: Settings) -> Edge:
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
     )
-    return Edge(doors, services.observer, answers={openai.PREFIX: openai.openai_answer})
+    return Edge(doors, services.observer, ERRORS, answers={openai.PREFIX: openai.openai_answer})

@@ -1,69 +1,10 @@
 """The one place where an exception becomes an HTTP answer."""
 
-import math
-
-from aiohttp import web
-
-from api_types import JSON, ApiError, ErrorCode
 from artifact_store import ArtifactStoreError
+from http_shell import ErrorMap
 from local_pool_manager import PoolError
-from narration_core import get_logger
 
-BACKPRESSURE_STATUSES = frozenset({429, 503})
-UNMEASURED_RETRY_AFTER_MS = 1000
-"""Where nothing was measured: long enough not to be a storm, short enough to try again."""
-
-_log = get_logger(component="http")
-
-
-def error_of(exception: Exception) -> ApiError:
-    """Map what a handler raised; what is not foreseen is logged here and told without internals."""
-    match exception:
-        case ApiError() if exception.code != ErrorCode.INTERNAL:
-            return exception
-        case ArtifactStoreError() | PoolError() if exception.code != ErrorCode.INTERNAL:
-            return ApiError(
-                ErrorCode(exception.code), str(exception), retriable=exception.retriable
-            )
-        case web.HTTPNotFound():
-            return ApiError(
-                ErrorCode.NOT_FOUND,
-                "there is nothing at this path; /openapi.json lists what there is",
-            )
-        case web.HTTPMethodNotAllowed():
-            allowed = ", ".join(sorted(exception.allowed_methods))
-            return ApiError(
-                ErrorCode.METHOD_NOT_ALLOWED, f"this path takes {allowed}, not this method"
-            )
-        case web.HTTPException() if exception.status < 500:
-            return ApiError(ErrorCode.INVALID_PARAMS, f"the request is refused: {exception.reason}")
-        case _:
-            _log.error("http_request_failed", exc_info=exception)
-            return ApiError(
-                ErrorCode.INTERNAL,
-                "something went wrong inside; the log has it under this correlation id",
-            )
-
-
-def answer(exception: Exception, correlation_id: str) -> web.Response:
-    """Return the answer to a request that raised `exception`."""
-    error = error_of(exception)
-    body = error.body(correlation_id)
-    headers = {"Cache-Control": "no-store"}
-    if error.status in BACKPRESSURE_STATUSES:
-        after_ms = error.retry_after_ms
-        if after_ms is None and error.retriable:
-            after_ms = UNMEASURED_RETRY_AFTER_MS
-        if after_ms is not None:
-            headers["Retry-After"] = str(math.ceil(after_ms / 1000))
-            headers["X-Backoff-Ms"] = str(after_ms)
-        label = error.policy_label or error.code.lower()
-        body = body.model_copy(update={"retry_after_ms": after_ms, "policy_label": label})
-    if isinstance(exception, web.HTTPMethodNotAllowed):
-        headers["Allow"] = ", ".join(sorted(exception.allowed_methods))
-    return web.Response(
-        status=error.status,
-        headers=headers,
-        body=body.model_dump_json(exclude_none=True).encode(),
-        content_type=JSON,
-    )
+ERRORS = ErrorMap(
+    (ArtifactStoreError, PoolError),
+    not_found="there is nothing at this path; /openapi.json lists what there is",
+)

@@ -2,14 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from aiohttp import web
 
+import http_shell
 from api_types import Route
-from orchestratord.http.call import Call, answer_type_of, body_of, path_of, query_of
-from orchestratord.http.doors import IDENTITY
-from orchestratord.http.edge import ANSWER_HEADERS, CORRELATION_ID, ROUTE
+from http_shell import Call
 from orchestratord.http.services import Services
 
 
@@ -38,25 +38,4 @@ def bind(
     route: Route, handler: Handler, context: Context
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Check each request against its route before the handler sees it."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        request[ROUTE] = route.path
-        path = path_of(request, route)
-        answer_type = answer_type_of(request, route)
-        query = query_of(request, route)
-        body, size_bytes = await body_of(request, route, max_bytes=context.max_body_bytes)
-        answer_headers = request[ANSWER_HEADERS]
-        call: Call[Any, Any] = Call(
-            request=request,
-            path=path,
-            query=query,
-            body=body,
-            size_bytes=size_bytes,
-            answer_type=answer_type,
-            identity=IDENTITY,
-            correlation_id=request[CORRELATION_ID],
-            answer_headers=answer_headers,
-        )
-        return await handler(context, call)
-
-    return handle
+    return http_shell.bind(route, partial(handler, context), max_body_bytes=context.max_body_bytes)

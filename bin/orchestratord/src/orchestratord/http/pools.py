@@ -5,8 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from api_types import ApiError, DrainRequest, ErrorCode, PoolHealth, PoolList, PoolMetrics
-from orchestratord.http.answers import json_answer
-from orchestratord.http.call import Call
+from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context
 
 

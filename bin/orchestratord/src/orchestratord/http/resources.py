@@ -19,8 +19,7 @@ from api_types import (
     openapi_document,
 )
 from artifact_store import ArtifactInfo
-from orchestratord.http.answers import json_answer
-from orchestratord.http.call import Call
+from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context
 from orchestratord.views import API_VERSION
 

@@ -5,9 +5,8 @@ import time
 from aiohttp import web
 
 from api_types import EVENT_STREAM, ApiError, ErrorCode, EventsQuery, TaskQuery, TaskRequest
+from http_shell import Call, json_answer
 from narration_core import current_scope
-from orchestratord.http.answers import json_answer
-from orchestratord.http.call import Call
 from orchestratord.http.handlers import Context
 from orchestratord.http.sse import stream
 

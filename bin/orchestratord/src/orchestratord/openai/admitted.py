@@ -8,9 +8,8 @@ from aiohttp import web
 
 from admission_coordinator import Dialect
 from api_types import ApiError, ErrorCode, TaskRequest
+from http_shell import ANSWER_HEADERS, Call
 from narration_core import current_scope
-from orchestratord.http.call import Call
-from orchestratord.http.edge import ANSWER_HEADERS
 from orchestratord.http.handlers import Context
 from orchestratord.http.services import Cursor, Pools
 from orchestratord.http.sse import stream

@@ -9,7 +9,8 @@ import msgspec
 from aiohttp import web
 
 from api_types import HTTP_STATUS, JSON, ErrorBody, ErrorCode
-from orchestratord.http.errors import BACKPRESSURE_STATUSES, answer
+from http_shell import BACKPRESSURE_STATUSES
+from orchestratord.http.errors import ERRORS
 from pool_registry_types import ServiceModel
 
 PREFIX = "/v1/"
@@ -67,7 +68,7 @@ def openai_answer(exception: Exception, correlation_id: str) -> web.Response:
 
     Clients of the upstream API read in the headers whether and when to try again.
     """
-    native = answer(exception, correlation_id)
+    native = ERRORS.answer(exception, correlation_id)
     if not isinstance(native.body, bytes):
         raise AssertionError("an error is always told in a body")
     body = ErrorBody.model_validate_json(native.body)

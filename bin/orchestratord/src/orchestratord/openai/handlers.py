@@ -8,8 +8,7 @@ import msgspec
 from aiohttp import web
 
 from api_types import JSON, ApiError, ErrorCode, ModelView
-from orchestratord.http.answers import json_answer
-from orchestratord.http.call import Call
+from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context, Handler
 from orchestratord.openai import translate
 from orchestratord.openai.admitted import Admitted

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from artifact_store.testing import MemoryArtifactStore
-from orchestratord.config import BindAddress, Settings
-from orchestratord.http import create_app, create_edge, serving
+from http_shell import serving
+from orchestratord.config import Settings
+from orchestratord.http import create_app, create_edge
 from orchestratord.testing.services import FakeMachine, FakeObserver, FakePools, fake_services
 from orchestratord.testing.tasks import FakeTasks
+from program_config import BindAddress
 
 
 @dataclass(frozen=True)

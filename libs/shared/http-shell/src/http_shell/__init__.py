@@ -10,14 +10,16 @@ from http_shell.edge import (
     CORRELATION_ID,
     ROUTE,
     Edge,
+    ErrorAnswer,
     Gate,
     RequestObserver,
 )
-from http_shell.errors import ErrorMap
+from http_shell.errors import BACKPRESSURE_STATUSES, ErrorMap
 from http_shell.server import ClientConnection, serving
 
 __all__ = [
     "ANSWER_HEADERS",
+    "BACKPRESSURE_STATUSES",
     "BODY_TIMEOUT_S",
     "CORRELATION_HEADER",
     "CORRELATION_ID",
@@ -27,6 +29,7 @@ __all__ = [
     "ClientConnection",
     "Doors",
     "Edge",
+    "ErrorAnswer",
     "ErrorMap",
     "Gate",
     "Handler",

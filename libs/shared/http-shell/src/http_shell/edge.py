@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from narration_core import accept_correlation_id, bind_correlation, parse_tracep
 
 CORRELATION_HEADER = "X-Correlation-Id"
 UNMATCHED = "unmatched"
+CLIENT_GONE = 499
+"""The status that is counted where no answer could be given."""
 KNOWN_METHODS = frozenset({"GET", "POST", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH"})
 
 CORRELATION_ID = web.RequestKey("correlation_id", str)
@@ -20,6 +23,8 @@ ROUTE = web.RequestKey("route", str)
 """The pattern of the path, so that ids make no metric series."""
 
 Inner: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+ErrorAnswer: TypeAlias = Callable[[Exception, str], web.Response]
+"""Writes what was raised, given the correlation id."""
 
 
 class Gate(Protocol):
@@ -44,10 +49,19 @@ class Edge:
     It stands outside aiohttp's middlewares, because some refusals never reach those.
     """
 
-    def __init__(self, gate: Gate, observer: RequestObserver, errors: ErrorMap) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        observer: RequestObserver,
+        errors: ErrorMap,
+        *,
+        answers: Mapping[str, ErrorAnswer] = MappingProxyType({}),
+    ) -> None:
+        self.errors = errors
         self._gate = gate
         self._observer = observer
-        self.errors = errors
+        self._answers = answers
+        """Prefixes of paths under which errors have another shape than the native one."""
 
     async def handle(self, request: web.BaseRequest, inner: Inner) -> web.StreamResponse:
         """Answer one request; nothing but a cancel is raised."""
@@ -57,13 +71,13 @@ class Edge:
         request[CORRELATION_ID] = correlation_id
         headers = request[ANSWER_HEADERS] = {CORRELATION_HEADER: correlation_id}
         trace = parse_traceparent(request.headers.get("traceparent"))
-        status = 499
+        status = CLIENT_GONE
         try:
             with bind_correlation(correlation_id, trace):
                 try:
                     response = await self._admit(request, inner, headers)
                 except Exception as exception:  # noqa: BLE001 - this is where all of them end
-                    response = self.errors.answer(exception, correlation_id)
+                    response = self._after(exception, request, correlation_id)
             status = response.status
             if not response.prepared:
                 response.headers.update(headers)
@@ -83,3 +97,16 @@ class Edge:
         if (preflight := preflight_headers(request)) is not None:
             return web.Response(status=204, headers=preflight)
         return await inner(request)
+
+    def _after(
+        self, exception: Exception, request: web.BaseRequest, correlation_id: str
+    ) -> web.StreamResponse:
+        """Answer a request that failed, as far as that is still possible."""
+        if request.transport is None or request.transport.is_closing():
+            return web.Response(status=CLIENT_GONE)  # Nobody reads it: a write would only fail.
+        found = (a for prefix, a in self._answers.items() if request.path.startswith(prefix))
+        response = next(found, self.errors.answer)(exception, correlation_id)
+        if request.writer.output_size > 0:
+            # A second answer inside the first would look like its data: break off instead.
+            request.transport.abort()
+        return response

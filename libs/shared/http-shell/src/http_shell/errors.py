@@ -24,6 +24,8 @@ class ErrorMap:
     """
 
     coded: tuple[type[Exception], ...] = ()
+    not_found: str = "there is nothing at this path"
+    """What is said about a path that does not exist."""
 
     def error_of(self, exception: Exception) -> ApiError:
         """Map what a handler raised; the unforeseen is logged here and told without internals."""
@@ -31,7 +33,7 @@ class ErrorMap:
             case ApiError() if exception.code != ErrorCode.INTERNAL:
                 return exception
             case web.HTTPNotFound():
-                return ApiError(ErrorCode.NOT_FOUND, "there is nothing at this path")
+                return ApiError(ErrorCode.NOT_FOUND, self.not_found)
             case web.HTTPMethodNotAllowed():
                 allowed = ", ".join(sorted(exception.allowed_methods))
                 return ApiError(

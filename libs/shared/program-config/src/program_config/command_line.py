@@ -1,7 +1,6 @@
 """The command line of a program: `PROGRAM [options]`, `PROGRAM config show|check`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,12 +27,12 @@ class CommandLine(Generic[S]):
     switches: frozenset[str] = frozenset()
     """Settings that an option can only turn on."""
 
-    def main(self, argv: Sequence[str] | None = None) -> int:
-        """Run the program and return its exit code."""
+    def main(self, argv: Sequence[str] | None, environ: Mapping[str, str]) -> int:
+        """Run the program and return its exit code; `argv` None: as it was called."""
         arguments = list(sys.argv[1:] if argv is None else argv)
         given, unknown = self._parser().parse_known_args(arguments)
         try:
-            loaded = self._load(given, unknown, os.environ)
+            loaded = self._load(given, unknown, environ)
         except ConfigError as error:
             for problem in error.problems:
                 self._say_error(problem)
