@@ -15,7 +15,10 @@ SHARED_MAY_IMPORT = {
     "adapter_api": {"api_types"},
     "narration_core": set(),
     "telemetry_core": {"narration_core"},
+    "auth_min": set(),
     "demo_model": set(),
+    "program_config": set(),
+    "http_shell": {"api_types", "narration_core", "program_config"},
 }
 """The column "may import" of the architecture; a `testing` module may import those of its types."""
 
