@@ -5,8 +5,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api_types import ApiError, ErrorCode, OnDisconnect, TaskRequest, Workload, parse_query, problem
+from api_types import (
+    ApiError,
+    ErrorCode,
+    Message,
+    OnDisconnect,
+    TaskRequest,
+    Workload,
+    parse_query,
+    problem,
+)
 from orchestratord.openai.parameters import (
+    ChatMessage,
     ChatRequest,
     CompletionRequest,
     EdgeHeaders,
@@ -52,7 +62,7 @@ def chat_task(request: ChatRequest, headers: EdgeHeaders) -> TaskRequest:
     return _task(
         request,
         headers,
-        messages=request.messages,
+        messages=tuple(map(_message, request.messages)),
         max_tokens=_max_tokens(request),
         seed=request.seed,
         sampling=sampling,
@@ -123,6 +133,13 @@ def _task(
         )
     except ValidationError as error:
         raise problem(error, TaskRequest) from None
+
+
+def _message(message: ChatMessage) -> Message:
+    """Return a message without what only the upstream API has; it has been checked."""
+    return Message.model_construct(
+        **{name: getattr(message, name) for name in Message.model_fields}
+    )
 
 
 def _sampling(request: GeneratingRequest) -> dict[str, Any]:
