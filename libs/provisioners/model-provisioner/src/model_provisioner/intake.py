@@ -1,6 +1,7 @@
-"""Takes a file that is on this disk into the catalog: header, digest, entry. Blocks."""
+"""Takes a model that is on this disk into the catalog: header, digests, entry. Blocks."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from api_types import PreparationStep
@@ -9,20 +10,30 @@ from catalog_core import (
     CatalogError,
     DigestMismatchError,
     FileStamp,
-    GgufHeader,
     ModelEntry,
+    ModelFacts,
+    ModelFile,
     ModelFileError,
     ModelRef,
     ModelState,
     RefScheme,
     derive_model_id,
+    digest_of_files,
     file_digest,
-    read_gguf_header,
+    files_of_model,
+    read_model,
 )
 
 STEP_KIND = "verify_model"
 _REPORTS = 100
-"""At most so many reports on one file."""
+"""At most so many reports on one model."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    facts: ModelFacts
+    files: tuple[ModelFile, ...]
+    digest: str
 
 
 def take_in(
@@ -34,12 +45,15 @@ def take_in(
     report: Callable[[PreparationStep], None],
     check: Callable[[], None],
 ) -> ModelEntry:
-    """The file's Active entry; `check` is called between chunks and may raise to stop the work."""
+    """The model's Active entry; `check` is called between chunks and may raise to stop the work.
+
+    The path is a file, the first part of a split model, or a folder.
+    """
     progress = _Progress(path, report)
     try:
-        header, digest, stamp = _examine(catalog, path, progress, check)
-        if expected_digest not in {None, digest}:
-            raise DigestMismatchError(path, expected=str(expected_digest), found=digest)
+        found = _examine(catalog, path, progress, check)
+        if expected_digest not in {None, found.digest}:
+            raise DigestMismatchError(path, expected=str(expected_digest), found=found.digest)
         check()
     except CatalogError:
         progress.tell("failed")
@@ -51,10 +65,12 @@ def take_in(
             id=known.id if known else derive_model_id(path.name, taken),
             reference=str(ModelRef(RefScheme.FILE, str(path))),
             path=path,
-            digest=digest,
-            size_bytes=stamp.size_bytes,
-            header=header,
-            stamp=stamp,
+            format=found.facts.format,
+            digest=found.digest,
+            size_bytes=sum(file.stamp.size_bytes for file in found.files),
+            header=found.facts.header,
+            stamp=found.files[0].stamp,
+            files=found.files if len(found.files) > 1 else (),
             state=ModelState.ACTIVE,
             pinned=known.pinned if known else False,
             created_ms=known.created_ms if known else now,
@@ -69,21 +85,29 @@ def take_in(
 
 def _examine(
     catalog: Catalog, path: Path, progress: "_Progress", check: Callable[[], None]
-) -> tuple[GgufHeader, str, FileStamp]:
-    def on_chunk(done_bytes: int) -> None:
-        check()
-        progress.advance(done_bytes)
-
+) -> _Examined:
     try:
-        stamp = FileStamp.of(path)
-        progress.total_bytes = stamp.size_bytes
+        paths = files_of_model(path)
+        stamps = [FileStamp.of(each) for each in paths]
+        progress.total_bytes = sum(stamp.size_bytes for stamp in stamps)
         progress.tell("running")
         known = catalog.locate(path)
-        if known is not None and known.stamp == stamp:
-            return known.header, known.digest, stamp
-        header = read_gguf_header(path)
-        digest = file_digest(path, on_chunk=on_chunk)
-        is_unchanged = FileStamp.of(path) == stamp
+        if known is not None and [file.stamp for file in known.all_files()] == stamps:
+            facts = ModelFacts(path=path, format=known.format, header=known.header)
+            return _Examined(facts, known.all_files(), known.digest)
+        root = path if path.is_dir() else path.parent
+        facts = read_model(root, paths)
+        digests: dict[str, str] = {}
+        read_bytes = 0
+        for each, stamp in zip(paths, stamps, strict=True):
+
+            def on_chunk(done_bytes: int, read_bytes: int = read_bytes) -> None:
+                check()
+                progress.advance(read_bytes + done_bytes)
+
+            digests[str(each.relative_to(root))] = file_digest(each, on_chunk=on_chunk)
+            read_bytes += stamp.size_bytes
+        is_unchanged = [FileStamp.of(each) for each in paths] == stamps
     except OSError as error:
         reason = f"it cannot be read: {error.strerror or error}"
         raise ModelFileError(
@@ -96,7 +120,11 @@ def _examine(
             advice="Try again when it is complete.",
             retriable=True,
         )
-    return header, digest, stamp
+    files = tuple(
+        ModelFile(path=each, digest=digest, stamp=stamp)
+        for each, digest, stamp in zip(paths, digests.values(), stamps, strict=True)
+    )
+    return _Examined(facts, files, digest_of_files(digests))
 
 
 class _Progress:

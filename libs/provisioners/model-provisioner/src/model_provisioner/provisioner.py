@@ -2,23 +2,37 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 from api_types import PreparationStep
-from catalog_core import Catalog, ModelEntry, ModelRef, parse_digest
+from catalog_core import (
+    Catalog,
+    ModelEntry,
+    ModelRef,
+    ModelReferenceError,
+    RefScheme,
+    parse_digest,
+)
+from model_provisioner.fetch import Fetch
 from model_provisioner.intake import take_in
+from model_provisioner.jobs import Job, Progress
 from model_provisioner.settings import FetchSettings
+from model_provisioner.store import FetchPlace
+from model_provisioner.waiting import in_thread
 
-Progress = Callable[[PreparationStep], None]
-_Key = tuple[Path, str | None]
+_Target = Path | ModelRef
+"""A path on this disk, or a reference to fetch."""
 
 
 class ModelProvisioner:
     """Ensures that a referenced model is on disk, verified and in the catalog.
 
-    The work runs in a thread and belongs to all who wait for it: it stops when the last of them
-    is cancelled. `base` is where relative paths start; `now_ms` is read when an entry is made.
+    The work belongs to all who wait for it: it stops when the last of them is cancelled, and what
+    was downloaded until then is gone on with the next time. `base` is where relative paths start
+    and where fetched models are kept; `now_ms` is read when an entry is made. Without `fetch`
+    only `file:` references are served.
     """
 
     def __init__(
@@ -29,11 +43,11 @@ class ModelProvisioner:
         now_ms: Callable[[], int],
         fetch: FetchSettings | None = None,
     ) -> None:
-        self._fetch = fetch
         self._catalog = catalog
         self._base = base
         self._now_ms = now_ms
-        self._jobs: dict[_Key, _Job] = {}
+        self._fetch = fetch
+        self._jobs: dict[tuple[_Target, str | None], Job] = {}
 
     async def ensure(
         self,
@@ -44,13 +58,14 @@ class ModelProvisioner:
     ) -> ModelEntry:
         """The model's Active entry, made now if need be; an id in the catalog is a reference too.
 
-        Raises a CatalogError: ModelReferenceError, ModelFileError, DigestMismatchError or
-        CatalogStoreError. `on_progress` is called on the event loop.
+        Raises a CatalogError (ModelReferenceError, ModelFileError, DigestMismatchError,
+        CatalogStoreError) or a FetchError (NetworkRefusedError, SourceError, SourceMissingError,
+        DiskFullError). `on_progress` is called on the event loop.
         """
         expected = None if expected_digest is None else parse_digest(expected_digest)
         key = (await asyncio.to_thread(self._resolve, reference), expected)
         if key not in self._jobs:
-            self._jobs[key] = _Job(self._catalog, *key, now_ms=self._now_ms)
+            self._jobs[key] = Job(partial(self._work, *key))
         job = self._jobs[key]
         try:
             job.join(on_progress)
@@ -60,71 +75,92 @@ class ModelProvisioner:
             if job.is_deserted and self._jobs.get(key) is job:
                 del self._jobs[key]
 
-    def _resolve(self, reference: str | ModelRef) -> Path:
+    async def pull(
+        self, reference: str | ModelRef, *, expected_digest: str | None = None
+    ) -> AsyncIterator[PreparationStep | ModelEntry]:
+        """The steps of `ensure` as they come, for a progress bar or a stream; the entry is last.
+
+        Steps are skipped while the reader is slow. Leaving the loop early counts as a cancel; close
+        the iterator then (`contextlib.aclosing`).
+        """
+        steps: list[PreparationStep] = []
+        news = asyncio.Event()
+
+        def on_progress(step: PreparationStep) -> None:
+            steps[:] = [step]
+            news.set()
+
+        work = asyncio.get_running_loop().create_task(
+            self.ensure(reference, expected_digest=expected_digest, on_progress=on_progress)
+        )
+        work.add_done_callback(lambda _: news.set())
+        try:
+            while True:
+                await news.wait()
+                news.clear()
+                if steps:
+                    yield steps.pop()
+                elif work.done():
+                    yield work.result()
+                    return
+                if work.done():
+                    news.set()
+        finally:
+            work.cancel()
+            await asyncio.wait((work,))
+
+    def preparing(self) -> frozenset[str]:
+        """The references being worked on, for those who must not delete such a model."""
+        return frozenset(
+            str(target if isinstance(target, ModelRef) else ModelRef(RefScheme.FILE, str(target)))
+            for target, _ in self._jobs
+        )
+
+    async def _work(self, target: _Target, expected: str | None, report: Progress) -> ModelEntry:
+        if isinstance(target, Path):
+            return await self._take_in(target, expected, report)
+        if self._fetch is None:
+            raise ModelReferenceError(
+                str(target),
+                f"this program does not fetch from {target.scheme}:, only from file: "
+                "Download the model and name its file.",
+            )
+        place = FetchPlace(self._base, target)
+        return await Fetch(
+            self._catalog,
+            place,
+            self._fetch,
+            expected_digest=expected,
+            now_ms=self._now_ms,
+            report=report,
+        ).run()
+
+    async def _take_in(self, path: Path, expected: str | None, report: Progress) -> ModelEntry:
+        deserted = threading.Event()
+
+        def check() -> None:
+            if deserted.is_set():
+                raise _DesertedError
+
+        call = partial(
+            take_in,
+            self._catalog,
+            path,
+            expected,
+            now_ms=self._now_ms,
+            report=report,
+            check=check,
+        )
+        return await in_thread(call, on_cancel=deserted.set)
+
+    def _resolve(self, reference: str | ModelRef) -> _Target:
         if isinstance(reference, str):
             known = self._catalog.locate(reference)
-            if known is not None:
+            if known is not None and known.store_path is None:
                 return known.path
-            reference = ModelRef.parse(reference)
-        return reference.resolve(self._base)
+            reference = ModelRef.parse(known.reference if known is not None else reference)
+        return reference.resolve(self._base) if reference.scheme is RefScheme.FILE else reference
 
 
 class _DesertedError(Exception):
     """Ends work that nobody waits for any more."""
-
-
-class _Job:
-    """One file being taken in, and those who wait for it."""
-
-    def __init__(
-        self, catalog: Catalog, path: Path, expected: str | None, *, now_ms: Callable[[], int]
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._deserted = threading.Event()
-        self._waiting = 0
-        self._listeners: list[Progress] = []
-        self._latest: PreparationStep | None = None
-
-        def work() -> ModelEntry:
-            return take_in(
-                catalog, path, expected, now_ms=now_ms, report=self._report, check=self._check
-            )
-
-        self._outcome = self._loop.run_in_executor(None, work)
-        # Work that was deserted ends with an error that nobody is there to see.
-        self._outcome.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    @property
-    def is_deserted(self) -> bool:
-        return self._deserted.is_set()
-
-    def join(self, listener: Progress | None) -> None:
-        self._waiting += 1
-        if listener is not None:
-            self._listeners.append(listener)
-            if self._latest is not None:
-                listener(self._latest)
-
-    def leave(self, listener: Progress | None) -> None:
-        self._waiting -= 1
-        if listener is not None:
-            self._listeners.remove(listener)
-        if not self._waiting:
-            self._deserted.set()
-
-    async def entry(self) -> ModelEntry:
-        # Unlike awaiting it, waiting for a future does not cancel it when a waiter is cancelled.
-        await asyncio.wait((self._outcome,))
-        return self._outcome.result()
-
-    def _check(self) -> None:
-        if self._deserted.is_set():
-            raise _DesertedError
-
-    def _report(self, step: PreparationStep) -> None:
-        self._loop.call_soon_threadsafe(self._publish, step)
-
-    def _publish(self, step: PreparationStep) -> None:
-        self._latest = step
-        for listener in tuple(self._listeners):
-            listener(step)

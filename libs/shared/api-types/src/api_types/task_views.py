@@ -18,7 +18,9 @@ class PreparationStep(ServiceModel):
     status: Literal["pending", "running", "done", "failed"]
     bytes_total: int | None = None
     bytes_done: int | None = None
+    bytes_per_s: int | None = None
     estimated_ms: int | None = None
+    """How much longer it will take, as far as can be told."""
 
 
 class Preparation(ServiceModel):

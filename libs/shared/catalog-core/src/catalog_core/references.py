@@ -61,7 +61,9 @@ class ModelRef:
         if colon and scheme in _SCHEMES:
             found = cls(RefScheme(scheme), _plain_location(text, scheme, location))
         elif "/" in scheme or text.startswith(("~", ".")) or text.endswith(".gguf"):
-            found = cls(RefScheme.FILE, text)
+            # Two slashes at the start would be read as a URL's once the scheme stands before them.
+            location = f"/{text.lstrip('/')}" if text.startswith("//") else text
+            found = cls(RefScheme.FILE, location)
         else:
             known = ", ".join(f"{each}:" for each in RefScheme)
             raise ModelReferenceError(
