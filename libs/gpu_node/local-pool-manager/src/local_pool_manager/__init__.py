@@ -1,30 +1,43 @@
 """Pools and replicas of one machine: slots, leases, drain, supervision."""
 
+from local_pool_manager.changeover import ChangeLimits
 from local_pool_manager.config import PoolConfig, ProvisioningConfig, ProvisioningMode
 from local_pool_manager.errors import (
+    InsufficientVram,
     LeaseError,
+    PoolBusy,
     PoolDraining,
     PoolError,
     PoolNotFound,
+    PoolNotOurs,
     ReplicaBusy,
     ReplicaNotReady,
 )
 from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.lock import RuntimeDirTaken, owning
 from local_pool_manager.manager import LocalPoolManager
-from local_pool_manager.ports import ModelSource
-from local_pool_manager.types import ReplicaEndpoint
+from local_pool_manager.ports import Loadable, Look, ModelSource
+from local_pool_manager.swap import Demand
+from local_pool_manager.types import ChangeOutcome, ReplicaEndpoint
 
 __all__ = [
+    "ChangeLimits",
+    "ChangeOutcome",
+    "Demand",
+    "InsufficientVram",
     "Lease",
     "LeaseError",
+    "Loadable",
     "LocalPoolManager",
+    "Look",
     "ModelSource",
     "OnRevoked",
+    "PoolBusy",
     "PoolConfig",
     "PoolDraining",
     "PoolError",
     "PoolNotFound",
+    "PoolNotOurs",
     "ProvisioningConfig",
     "ProvisioningMode",
     "ReplicaBusy",

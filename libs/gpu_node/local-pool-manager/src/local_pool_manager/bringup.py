@@ -1,7 +1,8 @@
 """From the configuration of a pool to the plan of its engines."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from catalog_core import ModelEntry
 from engine_provisioner import (
@@ -16,9 +17,15 @@ from engine_provisioner import (
 )
 from gpu_discovery import DeviceMaskError, DevicePolicy, GpuInventory, check, resolve_mask
 from local_pool_manager.config import DEFAULT_CTX_TOKENS, PoolConfig
+from local_pool_manager.crew import Target
 from local_pool_manager.errors import PoolError
+from local_pool_manager.memory import HeadSizes, MemoryNeed, estimate, measured
 from local_pool_manager.ports import ModelSource
+from local_pool_manager.records import MeasuredMemory
 from pool_registry_types import GpuInfo, HandoffModel
+
+METADATA_BYTES = 1 << 20
+"""How far into a GGUF file its architecture's keys are looked for; they come first."""
 
 
 class DevicesMissing(PoolError):
@@ -53,7 +60,12 @@ def choose_devices(
 
 
 def wish_for(
-    config: PoolConfig, replica_id: str, model: ModelEntry, gpus: tuple[GpuInfo, ...]
+    config: PoolConfig,
+    replica_id: str,
+    model: ModelEntry,
+    gpus: tuple[GpuInfo, ...],
+    *,
+    lane: int = 0,
 ) -> EngineWish:
     """Return what one replica needs; raises `PreflightError` when the model cannot give it."""
     trained = model.header.context_length
@@ -81,18 +93,42 @@ def wish_for(
         prompt_cache=config.caches_prompts,
         mode=EngineMode(config.provisioning.mode),
         engine=config.engine,
+        lane=lane,
     )
+
+
+def read_head_sizes(path: Path, architecture: str) -> HeadSizes | None:
+    """Return the widths of the heads where a GGUF file tells them apart from its embedding."""
+    with path.open("rb") as file:
+        start = file.read(METADATA_BYTES)
+    key, value = (
+        _uint32_after(start, f"{architecture}.attention.{name}_length".encode())
+        for name in ("key", "value")
+    )
+    return HeadSizes(key, value) if key and value else None
+
+
+def _uint32_after(data: bytes, name: bytes) -> int | None:
+    uint32_type = (4).to_bytes(4, "little")
+    _, found, rest = data.partition(len(name).to_bytes(8, "little") + name + uint32_type)
+    return int.from_bytes(rest[:4], "little") if found and len(rest) >= 4 else None
 
 
 class Planner:
     """Turns configurations into plans; what the machine offers is looked up once."""
 
     def __init__(
-        self, models: ModelSource, gpus: Callable[[], GpuInventory], policy: DevicePolicy
+        self,
+        models: ModelSource,
+        gpus: Callable[[], GpuInventory],
+        policy: DevicePolicy,
+        *,
+        seen: MeasuredMemory,
     ) -> None:
         self._models = models
         self._gpus = gpus
         self._policy = policy
+        self._seen = seen
         self._survey: Survey | None = None
         self._surveying = asyncio.Lock()
 
@@ -104,24 +140,41 @@ class Planner:
         self,
         config: PoolConfig,
         model_ref: str,
-        replica_ids: Iterable[str],
+        lanes: Mapping[str, int],
         *,
         gpus: tuple[GpuInfo, ...],
-    ) -> tuple[EnginePlan, ...]:
-        """Bring the model here and plan each replica; raises `PoolError` or `EngineError`."""
+    ) -> Target:
+        """Bring the model here and plan each replica; raises `PoolError` or `EngineError`.
+
+        `lanes` are the replicas by id, each with the lane that its engine gets.
+        """
         try:
             model = await self._models.ensure(model_ref)
         except Exception as error:  # whatever a source of models raises, its text is the reason
             raise ModelMissing(str(error) or type(error).__name__) from error
-        wishes = [wish_for(config, replica_id, model, gpus) for replica_id in replica_ids]
+        wishes = [
+            wish_for(config, replica_id, model, gpus, lane=lane)
+            for replica_id, lane in lanes.items()
+        ]
         async with self._surveying:
             self._survey = survey = self._survey or await survey_machine()
         try:
-            return tuple(plan_engine(wish, survey) for wish in wishes)
+            plans = tuple(plan_engine(wish, survey) for wish in wishes)
         except EngineError:
             # The operator may install what is missing.
             self._survey = None
             raise
+        need = await asyncio.to_thread(self._need, model, plans[0])
+        return Target(model_ref, model, plans, need)
+
+    def _need(self, model: ModelEntry, plan: EnginePlan) -> MemoryNeed:
+        """Return what one engine takes: as it was seen, or else computed from the file."""
+        seen = self._seen.of(plan)
+        if seen is not None:
+            return measured(seen)
+        wish = plan.wish
+        heads = read_head_sizes(model.path, model.header.architecture)
+        return estimate(model.header, ctx_tokens=wish.ctx_tokens, slots=wish.slots, heads=heads)
 
 
 def retry_pause_s(attempt: int) -> float:

@@ -49,6 +49,11 @@ class PoolConfig(ClientModel):
     preload: bool = True
     """Start the engine with the service instead of with the first wish for its model."""
     swap_models: bool = False
+    """Load whatever model is asked for, one at a time."""
+    min_residency_ms: Annotated[int, Field(ge=0)] = 5_000
+    """A swapping pool keeps a model at least this long."""
+    idle_unload_ms: Annotated[int, Field(ge=0)] | None = None
+    """A swapping pool frees its memory after this time without use; unset: never."""
     embeddings: bool = False
     rerank: bool = False
     prompt_cache: bool = True

@@ -37,5 +37,25 @@ class ReplicaBusy(PoolError):
     retriable = True
 
 
+class PoolBusy(PoolError):
+    """The pool's model is being changed already."""
+
+    code = "POOL_BUSY"
+    retriable = True
+
+
+class PoolNotOurs(PoolError):
+    """The engines of the pool are started by somebody else."""
+
+    code = "INVALID_PARAMS"
+
+
+class InsufficientVram(PoolError):
+    """The engine does not fit on the devices; the text has the arithmetic."""
+
+    code = "INSUFFICIENT_VRAM"
+    retriable = True
+
+
 class LeaseError(PoolError):
     """The caller broke the contract of leases: released one twice, or took two for one task."""

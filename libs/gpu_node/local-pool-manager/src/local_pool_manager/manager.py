@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from engine_provisioner import (
-    EngineError,
     EnginePlan,
     EngineProbe,
     EngineStatus,
@@ -29,19 +29,43 @@ from handoff_watcher import (
     WatchSettings,
     WatchTrouble,
 )
-from local_pool_manager.bringup import Planner, retry_pause_s
+from local_pool_manager.bringup import Planner
+from local_pool_manager.changeover import ChangeLimits
+from local_pool_manager.conductor import Conductor
 from local_pool_manager.config import PoolConfig, ProvisioningConfig, ProvisioningMode
+from local_pool_manager.crew import Crew, Target
 from local_pool_manager.drains import load_drained, save_drained
-from local_pool_manager.errors import PoolDraining, PoolError, PoolNotFound, ReplicaNotReady
+from local_pool_manager.errors import (
+    PoolDraining,
+    PoolError,
+    PoolNotFound,
+    PoolNotOurs,
+    ReplicaNotReady,
+)
 from local_pool_manager.foreign import watch_engine
+from local_pool_manager.gpuwatch import faults, measure
 from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.pool import Pool
-from local_pool_manager.ports import ModelSource
+from local_pool_manager.ports import Loadable, Look, ModelSource
+from local_pool_manager.records import MeasuredMemory, ModelChoices
 from local_pool_manager.replica import Replica
-from local_pool_manager.types import ReplicaEndpoint
-from pool_registry_types import HandoffPayload, HealthState, PoolSnapshot
+from local_pool_manager.room import Room, ram_available_bytes
+from local_pool_manager.surroundings import Surroundings
+from local_pool_manager.swap import Demand
+from local_pool_manager.types import ChangeOutcome, ReplicaEndpoint
+from pool_registry_types import HandoffPayload, PoolSnapshot
 
 log = logging.getLogger(__name__)
+
+SWAP_MAX_WAIT_MS = 30_000
+"""The starvation bound between models is that between priorities."""
+GPU_WATCH_S = 0.25
+"""How often we see whether there was a new look at the GPUs."""
+
+
+def monotonic_ms() -> int:
+    """Return the clock of residencies and deadlines."""
+    return time.monotonic_ns() // 1_000_000
 
 
 class LocalPoolManager:
@@ -59,19 +83,24 @@ class LocalPoolManager:
         device_policy: DevicePolicy,
         keep_engines: bool,
         limits: Limits,
+        change_limits: ChangeLimits,
     ) -> None:
         self._runtime_dir = runtime_dir
         self._gpus = gpus
-        self._planner = Planner(models, gpus, device_policy)
+        self._seen = MeasuredMemory(runtime_dir)
+        self._planner = Planner(models, gpus, device_policy, seen=self._seen)
+        self._choices = ModelChoices(runtime_dir)
         self._keep_engines = keep_engines
         self._limits = limits
+        self._change_limits = change_limits
+        self._conductors: dict[str, Conductor] = {}
+        self._crews: set[Crew] = set()
         self._pools: dict[str, Pool] = {}
         self._cache: dict[str, tuple[GpuInventory, PoolSnapshot]] = {}
         self._subscribers: list[Callable[[str], None]] = []
         self._changed: set[str] = set()
         self._drain_timers: dict[str, asyncio.TimerHandle] = {}
         self._foreign: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._stopping = asyncio.Event()
         self._handed_over = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self._hurrying: asyncio.Task[None] | None = None
@@ -92,11 +121,18 @@ class LocalPoolManager:
         watch_interval_ms: int = 1000,
         probe_timeout_s: float = 3.0,
         limits: Limits | None = None,
+        change_limits: ChangeLimits | None = None,
+        swap_max_wait_ms: int = SWAP_MAX_WAIT_MS,
+        loadable: Loadable = dict,
+        look: Look | None = None,
+        ram_available: Callable[[], int] = ram_available_bytes,
     ) -> AsyncIterator[Self]:
         """Serve the pools; on exit stop the engines that were started here, unless kept.
 
         It returns at once: pools become ready later, each on its own. Engines that an earlier
         run left are adopted when they are as configured, and stopped when they are not.
+        `loadable` names the models that swapping pools may load; `look` takes a fresh look at the
+        GPUs, without which the last one is waited for.
         """
         self = cls(
             runtime_dir,
@@ -105,6 +141,7 @@ class LocalPoolManager:
             device_policy=device_policy,
             keep_engines=keep_engines,
             limits=limits or Limits(),
+            change_limits=change_limits or ChangeLimits(),
         )
         await asyncio.to_thread(runtime_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
         drained = load_drained(runtime_dir)
@@ -125,19 +162,34 @@ class LocalPoolManager:
             )
             self._hurrying = self._tasks.create_task(self._hurry(watcher), name="handoff-hurry")
             engines = await stack.enter_async_context(asyncio.TaskGroup())
-            starts = [
-                engines.create_task(self._bring_up(pool, engines), name=f"pool {pool.config.id}")
-                for pool in self._pools.values()
-                if pool.config.provisioning.mode is not ProvisioningMode.EXTERNAL
-            ]
+            around = Surroundings(
+                runtime_dir=runtime_dir,
+                planner=self._planner,
+                choices=self._choices,
+                room=Room(gpus, look or self._last_look, ram_available),
+                enlist=partial(self._enlist, engines),
+                our_pids=self._our_pids,
+                touch=self._touch,
+                loadable=loadable,
+                limits=self._change_limits,
+                max_wait_ms=swap_max_wait_ms,
+                now_ms=monotonic_ms,
+            )
+            loops = [engines.create_task(self._watch_gpus(), name="gpu-watch")]
+            for pool in self._pools.values():
+                if pool.supervised:
+                    conductor = self._conductors[pool.config.id] = Conductor(pool, around)
+                    name = f"pool {pool.config.id}"
+                    loops.append(engines.create_task(conductor.run(), name=name))
             try:
                 yield self
             finally:
-                self._stopping.set()
                 for timer in self._drain_timers.values():
                     timer.cancel()
-                for task in starts:
+                for task in loops:
                     task.cancel()
+                for crew in self._crews:
+                    crew.end(kept=True)
 
     # What others see
 
@@ -177,24 +229,32 @@ class LocalPoolManager:
         task_key: str,
         *,
         on_revoked: OnRevoked | None = None,
+        generation: int | None = None,
     ) -> Lease:
         """Lease a slot; raises `PoolNotFound`, `PoolDraining`, `ReplicaNotReady`, `ReplicaBusy`.
 
-        At the deadline of a drain `on_revoked` is called with the reason; the holder ends its
-        task and releases the lease as always.
+        With `generation` only of that engine: a caller that chose the replica for its model is
+        refused when another one has taken over since. At the deadline of a drain `on_revoked` is
+        called with the reason; the holder ends its task and releases the lease as always.
         """
-        replica = self._replica(pool_id, replica_id)
-        if self._pools[pool_id].draining:
+        replica, pool = self._replica(pool_id, replica_id), self._pools[pool_id]
+        if pool.draining:
             raise PoolDraining(f"pool {pool_id!r} is draining and takes no new task")
-        if replica.leases is None:
+        if pool.closing:
+            raise PoolDraining(f"pool {pool_id!r} is about to load another model")
+        if replica.leases is None or pool.fault is not None:
             raise self._not_ready(pool_id, replica_id)
+        if generation not in {None, replica.generation}:
+            raise PoolDraining(f"{pool_id}/{replica_id} has another engine since")
         lease = replica.leases.acquire(task_key, on_revoked)
+        pool.last_used_ms = monotonic_ms()
         self._touch(pool_id)
         return lease
 
     def release(self, lease: Lease) -> None:
         """Give the slot back, exactly once; raises `LeaseError` when it was given back before."""
         self._replica(lease.pool_id, lease.replica_id).release(lease)
+        self._pools[lease.pool_id].last_used_ms = monotonic_ms()
         self._touch(lease.pool_id)
 
     def drain(self, pool_id: str, deadline_ms: int) -> None:
@@ -212,6 +272,43 @@ class LocalPoolManager:
         """Start the engines of a pool that waits for its first wish (`preload = false`)."""
         self._pool(pool_id).wanted.set()
 
+    # The model of a pool
+
+    def reload(
+        self, pool_id: str, new_model_ref: str, *, drain_ms: int | None = None
+    ) -> asyncio.Future[ChangeOutcome]:
+        """Change the model: either the new one serves in the end, or the old one still does.
+
+        Returns at once; raises `PoolNotFound`, `PoolNotOurs`, or `PoolBusy` while a change is
+        under way. Streams of the old model finish within `drain_ms`, after which their leases are
+        revoked. The result may be ignored: the pool's `last_error` says it too.
+        """
+        limits = self._change_limits
+        return self._conductor(pool_id).order(
+            new_model_ref, limits.drain_ms if drain_ms is None else drain_ms
+        )
+
+    def demand(self, pool_id: str, wishes: Mapping[str, Demand]) -> None:
+        """Tell which models tasks wait for, by id, in place of what was told before.
+
+        A pool with `swap_models` swaps by it; one that waits for its first wish starts. Raises
+        `PoolNotFound` or `PoolNotOurs`.
+        """
+        self._conductor(pool_id).tell_demand(wishes)
+
+    def _conductor(self, pool_id: str) -> Conductor:
+        self._pool(pool_id)
+        try:
+            return self._conductors[pool_id]
+        except KeyError:
+            raise PoolNotOurs(
+                f"the engines of pool {pool_id!r} are started by somebody else, who also chooses "
+                "their model"
+            ) from None
+
+    async def _last_look(self) -> GpuInventory:
+        return self._gpus()
+
     def _set_draining(self, pool_id: str, *, draining: bool) -> None:
         self._pool(pool_id).draining = draining
         if timer := self._drain_timers.pop(pool_id, None):
@@ -226,60 +323,63 @@ class LocalPoolManager:
             if replica.leases is not None:
                 replica.leases.revoke(f"pool {pool_id!r} was drained and its deadline has passed")
 
-    # Starting engines
+    # Engines and their memory
 
-    async def _bring_up(self, pool: Pool, engines: asyncio.TaskGroup) -> None:
-        """Get devices, model and plan, however long that takes; then start the engines."""
-        if pool.config.model_ref is None:
-            self._wait(pool, HealthState.STOPPED, "no model is configured (model_ref)")
-            return
-        await pool.wanted.wait()
-        attempt = 0
-        while True:
-            try:
-                pool.devices = self._planner.devices(pool.config)
-                self._wait(pool, HealthState.LOADING, pool.trouble)
-                plans = await self._planner.plan(
-                    pool.config, pool.config.model_ref, tuple(pool.replicas), gpus=pool.devices
-                )
-                break
-            except (PoolError, EngineError) as error:
-                self._wait(pool, HealthState.FAILED, str(error))
-            await asyncio.sleep(retry_pause_s(attempt))
-            attempt += 1
-        self._wait(pool, HealthState.STARTING, None)
-        for plan in plans:
-            log.info("engine planned: %s", plan)
-            replica = pool.replicas[plan.wish.replica_id]
-            replica.plan = plan
-            engines.create_task(self._serve(replica, plan), name=f"engine of {pool.config.id}")
+    def _enlist(
+        self, engines: asyncio.TaskGroup, pool: Pool, target: Target, announced: bool
+    ) -> Crew:
+        crew = Crew(
+            target,
+            supervise=self._supervise,
+            tell=partial(self._on_engine, pool),
+            announced=announced,
+            keep_engines=self._keep_engines,
+        )
+        self._crews.add(crew)
+        task = engines.create_task(crew.run(), name=f"engines of {pool.config.id}")
+        task.add_done_callback(lambda _: self._crews.discard(crew))
+        return crew
 
-    async def _serve(self, replica: Replica, plan: EnginePlan) -> None:
-        async with EngineSupervisor.running(
+    def _supervise(
+        self, plan: EnginePlan, *, on_change: Callable[[EngineStatus], None], announce: bool
+    ) -> AbstractAsyncContextManager[EngineSupervisor]:
+        return EngineSupervisor.running(
             plan,
             self._runtime_dir,
             probe=self._probe,
-            on_change=partial(self._on_engine, replica),
+            on_change=on_change,
             limits=self._limits,
+            announce=announce,
             keep_on_exit=self._keep_engines,
-        ):
-            await self._stopping.wait()
+        )
 
-    def _wait(self, pool: Pool, state: HealthState, trouble: str | None) -> None:
-        if trouble and trouble != pool.trouble:
-            log.warning("pool %s is not ready: %s", pool.config.id, trouble)
-        pool.waiting, pool.trouble = state, trouble
-        self._touch(pool.config.id)
+    def _our_pids(self) -> frozenset[int]:
+        return frozenset(pid for crew in self._crews for pid in crew.pids)
+
+    async def _watch_gpus(self) -> None:
+        before = self._gpus()
+        while True:
+            await asyncio.sleep(GPU_WATCH_S)
+            after = self._gpus()
+            if after is before:
+                continue
+            for uuid, cause in faults(before, after).items():
+                for pool_id, conductor in self._conductors.items():
+                    if uuid in {gpu.uuid for gpu in self._pools[pool_id].devices}:
+                        conductor.fault(cause)
+            await asyncio.to_thread(measure, tuple(self._pools.values()), after, self._seen)
+            before = after
 
     # What engines and handoff files tell
 
-    def _on_engine(self, replica: Replica, status: EngineStatus) -> None:
+    def _on_engine(self, pool: Pool, plan: EnginePlan, status: EngineStatus) -> None:
+        replica = pool.replicas[plan.wish.replica_id]
         log.info(
-            "engine %s/%s is %s (process %s, generation %d)",
+            "engine %s/%s is %s (process %s, model %s)",
             *(replica.pool_id, replica.replica_id, status.state.value),
-            *(status.pid, status.generation),
+            *(status.pid, plan.wish.model.id),
         )
-        replica.engine = status
+        replica.tell(plan, status)
         self._handed_over.set()
         self._refresh(replica)
 
@@ -324,6 +424,8 @@ class LocalPoolManager:
 
     def _hand_back(self, payload: HandoffPayload) -> None:
         replica = self._replica(payload.pool_id, payload.replica_id)
+        if replica.handoff is not None and replica.handoff.pid != payload.pid:
+            return  # Another engine has taken over since.
         if replica.serves:
             replica.trouble = "its handoff file was removed by somebody else"
         replica.handoff = None
@@ -348,7 +450,11 @@ class LocalPoolManager:
     # Records
 
     def _add_pool(self, config: PoolConfig, *, draining: bool = False) -> Pool:
-        pool = self._pools[config.id] = Pool(config, draining=draining)
+        pool = self._pools[config.id] = Pool(
+            config,
+            draining=draining,
+            model_ref=self._choices.of(config.id, config.model_ref),
+        )
         if config.preload:
             pool.wanted.set()
         if config.provisioning.mode is not ProvisioningMode.EXTERNAL:
@@ -367,7 +473,7 @@ class LocalPoolManager:
             (replica.pool_id, replica.replica_id)
             for pool in self._pools.values()
             for replica in pool.replicas.values()
-            if replica.supervised and pool.config.model_ref is not None
+            if replica.supervised and pool.model_ref is not None
         )
 
     def _pool(self, pool_id: str) -> Pool:
@@ -389,7 +495,12 @@ class LocalPoolManager:
 
     def _not_ready(self, pool_id: str, replica_id: str) -> PoolError:
         pool = self._pools[pool_id]
-        why = pool.trouble or pool.replicas[replica_id].last_error or "its engine is starting"
+        why = (
+            pool.fault
+            or pool.trouble
+            or pool.replicas[replica_id].last_error
+            or "its engine is starting"
+        )
         return ReplicaNotReady(f"{pool_id}/{replica_id} is not ready: {why}")
 
     def _refresh(self, replica: Replica) -> None:
@@ -398,6 +509,8 @@ class LocalPoolManager:
 
     def _touch(self, pool_id: str) -> None:
         self._cache.pop(pool_id, None)
+        if conductor := self._conductors.get(pool_id):
+            conductor.stir()
         if not self._changed:
             asyncio.get_running_loop().call_soon(self._tell)
         self._changed.add(pool_id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from gpu_discovery import GpuInventory
 from local_pool_manager.config import PoolConfig
+from local_pool_manager.crew import Crew
 from local_pool_manager.replica import Replica
 from pool_registry_types import GpuInfo, HealthState, PoolSnapshot, ReplicaSnapshot
 
@@ -29,15 +30,42 @@ class Pool:
     waiting: HealthState = HealthState.STOPPED
     """How it is while no engine of its own has been started."""
     trouble: str | None = None
+    fault: str | None = None
+    """What is wrong with its devices; while it is set the pool is not ready."""
     draining: bool = False
+    closing: bool = False
+    """Its engines are about to be stopped for another model: no new lease."""
+    model_ref: str | None = None
+    """What it is to serve: as configured, or as a reload or swap has chosen since."""
+    crew: Crew | None = None
+    successor: Crew | None = None
+    """The engines of the next model, until they have taken over."""
+    loadable: tuple[str, ...] = ()
+    """The models that it could load, if it swaps."""
+    last_used_ms: int = 0
     devices: tuple[GpuInfo, ...] = ()
     """The GPUs that its engines compute on, none under the cpu policy."""
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def supervised(self) -> tuple[Replica, ...]:
+        """The replicas whose engines are ours."""
+        return tuple(replica for replica in self.replicas.values() if replica.supervised)
+
+    @property
+    def active_leases(self) -> int:
+        """The leases of the engines that serve now."""
+        tables = (replica.leases for replica in self.replicas.values())
+        return sum(len(table.held) for table in tables if table is not None)
+
     def snapshot(self, inventory: GpuInventory) -> PoolSnapshot:
         """Return how it is, as it is reported."""
         replicas = tuple(
-            replica.snapshot(self.waiting, draining=self.draining)
+            replica.snapshot(
+                self.waiting,
+                draining=self.draining,
+                closing=self.closing or self.fault is not None,
+            )
             for replica in self.replicas.values()
         )
         best = min(replicas, key=_rank, default=None)
@@ -45,7 +73,7 @@ class Pool:
         return PoolSnapshot(
             pool_id=self.config.id,
             live=any(replica.health.live for replica in replicas),
-            ready=any(replica.health.ready for replica in replicas),
+            ready=self.fault is None and any(replica.health.ready for replica in replicas),
             draining=self.draining,
             slots_total=sum(replica.slots_total for replica in replicas),
             slots_free=sum(replica.slots_free for replica in replicas),
@@ -59,6 +87,8 @@ class Pool:
             last_error=self._last_error(replicas),
             state=best.health.state if best else self.waiting,
             replicas=replicas,
+            swap_models=self.config.swap_models,
+            loadable_models=self.loadable,
         )
 
     def _last_error(self, replicas: tuple[ReplicaSnapshot, ...]) -> str | None:
@@ -68,7 +98,7 @@ class Pool:
             for replica in sorted(replicas, key=_rank, reverse=True)
             if replica.health.last_error
         ]
-        return self.trouble or (errors[0] if errors else None)
+        return self.fault or self.trouble or (errors[0] if errors else None)
 
     def _vram(self, inventory: GpuInventory) -> tuple[int, int]:
         ours = {gpu.uuid for gpu in self.devices}

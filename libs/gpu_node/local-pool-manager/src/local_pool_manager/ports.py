@@ -1,8 +1,10 @@
 """What this library needs from others."""
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeAlias
 
 from catalog_core import ModelEntry
+from gpu_discovery import GpuInventory
 
 
 class ModelSource(Protocol):
@@ -11,3 +13,10 @@ class ModelSource(Protocol):
     async def ensure(self, reference: str) -> ModelEntry:
         """Return the verified model; raises when there is none, with the reason as its text."""
         ...
+
+
+Loadable: TypeAlias = Callable[[], Mapping[str, str]]
+"""The models that a swapping pool may load: id and reference of each, as the catalog has them."""
+
+Look: TypeAlias = Callable[[], Awaitable[GpuInventory]]
+"""A fresh look at the GPUs; gpu-discovery's `GpuMonitor.look` is one."""

@@ -1,5 +1,6 @@
 """One replica as the manager sees it: what its supervisor, its handoff and its probe tell."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from engine_provisioner import EnginePlan, EngineState, EngineStatus
@@ -43,12 +44,19 @@ class Replica:
     """What its engine will be: known before it serves, and while it is restarted."""
     engine: EngineStatus | None = None
     """From our supervisor; None for an engine of somebody else."""
+    lane: int = 0
+    """Where that engine runs; a successor starts in the other lane."""
+    successor: EngineStatus | None = None
+    """The engine that is to take this one's place, while it gets ready."""
+    successor_plan: EnginePlan | None = None
     handoff: HandoffPayload | None = None
     answers: bool = False
     """Whether the engine of somebody else is healthy."""
     generation: int = 0
     trouble: str | None = None
     _process: tuple[int, int | None, str, int] | None = None
+    _served: tuple[int, int | None, str, int] | None = None
+    """The process that the present generation stands for."""
     _leases: dict[int, LeaseTable] = field(default_factory=dict)
 
     @property
@@ -77,20 +85,45 @@ class Replica:
 
     def take_over(self, payload: HandoffPayload) -> None:
         """Take an engine as it is handed over; the same process again keeps its leases."""
-        process = (payload.pid, payload.pid_start_ticks, payload.url, payload.slots)
-        if not self.supervised and process != self._process:
-            self.generation += 1
-        self._process = process
+        successor = self.successor
+        if successor is not None and successor.pid == payload.pid and self.successor_plan:
+            self.settle_on(self.successor_plan, successor)
+        self._process = (payload.pid, payload.pid_start_ticks, payload.url, payload.slots)
         self.handoff, self.trouble = payload, None
+
+    def settle_on(self, plan: EnginePlan, engine: EngineStatus | None) -> None:
+        """Stand for the engine of this plan from now on, and for no other."""
+        self.successor = self.successor_plan = None
+        self.plan, self.lane, self.engine = plan, plan.wish.lane, engine
+
+    def tell(self, plan: EnginePlan, status: EngineStatus) -> None:
+        """Take what a supervisor says; that of an engine which has had its time is not heard."""
+        if plan is self.plan:
+            self.engine = status
+        elif plan is self.successor_plan:
+            self.successor = status
+
+    def serves_from(self, pids: Collection[int]) -> bool:
+        """Return whether it serves, and by one of these processes."""
+        return self.serves and self.engine is not None and self.engine.pid in pids
+
+    def held_until(self, generation: int) -> int:
+        """Return how many leases engines up to this generation still have."""
+        return sum(len(table.held) for known, table in self._leases.items() if known <= generation)
+
+    def revoke_until(self, generation: int, reason: str) -> None:
+        """Tell the holders of those leases that their tasks must end."""
+        for known, table in self._leases.items():
+            if known <= generation:
+                table.revoke(reason)
 
     def renew(self) -> None:
         """Start a table for a new engine process; leases of an earlier one only wait to end."""
         if self.handoff is None or not self.serves:
             return
-        if self.engine is not None:
-            self.generation = self.engine.generation
-        table = self._leases.get(self.generation)
-        if table is None:
+        if self._process != self._served:
+            self._served = self._process
+            self.generation += 1
             self._leases = {old: kept for old, kept in self._leases.items() if kept.held}
             self._leases[self.generation] = LeaseTable(
                 self.pool_id, self.replica_id, self.generation, self.handoff.slots
@@ -125,14 +158,18 @@ class Replica:
         """Return the one word for it; `waiting` is the pool's while there is no engine yet."""
         if self.serves:
             return HealthState.READY
+        if self.successor is not None:
+            return HEALTH[self.successor.state]
         if self.engine is not None:
             return HEALTH[self.engine.state]
         if self.supervised:
             return waiting
         return HealthState.STOPPED if self.handoff is None else HealthState.STARTING
 
-    def snapshot(self, waiting: HealthState, *, draining: bool) -> ReplicaSnapshot:
-        """Return how it is, as it is reported."""
+    def snapshot(
+        self, waiting: HealthState, *, draining: bool, closing: bool = False
+    ) -> ReplicaSnapshot:
+        """Return how it is, as it is reported; while `closing` it takes no new lease."""
         offer, table, state = self._offer(), self.leases, self.state(waiting)
         ready = table is not None and not draining
         foreign = self.handoff if not self.supervised else None
@@ -147,7 +184,7 @@ class Replica:
                 last_error=self.last_error,
             ),
             slots_total=offer.slots if offer else 0,
-            slots_free=table.free_count if table and ready else 0,
+            slots_free=table.free_count if table and ready and not closing else 0,
             active_leases=len(table.held) if table else 0,
             engine_version=offer.engine_version if offer else None,
             model_id=offer.model.id if offer else None,
@@ -161,11 +198,12 @@ class Replica:
         )
 
     def _offer(self) -> "_Offer | HandoffPayload | None":
-        if self.handoff is not None or self.plan is None:
+        plan = self.successor_plan or self.plan
+        if self.handoff is not None or plan is None:
             return self.handoff
-        wish = self.plan.wish
+        wish = plan.wish
         return _Offer(
-            wish.model, wish.slots, wish.ctx_tokens, self.plan.engine_version, self.plan.device_mask
+            wish.model, wish.slots, wish.ctx_tokens, plan.engine_version, plan.device_mask
         )
 
 

@@ -18,3 +18,13 @@ class ReplicaEndpoint:
     slots: int
     ctx_max: int
     """Tokens of context of one slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOutcome:
+    """How a reload or a swap ended."""
+
+    model_ref: str | None
+    """What the pool serves now."""
+    error: str | None = None
+    """Why the old model still serves; None when the new one does."""

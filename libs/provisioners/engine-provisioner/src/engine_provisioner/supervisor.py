@@ -7,7 +7,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -385,15 +385,24 @@ class EngineSupervisor:
         self._stimuli.put_nowait((process, stimulus))
 
     async def stop(self) -> None:
-        """End the engine and remove its handoff; bounded, by force if need be."""
+        """End the engine and remove its handoff; bounded, by force if need be.
+
+        A cancel meanwhile is kept until the end: it must not leave an engine behind.
+        """
         self._stimuli.put_nowait((None, machine.StopAsked()))
-        bound_ms = self._limits.stop_ms + self._limits.kill_ms
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2 * bound_ms / 1000):
-                await self._stopped.wait()
-                return
-        if self._process:
-            self._process.kill()
+        end_ms = monotonic_ms() + 2 * (self._limits.stop_ms + self._limits.kill_ms)
+        cancelled: asyncio.CancelledError | None = None
+        while not self._stopped.is_set() and monotonic_ms() < end_ms:
+            try:
+                async with asyncio.timeout((end_ms - monotonic_ms()) / 1000):
+                    await self._stopped.wait()
+            except TimeoutError:
+                if self._process:
+                    self._process.kill()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
 
 def _trusted_and_alive(payload: HandoffPayload) -> bool:

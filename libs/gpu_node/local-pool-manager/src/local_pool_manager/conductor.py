@@ -1,0 +1,236 @@
+"""The course of one pool: brought up, changed, swapped and restarted by a single task."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from engine_provisioner import EngineError
+from local_pool_manager.bringup import retry_pause_s
+from local_pool_manager.changeover import Change, Phase
+from local_pool_manager.changing import Changing, Order
+from local_pool_manager.errors import PoolBusy, PoolError
+from local_pool_manager.pool import Pool
+from local_pool_manager.surroundings import Surroundings
+from local_pool_manager.swap import Decision, Demand, Residence, Stay, SwapRules, SwapTo, Unload
+from local_pool_manager.turns import Turns
+from local_pool_manager.types import ChangeOutcome
+from pool_registry_types import HealthState
+
+log = logging.getLogger(__name__)
+
+FAULT_DRAIN_MS = 5_000
+"""What runs on a broken device is not worth waiting for."""
+
+
+class Conductor:
+    """Decides what the engines of one pool do; `run` is the only task that does it."""
+
+    def __init__(self, pool: Pool, around: Surroundings) -> None:
+        self._pool = pool
+        self._around = around
+        self._asked: Order | None = None
+        self._under_way: Order | None = None
+        self._faults = 0
+        self._since_ms = 0
+        self._stirred = asyncio.Event()
+        self._turns = Turns(
+            SwapRules(
+                min_residency_ms=pool.config.min_residency_ms,
+                max_wait_ms=around.max_wait_ms,
+                idle_unload_ms=pool.config.idle_unload_ms,
+            )
+        )
+
+    def stir(self) -> None:
+        """Look again: something about the pool has changed."""
+        self._stirred.set()
+
+    def tell_demand(self, demand: Mapping[str, Demand]) -> None:
+        """Take the wish list of the pool, in place of the one before."""
+        self._turns.tell(demand, self._around.now_ms())
+        if any(wish.waiting for wish in demand.values()):
+            self._pool.wanted.set()
+        self.stir()
+
+    def order(self, model_ref: str, drain_ms: int) -> asyncio.Future[ChangeOutcome]:
+        """Ask for another model; raises `PoolBusy` while a change is under way."""
+        if self._asked or self._under_way:
+            raise PoolBusy(f"the model of pool {self._pool.config.id!r} is being changed already")
+        self._asked = order = _make_order(model_ref, drain_ms)
+        self._pool.wanted.set()
+        self.stir()
+        return order.outcome
+
+    def fault(self, cause: str) -> None:
+        """Take the pool out of service at once, and restart its engines."""
+        if self._pool.fault is None:
+            log.error("pool %s: %s", self._pool.config.id, cause)
+        self._pool.fault = cause
+        self._touch()
+
+    async def run(self) -> None:
+        """Bring the pool up, and carry out one change after the other."""
+        try:
+            while True:
+                self._under_way = order = await self._next_order()
+                if order is self._asked:
+                    self._asked = None
+                change = await Changing(self._pool, order, self._around, self._until).run()
+                await self._settle(change, order)
+        finally:
+            for unfinished in (self._asked, self._under_way):
+                if unfinished is not None:
+                    unfinished.outcome.cancel()
+
+    async def _next_order(self) -> Order:
+        """Serve, or try to, until a change is due."""
+        async with asyncio.TaskGroup() as tasks:
+            starting = tasks.create_task(self._bring_up())
+            try:
+                while True:
+                    # Cleared before anything is looked at, so that nothing is missed.
+                    self._stirred.clear()
+                    due = self._due()
+                    if isinstance(due, Order):
+                        return due
+                    await self._until_stirred(due.again_ms)
+            finally:
+                starting.cancel()
+
+    def _due(self) -> Order | Stay:
+        pool, drain_ms = self._pool, self._around.limits.drain_ms
+        if pool.fault is not None and pool.crew is not None:
+            return _make_order(None, FAULT_DRAIN_MS, restart=True)
+        if self._asked is not None:
+            return self._asked
+        if not pool.config.swap_models:
+            return Stay(None, "the pool serves one model")
+        match self._decide():
+            case SwapTo(model_id, reason):
+                log.info("pool %s swaps to %s: %s", pool.config.id, model_id, reason)
+                reference = self._around.loadable()[model_id]
+                return _make_order(reference, drain_ms, model_id=model_id)
+            case Unload(reason):
+                log.info("pool %s unloads: %s", pool.config.id, reason)
+                return _make_order(None, drain_ms)
+            case Stay() as stay:
+                return stay
+
+    def _decide(self) -> Decision:
+        pool, loadable = self._pool, self._around.loadable()
+        if pool.loadable != tuple(loadable):
+            pool.loadable = tuple(loadable)
+            self._touch()
+        model_id = pool.crew.target.model.id if pool.crew else None
+        if model_id is None:
+            # It may be on its way.
+            model_id = next((i for i, ref in loadable.items() if ref == pool.model_ref), None)
+        loaded = None
+        if model_id is not None:
+            loaded = Residence(model_id, self._since_ms, pool.last_used_ms, pool.active_leases)
+        return self._turns.decide(loaded, loadable, self._around.now_ms())
+
+    async def _bring_up(self) -> None:
+        """Get devices, model and plan, however long that takes; then start the engines."""
+        pool, around = self._pool, self._around
+        if pool.crew is not None:
+            return
+        if pool.model_ref is None:
+            missing = "no model is configured (model_ref)"
+            idle = "no model is loaded until one is asked for"
+            swaps = pool.config.swap_models
+            self._wait(HealthState.STOPPED, pool.trouble or (idle if swaps else missing))
+            return
+        await pool.wanted.wait()
+        if pool.fault is not None:
+            self._wait(HealthState.RESTARTING, pool.fault)
+            await asyncio.sleep(retry_pause_s(self._faults))
+            self._faults += 1
+        attempt = 0
+        while True:
+            try:
+                pool.devices = around.planner.devices(pool.config)
+                self._wait(HealthState.LOADING, pool.trouble)
+                target = await around.planner.plan(
+                    pool.config,
+                    pool.model_ref,
+                    around.lanes_in_service(pool),
+                    gpus=pool.devices,
+                )
+                around.require_room(pool, target)
+                break
+            except (PoolError, EngineError) as error:
+                self._wait(HealthState.FAILED, str(error))
+            await asyncio.sleep(retry_pause_s(attempt))
+            attempt += 1
+        self._wait(HealthState.STARTING, None)
+        pool.fault = None
+        for plan in target.plans:
+            log.info("engine planned: %s", plan)
+            pool.replicas[plan.wish.replica_id].settle_on(plan, None)
+        self._since_ms = around.now_ms()
+        pool.crew = around.enlist(pool, target, True)
+        self._touch()
+
+    async def _settle(self, change: Change, order: Order) -> None:
+        pool = self._pool
+        pool.closing = False
+        pool.successor = None
+        for replica in pool.supervised:
+            replica.successor = replica.successor_plan = None
+        if change.phase is Phase.DONE and not order.restart:
+            self._settle_new(order)
+        elif change.error is not None:
+            serving = f"; {change.old!r} serves on" if change.old else ""
+            pool.trouble = f"{change.new!r} was not loaded: {change.error}{serving}"
+            log.warning("pool %s: %s", pool.config.id, pool.trouble)
+            if order.model_id is not None:
+                self._turns.failed(order.model_id, self._around.now_ms())
+        try:
+            await self._around.remember(pool, pool.model_ref)
+        except OSError as error:
+            log.warning("the model of pool %s is not remembered: %s", pool.config.id, error)
+        self._under_way = None
+        self._touch()
+        order.outcome.set_result(ChangeOutcome(pool.model_ref, change.error))
+
+    def _settle_new(self, order: Order) -> None:
+        pool = self._pool
+        pool.model_ref, pool.trouble = order.model_ref, None
+        self._since_ms = self._around.now_ms()
+        if order.model_id is not None:
+            self._turns.succeeded(order.model_id)
+        if order.model_ref is None:
+            for replica in pool.supervised:
+                replica.plan = None
+
+    async def _until(self, seen: Callable[[], bool]) -> None:
+        while True:
+            self._stirred.clear()
+            if seen():
+                return
+            await self._stirred.wait()
+
+    async def _until_stirred(self, again_ms: int | None) -> None:
+        try:
+            async with asyncio.timeout(None if again_ms is None else again_ms / 1000):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+
+    def _wait(self, state: HealthState, trouble: str | None) -> None:
+        pool = self._pool
+        if trouble and trouble != pool.trouble:
+            log.warning("pool %s is not ready: %s", pool.config.id, trouble)
+        pool.waiting, pool.trouble = state, trouble
+        self._touch()
+
+    def _touch(self) -> None:
+        self._around.touch(self._pool.config.id)
+
+
+def _make_order(
+    model_ref: str | None, drain_ms: int, *, model_id: str | None = None, restart: bool = False
+) -> Order:
+    outcome = asyncio.get_running_loop().create_future()
+    return Order(model_ref, drain_ms, outcome, model_id, restart)

@@ -1,0 +1,49 @@
+"""What the GPUs tell about the pools: errors of their devices, and what an engine really takes."""
+
+import logging
+from collections.abc import Iterable
+
+from engine_provisioner import EngineState
+from gpu_discovery import (
+    DeviceDisappeared,
+    GpuInventory,
+    MemoryErrorsFound,
+    changes,
+)
+from local_pool_manager.memory import DEVICE_OVERHEAD_BYTES, used_by
+from local_pool_manager.pool import Pool
+from local_pool_manager.records import MeasuredMemory
+
+log = logging.getLogger(__name__)
+
+
+def faults(before: GpuInventory, after: GpuInventory) -> dict[str, str]:
+    """Return what broke between two looks: the cause by the UUID of each device."""
+    found: dict[str, str] = {}
+    for change in changes(before, after):
+        match change:
+            case DeviceDisappeared(info, reason):
+                found[info.uuid] = f"GPU {info.device_id} ({info.name}) is lost: {reason}"
+            case MemoryErrorsFound(info, new_errors):
+                found[info.uuid] = (
+                    f"GPU {info.device_id} ({info.name}) counted {new_errors} uncorrected memory "
+                    "errors (ECC): what it computes cannot be trusted"
+                )
+    return found
+
+
+def measure(pools: Iterable[Pool], inventory: GpuInventory, seen: MeasuredMemory) -> None:
+    """Remember what each engine that has got ready takes of its devices; blocks."""
+    for pool in pools:
+        crew = pool.crew
+        if crew is None or not pool.devices:
+            continue
+        for plan in crew.target.plans:
+            status = crew.statuses.get(plan.wish.replica_id)
+            if status is None or status.state is not EngineState.READY or status.pid is None:
+                continue
+            held = used_by(inventory.devices, [status.pid])
+            total = sum(held.values()) - len(held) * DEVICE_OVERHEAD_BYTES
+            if total > 0 and total != seen.of(plan):
+                log.info("engine %s/%s takes %d bytes", pool.config.id, plan.wish.replica_id, total)
+                seen.record(plan, total)
