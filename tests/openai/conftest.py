@@ -1,9 +1,10 @@
 """A daemon with real engines, and the clients that everybody has.
 
-This folder is no package, since its name is that of the package under test: how daemons are
-started is loaded from its file.
+This folder is no package, since its name is that of the package under test: what it shares with
+other tests is loaded from their files.
 """
 
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack
@@ -19,9 +20,9 @@ import pytest
 from demo_model import DEMO, RERANK, SLOW
 
 
-def _load_daemons() -> ModuleType:
-    path = Path(__file__).parents[1] / "home" / "daemons.py"
-    spec = spec_from_file_location("openai_tests_daemons", path)
+def _load(path: str) -> ModuleType:
+    name = f"openai_tests_{Path(path).stem}"
+    spec = spec_from_file_location(name, Path(__file__).parents[2] / path)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[spec.name] = module_from_spec(spec)
@@ -29,7 +30,8 @@ def _load_daemons() -> ModuleType:
     return module
 
 
-_daemons = _load_daemons()
+_daemons = _load("tests/home/daemons.py")
+_tool_model = _load("libs/worker_adapters/llamacpp-http/tests/tool_model.py")
 Pool = _daemons.Pool
 
 CAPACITY = 1000
@@ -58,6 +60,18 @@ def pool_of() -> Callable[..., Any]:
     """Describe a pool."""
     made: Callable[..., Any] = Pool.of
     return made
+
+
+@pytest.fixture(scope="session")
+def tool_caller(start: Callable[..., Any], models: Path) -> Any:
+    """A daemon whose only model always calls one tool, in the notation of its own template."""
+    plain = _tool_model.build_tool_model(models / "without.gguf")
+    model = models / "tool.gguf"
+    command = [sys.executable, "-m", "gguf.scripts.gguf_new_metadata", str(plain), str(model)]
+    subprocess.run([*command, "--chat-template", _tool_model.TEMPLATE], check=True)
+    recital = _tool_model.ToolCaller(name="tool", text="x")
+    table = {"id": "tool", "model_ref": f"file:{model}", "slots": 1, "threads": 1}
+    return start(Pool(recital, model, table))
 
 
 @pytest.fixture(scope="session")
