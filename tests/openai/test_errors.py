@@ -115,3 +115,43 @@ async def _one_waits(url: str) -> None:
                 if len((await answer.json())["tasks"]) == 1:
                     return
             await asyncio.sleep(0.01)
+
+
+async def test_a_late_failure_of_a_stream_is_its_last_chunk(
+    async_client: openai.AsyncOpenAI, http: aiohttp.ClientSession
+) -> None:
+    raw = await async_client.chat.completions.with_raw_response.create(
+        model="slow", messages=MESSAGES, stream=True
+    )
+    chunks = aiter(raw.parse())
+    await anext(chunks)
+    async with http.post(f"/v2/tasks/{raw.headers['x-task-id']}/cancel") as answer:
+        assert answer.status == 204
+    with pytest.raises(openai.APIError) as caught:
+        async for _ in chunks:
+            pass
+    assert caught.value.code == "CANCELED"
+
+
+async def test_a_plain_call_whose_task_is_canceled_says_so(
+    async_client: openai.AsyncOpenAI, http: aiohttp.ClientSession
+) -> None:
+    session = {"X-Session-Id": "to-be-canceled"}
+    async with asyncio.TaskGroup() as group:
+        calling = group.create_task(_failure(async_client, session))
+        task_id = None
+        while task_id is None:
+            async with http.get("/v2/tasks?state=running") as answer:
+                tasks = (await answer.json())["tasks"]
+            found = [task for task in tasks if task["session_id"] == "to-be-canceled"]
+            task_id = found[0]["task_id"] if found else None
+        async with http.post(f"/v2/tasks/{task_id}/cancel") as answer:
+            assert answer.status == 204
+    assert calling.result().status_code == 499
+    assert calling.result().code == "CANCELED"
+
+
+async def _failure(client: openai.AsyncOpenAI, headers: dict[str, str]) -> openai.APIStatusError:
+    with pytest.raises(openai.APIStatusError) as caught:
+        await client.chat.completions.create(model="slow", messages=MESSAGES, extra_headers=headers)
+    return caught.value
