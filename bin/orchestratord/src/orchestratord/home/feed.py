@@ -20,6 +20,8 @@ from pool_registry_types import PoolSnapshot
 
 _REPORT_INTERVAL_S = 2.0
 _BREAKER_INTERVAL_S = 0.25
+_REST_S = 0.02
+"""Between two reports: every lease is a change, and a report is only a hint."""
 _DESCRIBE_TIMEOUT_S = 5.0
 
 ADAPTERS: dict[str, Callable[[ReplicaEndpoint], WorkerAdapter]] = {
@@ -51,6 +53,7 @@ class ClusterFeed:
         self._models: frozenset[str] = frozenset()
         self._changed = changed
         self._wake = asyncio.Event()
+        self._reported_at_s = 0.0
         self._bound: dict[ReplicaKey, int] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
         self._log = get_logger(component="cluster_feed")
@@ -81,6 +84,8 @@ class ClusterFeed:
                 await self._wake.wait()
         except TimeoutError:
             return
+        rested_s = asyncio.get_running_loop().time() - self._reported_at_s
+        await asyncio.sleep(max(0.0, _REST_S - rested_s))
 
     async def _report(self, group: asyncio.TaskGroup) -> None:
         snapshots = self._pools.snapshots()
@@ -94,6 +99,7 @@ class ClusterFeed:
             workloads.setdefault(key.pool_id, set()).update(description.workloads)
         self._cluster.apply_report(self._node_id, snapshots, workloads=workloads)
         self._changed()
+        self._reported_at_s = asyncio.get_running_loop().time()
 
     async def _bind_new(
         self, snapshots: tuple[PoolSnapshot, ...], group: asyncio.TaskGroup

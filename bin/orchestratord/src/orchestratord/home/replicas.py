@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 import adapter_host
 from adapter_api import EngineOverloaded, EngineUnreachable, WorkerAdapter
@@ -74,6 +75,7 @@ class LeasedReplicas:
             self._cluster.set_breaker(key, closed=closed)
 
 
+@lru_cache(maxsize=4096)
 def host_key(key: ReplicaKey) -> adapter_host.ReplicaKey:
     """Return the name under which the adapter host knows a replica."""
     return adapter_host.ReplicaKey(str(key.pool), key.replica_id)

@@ -56,6 +56,16 @@ class Submission(Protocol):
     """The answer to an admitted task."""
 
     @property
+    def task_id(self) -> str:
+        """The task's id."""
+        ...
+
+    @property
+    def model_id(self) -> str | None:
+        """The model that serves it."""
+        ...
+
+    @property
     def accepted(self) -> TaskAccepted:
         """The body of the 202."""
         ...

@@ -26,7 +26,7 @@ async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.St
         traceparent=_traceparent(),
     )
     observer.task_admitted((time.perf_counter() - started) * 1000)
-    task_id = str(submission.accepted.task_id)
+    task_id = submission.task_id
     headers = {**submission.headers, **_task_headers(task_id)}
     if call.answer_type != EVENT_STREAM:
         return json_answer(submission.accepted, status=202, headers=headers)

@@ -57,7 +57,7 @@ class TaskMetrics:
         pinned = str(task.request.placement.pin_pool_id is not None).lower()
         self._decisions.labels(outcome="placed", pinned=pinned).inc()
         self._placement.observe(task.placement_ms)
-        self._candidates.observe(len(task.placement.candidates))
+        self._candidates.observe(len(task.candidates))
         if task.queue_time_ms is not None:
             self._start_error.observe(abs(task.queue_time_ms - task.predicted_start_ms))
 

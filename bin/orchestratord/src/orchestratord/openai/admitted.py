@@ -18,8 +18,8 @@ from orchestratord.openai.collected import Collected
 from orchestratord.openai.shapes import Heading
 from orchestratord.openai.stream import ChunkCursor, failure_of
 
-_WAIT_S = 3600.0
-"""Longer than any task: its limits end it, and with it the wait."""
+_LOOK_AGAIN_S = 60.0
+"""Only for form: a task has limits, and its last frame ends the wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +60,12 @@ class Admitted:
             told["X-Request-Id"] = call.correlation_id
             told["X-RateLimit-Limit-Requests"] = str(capacity)
             told["X-RateLimit-Remaining-Requests"] = str(left)
-        task_id = str(submission.accepted.task_id)
+        task_id = submission.task_id
         told |= {**submission.headers, "X-Task-Id": task_id}
-        model_id = tasks.status(task_id, identity=call.identity).model_id
         heading = Heading(
             id=f"{id_prefix}-{task_id}",
             created_s=context.services.now_ms() // 1000,
-            model=model_id or request.model_ref or "",
+            model=submission.model_id or request.model_ref or "",
             fingerprint=_fingerprints(context.services.pools),
         )
         return cls(context=context, call=call, task_id=task_id, heading=heading)
@@ -89,8 +88,9 @@ class Admitted:
         cursor = self._open(kept)
         try:
             while not cursor.ended:
-                await cursor.read(timeout_s=_WAIT_S)
+                await cursor.read(timeout_s=_LOOK_AGAIN_S)
             if cursor.fell_off:
+                self.context.services.tasks.cancel(self.task_id, identity=self.call.identity)
                 raise ApiError(
                     ErrorCode.INTERNAL, "the answer came faster than it could be collected"
                 )

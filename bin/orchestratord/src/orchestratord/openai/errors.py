@@ -73,6 +73,7 @@ def openai_answer(exception: Exception, correlation_id: str) -> web.Response:
         raise AssertionError("an error is always told in a body")
     body = ErrorBody.model_validate_json(native.body)
     headers = {name: value for name, value in native.headers.items() if name in _KEPT_HEADERS}
+    headers["X-Request-Id"] = correlation_id
     if native.status in BACKPRESSURE_STATUSES or native.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         headers["X-Should-Retry"] = "true" if body.retriable else "false"
     if body.retry_after_ms is not None:

@@ -52,8 +52,9 @@ class ChunkCursor:
         self._cursor.follow(news)
 
     def _with_failure(self, data: bytes) -> bytes:
+        ends_now = self._cursor.ended and not self.ended
         self.ended = self._cursor.ended
-        if self.ended and self._chunks.failure is not None:
+        if ends_now and self._chunks.failure is not None:
             error = failure_of(self._chunks.failure)
             data += b"data: %b\n\n" % upstream(error.body(self._correlation_id))
         return data

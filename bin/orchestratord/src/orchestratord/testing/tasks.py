@@ -31,6 +31,12 @@ class FakeSubmission:
 
     accepted: TaskAccepted
     headers: Mapping[str, str] = field(default_factory=dict)
+    model_id: str | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The task's id."""
+        return str(self.accepted.task_id)
 
 
 class FakeCursor:

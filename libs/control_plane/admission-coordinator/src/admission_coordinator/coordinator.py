@@ -42,9 +42,34 @@ class Submission:
     """What an admitted (or repeated) request is answered with."""
 
     task: Task
-    accepted: TaskAccepted
+    queue_position: int
+    predicted_start_ms: int
+    preparing: bool
     repeated: bool
     headers: Mapping[str, str]
+
+    @property
+    def task_id(self) -> str:
+        """The task's id."""
+        return self.task.task_id
+
+    @property
+    def model_id(self) -> str:
+        """The model that serves it."""
+        return self.task.model_id
+
+    @property
+    def accepted(self) -> TaskAccepted:
+        """The body of the 202; made only when it is asked for."""
+        path = f"/v2/tasks/{self.task.task_id}/events"
+        return TaskAccepted.model_construct(
+            task_id=UUID(self.task.task_id),
+            queue_position=self.queue_position,
+            predicted_start_ms=self.predicted_start_ms,
+            backoff_ms=0,
+            streams=StreamLinks(sse=path, sse_verbose=f"{path}?verbose=true"),
+            preparation=_loading(self.task.model_id) if self.preparing else Preparation(),
+        )
 
 
 class AdmissionCoordinator:
@@ -190,29 +215,13 @@ class AdmissionCoordinator:
 
     def _submission(self, task: Task, *, repeated: bool) -> Submission:
         position, start_ms = self.position(task)
-        path = f"/v2/tasks/{task.task_id}/events"
-        accepted = TaskAccepted.model_construct(
-            task_id=UUID(task.task_id),
-            queue_position=position,
-            predicted_start_ms=start_ms,
-            backoff_ms=0,
-            streams=StreamLinks(sse=path, sse_verbose=f"{path}?verbose=true"),
-            preparation=self._preparation(task),
-        )
-        return Submission(task, accepted, repeated, self._budget_headers(task))
-
-    def _preparation(self, task: Task) -> Preparation:
-        if not self._preparing(task):
-            return Preparation()
-        return Preparation(
-            steps=(
-                PreparationStep(
-                    id="load",
-                    kind="load_model",
-                    description=f"a pool is loading {task.model_id}",
-                    status="running",
-                ),
-            )
+        return Submission(
+            task,
+            position,
+            start_ms,
+            self._preparing(task),
+            repeated,
+            self._budget_headers(task),
         )
 
     def _budget_headers(self, task: Task) -> dict[str, str]:
@@ -353,3 +362,13 @@ class AdmissionCoordinator:
         """Refuse new tasks, end the waiting ones, let running ones finish within the grace."""
         self._closing = True
         await self._dispatcher.shut_down(grace_ms=grace_ms)
+
+
+def _loading(model_id: str) -> Preparation:
+    step = PreparationStep(
+        id="load",
+        kind="load_model",
+        description=f"a pool is loading {model_id}",
+        status="running",
+    )
+    return Preparation(steps=(step,))

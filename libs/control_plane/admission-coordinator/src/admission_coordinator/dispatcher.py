@@ -16,19 +16,13 @@ from admission_coordinator.table import TaskTable
 from admission_coordinator.task import Task
 from admission_coordinator.telling import PositionTeller
 from admission_coordinator.waiting import ModelLine, WaitingRoom
-from api_types import (
-    ApiError,
-    CandidateView,
-    PlacementView,
-    TaskState,
-)
+from api_types import ApiError, TaskState
 from multi_node_placement import ClusterView
 from orchestrator_core import (
     Constraint,
     Expired,
     ExpiredBecause,
     Outcome,
-    PlacementDecision,
     ReplicaKey,
     When,
 )
@@ -121,7 +115,7 @@ class Dispatcher:
         if decision.chosen is None:
             raise RuntimeError(f"task {task.task_id} was taken for a slot that is not there")
         task.placement_ms = (time.perf_counter() - began_s) * 1000
-        task.placement = _explained(decision)
+        task.candidates = decision.candidates(_EXPLAINED_CANDIDATES)
         reservation = self._cluster.reserve(decision, session_id=session_key)
         now_ms = self._now_ms()
         key = decision.chosen.key
@@ -255,21 +249,3 @@ class Dispatcher:
 def affinity_key(task: Task) -> str:
     """Return the name under which the cluster remembers a session of one identity."""
     return f"{task.identity}/{task.request.session_id}"
-
-
-def _explained(decision: PlacementDecision) -> PlacementView:
-    chosen = decision.chosen
-    return PlacementView.model_construct(
-        node_id=None if chosen is None else chosen.key.node_id,
-        pool_id=None if chosen is None else chosen.key.pool_id,
-        replica_id=None if chosen is None else chosen.key.replica_id,
-        candidates=tuple(
-            CandidateView.model_construct(
-                node_id=candidate.key.node_id,
-                pool_id=candidate.key.pool_id,
-                replica_id=candidate.key.replica_id,
-                refused=None if candidate.refused is None else candidate.refused.value,
-            )
-            for candidate in decision.candidates(_EXPLAINED_CANDIDATES)
-        ),
-    )

@@ -10,6 +10,7 @@ from admission_coordinator.sessions import Turn
 from api_types import (
     TERMINAL_STATES,
     ApiError,
+    CandidateView,
     PlacementView,
     TaskError,
     TaskRequest,
@@ -17,7 +18,7 @@ from api_types import (
     TaskStatus,
     TaskTimings,
 )
-from orchestrator_core import Constraint, Preferences, QueuedTask, ReplicaKey
+from orchestrator_core import Candidate, Constraint, Preferences, QueuedTask, ReplicaKey
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -46,7 +47,8 @@ class Task:
     """Attempts that the client has seen begin."""
     lost: int = 0
     """Attempts that were lost before their first token."""
-    placement: PlacementView = field(default_factory=PlacementView)
+    candidates: tuple[Candidate, ...] = ()
+    """The replicas that the last placement looked at, the chosen one first."""
     pool_id: str | None = None
     node_id: str | None = None
     replica_id: str | None = None
@@ -115,6 +117,26 @@ class Task:
         """Roughly what keeping this task costs."""
         return 2_048 + self.size_bytes + self.log.size_bytes + sum(map(len, self.pieces))
 
+    def placement(self) -> PlacementView:
+        """Explain the last placement; made only when somebody asks."""
+        if not self.candidates:
+            return PlacementView()
+        chosen = self.candidates[0].key
+        return PlacementView.model_construct(
+            node_id=chosen.node_id,
+            pool_id=chosen.pool_id,
+            replica_id=chosen.replica_id,
+            candidates=tuple(
+                CandidateView.model_construct(
+                    node_id=candidate.key.node_id,
+                    pool_id=candidate.key.pool_id,
+                    replica_id=candidate.key.replica_id,
+                    refused=None if candidate.refused is None else candidate.refused.value,
+                )
+                for candidate in self.candidates
+            ),
+        )
+
     def status(
         self,
         *,
@@ -151,6 +173,6 @@ class Task:
                 first_token_ms=self.first_token_ms,
                 decode_time_ms=self.decode_time_ms,
             ),
-            placement=self.placement,
+            placement=self.placement(),
             correlation_id=self.correlation_id,
         )

@@ -49,6 +49,7 @@ class ClusterView:
         """With the generation they are suspect in: a new engine process starts afresh."""
         self._open_breakers: dict[ReplicaKey, int] = {}
         self._slots_for: dict[Constraint, int] = {}
+        self._models: dict[str, ServedModel] | None = None
 
     def listen(self, on_slot_free: Callable[[ReplicaKey], None]) -> None:
         """Tell this callback, and no other, of every replica on which a task may now start."""
@@ -215,9 +216,11 @@ class ClusterView:
             free.append(view.key)
         return free
 
-    def models(self) -> dict[str, ServedModel]:
-        """Sum up every model that is or could be served, by model id; linear in replicas."""
-        return summed_up(self._index)
+    def models(self) -> Mapping[str, ServedModel]:
+        """Sum up every model that is or could be served, by model id; kept until one changes."""
+        if self._models is None:
+            self._models = summed_up(self._index)
+        return self._models
 
     def slots_free(self, key: ReplicaKey) -> int:
         """Tell how many tasks a replica has room for; what its state is does not matter here."""
@@ -274,7 +277,7 @@ class ClusterView:
         if view == old:
             view = old
         else:
-            self._slots_for.clear()
+            self._forget_sums()
         self._index.put(view, self._ledger.active(key, view.slots_total))
         free = self._index.slots_free(key)
         return view.takes_tasks and free > 0 and (view is not old or free > free_before)
@@ -284,7 +287,11 @@ class ClusterView:
         self._ledger.forget(key)
         self._suspects.pop(key, None)
         self._open_breakers.pop(key, None)
+        self._forget_sums()
+
+    def _forget_sums(self) -> None:
         self._slots_for.clear()
+        self._models = None
 
     def _tell(self, freed: Iterable[ReplicaKey]) -> None:
         if self._on_slot_free is not None:

@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import nsmallest
+from itertools import islice
 
 from orchestrator_core.constraint import NO_PREFERENCES, Constraint, Preferences
 from orchestrator_core.errors import StaleDecision
 from orchestrator_core.feasibility import Refusal, passing_refusal, standing_refusal
 from orchestrator_core.replica_index import Rank, ReplicaIndex
 from orchestrator_core.replicas import ReplicaKey, ReplicaView
+
+_LOOKED_AT = 4
+"""So many times as many replicas as are explained; a cluster may have thousands."""
 
 Scorer = Callable[[ReplicaView, int], float]
 """Estimated seconds until the task would be done on a replica that runs so many tasks."""
@@ -66,12 +70,16 @@ class PlacementDecision:
 
         Not paid for by `decide`; so ask before the index changes (before reserving), afterwards
         it raises StaleDecision. Replicas of other models are left out while there is one that
-        has the model.
+        has the model. With a limit, no more than a few times as many are looked at.
         """
         index, constraint = self.input.replicas, self.input.constraint
         if index.version != self.version:
             raise StaleDecision(f"decided at version {self.version}, now {index.version}")
-        views = list(index.of_model(constraint.model_id)) or list(index)
+        most = None if limit is None else _LOOKED_AT * limit
+        views = list(islice(index.of_model(constraint.model_id), most))
+        views = views or list(islice(index, most))
+        if self.chosen is not None and self.chosen not in views:
+            views.append(self.chosen)
         named = [Candidate(view.key, self._refusal(view)) for view in views]
         return tuple(
             nsmallest(
