@@ -19,6 +19,8 @@ from pool_managerd.relay.heads import (
     split_head,
 )
 
+GOODBYE_S = 1.0
+"""How long a client waits for its engine to close behind a whole answer; the slot waits longer."""
 LET_GO_S = 600.0
 """How long an engine may go on with a request that was given up before we stop listening."""
 
@@ -65,7 +67,7 @@ class EngineLink(asyncio.Protocol):
         self._left = False
         self._said_goodbye = False
         self._paused = False
-        self._giving_up: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -121,7 +123,9 @@ class EngineLink(asyncio.Protocol):
         if not self._said_goodbye:
             self._engine.write_eof()
         loop = asyncio.get_running_loop()
-        self._giving_up = loop.call_later(LET_GO_S, self._engine.abort)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_later(LET_GO_S, self._engine.abort)
 
     # asyncio.Protocol
 
@@ -159,8 +163,8 @@ class EngineLink(asyncio.Protocol):
         """The engine has let go."""
         self._left = True
         self._writable.set()
-        if self._giving_up is not None:
-            self._giving_up.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self.end(End.WHOLE if exc is None and self._is_whole() else End.BROKEN)
         self._on_gone()
 
@@ -198,6 +202,8 @@ class EngineLink(asyncio.Protocol):
         if head.framing.is_whole(self._body_bytes, self._tail) and not self._said_goodbye:
             self._said_goodbye = True
             self._engine.write_eof()
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(GOODBYE_S, self.end, End.WHOLE)
 
     def _tail_with(self, data: bytes) -> bytes:
         return (self._tail + data)[-TAIL_BYTES:]

@@ -12,7 +12,7 @@ from aiohttp import StreamReader, web
 from adapter_api import TASK_HEADER, EnginePath, find_path
 from api_types import ApiError, ErrorCode
 from http_shell import CORRELATION_ID, ROUTE, ClientConnection
-from local_pool_manager import Lease, LeaseError, ReplicaEndpoint
+from local_pool_manager import Lease, ReplicaEndpoint
 from narration_core import get_logger
 from pool_managerd.relay.heads import request_head
 from pool_managerd.relay.link import End, EngineLink
@@ -34,6 +34,7 @@ class Relay:
         self._engines = engines
         self._count = count
         self._running: set[_Passage] = set()
+        self._claims = 0
         self._log = get_logger(component="relay")
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -85,13 +86,14 @@ class Relay:
             raise ApiError(
                 ErrorCode.INVALID_PARAMS, f"a generating request needs {TASK_HEADER}: id/attempt"
             )
-        try:
-            passage.lease = self._engines.acquire(
-                endpoint.pool_id, endpoint.replica_id, task, on_revoked=passage.revoke
-            )
-        except LeaseError as error:
-            # An earlier connection for it has gone, and the engine has not let go of that yet.
-            raise ApiError(ErrorCode.REPLICA_BUSY, str(error)) from error
+        # A connection is the claim: the same task may come again while an engine still lets go.
+        self._claims += 1
+        passage.lease = self._engines.acquire(
+            endpoint.pool_id,
+            endpoint.replica_id,
+            f"{task}#{self._claims}",
+            on_revoked=passage.revoke,
+        )
 
     async def _connect(self, request: web.Request, passage: "_Passage") -> EngineLink:
         endpoint, client = passage.endpoint, request.transport
