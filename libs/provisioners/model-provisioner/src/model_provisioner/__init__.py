@@ -6,6 +6,7 @@ from model_provisioner.errors import (
     NetworkRefusedError,
     SourceError,
     SourceMissingError,
+    StoreError,
 )
 from model_provisioner.intake import STEP_KIND
 from model_provisioner.jobs import Progress
@@ -27,4 +28,5 @@ __all__ = [
     "Progress",
     "SourceError",
     "SourceMissingError",
+    "StoreError",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial as partial_call
 
 from catalog_core import DigestMismatchError
-from model_provisioner.errors import DiskFullError
+from model_provisioner.errors import DiskFullError, StoreError
 from model_provisioner.partial import PartialFile
 from model_provisioner.retries import InterruptedFetchError, Patience
 from model_provisioner.settings import FetchSettings
@@ -113,20 +113,28 @@ class Download:
         try:
             partial.append(data)
         except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise
-            free_bytes = self._settings.free_bytes(self._place.base)
-            partial.give_back(self._settings.keep_free_bytes)
-            raise DiskFullError(
-                self._place.base,
-                needed_bytes=len(data),
-                free_bytes=free_bytes,
-                keep_bytes=self._settings.keep_free_bytes,
-            ) from error
+            told = disk_error(self._place, self._settings, error, needed_bytes=len(data))
+            if isinstance(told, DiskFullError):
+                partial.give_back(self._settings.keep_free_bytes)
+            raise told from error
 
     async def _note(self, file: RemoteFile, note: FileNote) -> None:
         self.notes.files[file.name] = note
         await in_thread(partial_call(self._place.write_notes, self.notes))
+
+
+def disk_error(
+    place: FetchPlace, settings: FetchSettings, error: OSError, *, needed_bytes: int = 0
+) -> DiskFullError | StoreError:
+    """What a failed write to the disk means."""
+    if error.errno not in _NO_ROOM:
+        return StoreError(place.base, error.strerror or str(error))
+    return DiskFullError(
+        place.base,
+        needed_bytes=needed_bytes,
+        free_bytes=settings.free_bytes(place.base),
+        keep_bytes=settings.keep_free_bytes,
+    )
 
 
 def require_room(place: FetchPlace, settings: FetchSettings, needed_bytes: int) -> None:

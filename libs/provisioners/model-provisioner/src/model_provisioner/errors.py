@@ -71,3 +71,16 @@ class DiskFullError(FetchError):
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes
         self.keep_bytes = keep_bytes
+
+
+class StoreError(FetchError):
+    """The folder where models are kept cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            ErrorCode.INTERNAL,
+            f"models cannot be kept in {path}: {reason}",
+            hint="Check the folder and its permissions.",
+            retriable=True,
+        )
+        self.path = path

@@ -20,7 +20,7 @@ from catalog_core import (
     file_digest,
     read_model,
 )
-from model_provisioner.download import Download, require_room
+from model_provisioner.download import Download, disk_error, require_room
 from model_provisioner.errors import SourceError
 from model_provisioner.progress import FetchProgress
 from model_provisioner.retries import InterruptedFetchError, Patience
@@ -62,6 +62,9 @@ class Fetch:
                     await self._bring()
                     entry = await in_thread(self._enter_folder)
                 self._require_expected(entry.digest)
+        except OSError as error:
+            self._progress.tell("failed")
+            raise disk_error(self._place, self._settings, error) from error
         except Exception:
             self._progress.tell("failed")
             raise

@@ -154,12 +154,18 @@ class ModelProvisioner:
         return await in_thread(call, on_cancel=deserted.set)
 
     def _resolve(self, reference: str | ModelRef) -> _Target:
-        if isinstance(reference, str):
-            known = self._catalog.locate(reference)
-            if known is not None and known.store_path is None:
-                return known.path
-            reference = ModelRef.parse(known.reference if known is not None else reference)
-        return reference.resolve(self._base) if reference.scheme is RefScheme.FILE else reference
+        known = self._catalog.locate(str(reference))
+        if known is None:
+            if isinstance(reference, str):
+                reference = ModelRef.parse(reference)
+            if reference.scheme is not RefScheme.FILE:
+                return reference
+            path = reference.resolve(self._base)
+            known = self._catalog.locate(path)
+            if known is None:
+                return path
+        # A model that was fetched stays one, also when its file is named.
+        return known.path if known.store_path is None else ModelRef.parse(known.reference)
 
 
 class _DesertedError(Exception):

@@ -127,7 +127,8 @@ def shown(url: str) -> str:
 
 def refusal(place: str, response: aiohttp.ClientResponse) -> Exception:
     """The error that a status means."""
-    told = f"it answers {response.status} {response.reason or ''}".rstrip()
+    why = response.headers.get("X-Error-Message", response.reason or "")
+    told = f"it answers {response.status} {why[:300]}".rstrip()
     if response.status in {404, 410}:
         return SourceMissingError(place, told)
     if response.status in {401, 403}:
