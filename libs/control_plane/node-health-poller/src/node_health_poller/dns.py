@@ -12,7 +12,7 @@ import pycares
 
 from node_health_poller.ports import Unanswered
 
-TIMEOUT_S = 5.0
+_TRIES = 2
 _NOBODY = frozenset({aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_ENODATA})
 
 
@@ -20,32 +20,40 @@ class SrvResolver:
     """A `ServiceResolver`; priorities and weights are of no account, every member counts."""
 
     def __init__(
-        self, nameservers: Sequence[str] | None = None, *, port: int | None = None
+        self,
+        nameservers: Sequence[str] | None = None,
+        *,
+        port: int | None = None,
+        timeout_ms: int = 5_000,
     ) -> None:
         """Prepare; without `nameservers` the system's are asked. Needs a running event loop."""
+        self._timeout_s = timeout_ms / 1000
         self._resolver = aiodns.DNSResolver(
-            nameservers, timeout=TIMEOUT_S / 2, tries=2, udp_port=port, tcp_port=port
+            nameservers,
+            timeout=self._timeout_s / _TRIES,
+            tries=_TRIES,
+            udp_port=port,
+            tcp_port=port,
         )
 
     async def resolve(self, name: str) -> tuple[tuple[str, int], ...]:
         """Return host and port of each; raises Unanswered."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self._timeout_s):
                 result = await self._resolver.query_dns(name, "SRV")
         except TimeoutError as error:
-            raise Unanswered(f"no name server answered for {name} in {TIMEOUT_S:g} s") from error
+            raise Unanswered(f"no name server answered for {name}") from error
         except aiodns.error.DNSError as error:
             if error.args[0] in _NOBODY:
                 return ()
             raise Unanswered(f"{name}: {error.args[-1]}") from error
-        found = [record.data for record in result.answer]
-        return tuple(
-            sorted(
-                (srv.target.rstrip("."), srv.port)
-                for srv in found
-                if isinstance(srv, pycares.SRVRecordData) and srv.target != "."
-            )
-        )
+        members = {
+            (record.data.target.rstrip("."), record.data.port)
+            for record in result.answer
+            if isinstance(record.data, pycares.SRVRecordData)
+        }
+        # The root as target says that the service is decidedly not offered (RFC 2782).
+        return tuple(sorted((host, port) for host, port in members if host))
 
     async def __aenter__(self) -> Self:
         return self
