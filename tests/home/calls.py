@@ -38,6 +38,25 @@ class Answer:
         return json.loads(self.body)
 
 
+def frames_of(body: bytes) -> list[Frame]:
+    """Read a whole stream."""
+    *blocks, rest = body.decode().split("\n\n")
+    assert not rest, f"a frame was cut short: {rest}"
+    return [frame for block in blocks if (frame := _frame(block)) is not None]
+
+
+def _frame(block: str) -> Frame | None:
+    fields: dict[str, str] = {}
+    for line in block.splitlines():
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            assert name not in fields, f"a frame with two {name} lines"
+            fields[name] = value
+    if not fields:
+        return None
+    return Frame(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+
+
 class Stream:
     """The frames of an open stream, as they come."""
 
@@ -46,18 +65,14 @@ class Stream:
         self.task_id = response.headers["X-Task-Id"]
 
     async def __aiter__(self) -> AsyncIterator[Frame]:
-        fields: dict[str, str] = {}
-        async for raw in self.response.content:
-            line = raw.decode().rstrip("\n")
-            if not line and fields:
-                data = json.loads(fields["data"])
-                yield Frame(int(fields["id"]), fields["event"], data)
-                fields = {}
-            elif line and not line.startswith(":"):
-                name, _, value = line.partition(": ")
-                assert name not in fields, f"a frame with two {name} lines"
-                fields[name] = value
-        assert not fields, f"a frame was cut short: {fields}"
+        block = b""
+        async for line in self.response.content:
+            block += line
+            if line == b"\n":
+                if (frame := _frame(block.decode())) is not None:
+                    yield frame
+                block = b""
+        assert not block, f"a frame was cut short: {block!r}"
 
     async def until(self, event: str, *, count: int = 1) -> list[Frame]:
         """Read up to the `count`-th frame of a kind, which is the last one returned."""
@@ -70,8 +85,8 @@ class Stream:
         raise AssertionError(f"the stream ended before {event}: {seen[-3:]}")
 
     async def rest(self) -> list[Frame]:
-        """Read to the end."""
-        return [frame async for frame in self]
+        """Read to the end, first and then look: a reader that looks at each frame may lag."""
+        return frames_of(await self.response.read())
 
 
 class Api:

@@ -113,6 +113,25 @@ async def test_a_task_without_a_token_moves_to_the_replica_that_lives(
     assert before["placement"]["replica_id"] != after["placement"]["replica_id"]
 
 
+async def test_a_task_that_asked_for_it_goes_on_elsewhere_as_if_nothing_had_happened(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    daemon = place(Pool.of(models, SLOW, ctx=4096, replicas=2)).start()
+    api = connect(daemon)
+    async with api.open(
+        prompt="1", max_tokens=60, sampling=GREEDY, on_worker_loss="resume"
+    ) as stream:
+        frames = await stream.until("token", count=5)
+        busy = [engine for engine in daemon.engines() if engine.busy()]
+        assert len(busy) == 1
+        busy[0].kill()
+        frames += await stream.rest()
+    check_grammar(frames)
+    assert text_of(frames) == SLOW.expected_text(60)
+    assert frames[-1].data["tokens_out"] == 60
+    assert frames[-1].data["finish_reason"] == "length"
+
+
 async def test_a_frozen_engine_holds_back_nobody_but_itself(
     place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
 ) -> None:

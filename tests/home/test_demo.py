@@ -2,20 +2,23 @@
 
 import asyncio
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
-from demo_model import DEMO
+from demo_model import DEMO, SLOW
 
 from .calls import Api, text_of
-from .daemons import Daemon, Place, until
+from .daemons import Daemon, Place, Pool, until
 
 READY_WITHIN_S = 10.0
 STOPS_WITHIN_S = 10.0
@@ -75,6 +78,36 @@ async def test_the_demo_serves_in_seconds_and_ends_without_a_trace(
     assert code == 0
     assert demo.place.processes() == []
     assert "Traceback" not in demo.output
+
+
+async def test_on_a_terminal_llorch_run_shows_its_place_in_the_queue_and_its_speed(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    daemon = place(Pool.of(models, SLOW, ctx=4096)).start()
+    api = connect(daemon)
+    holder = await api.submit(prompt="1", max_tokens=4000)
+    terminal, other_end = pty.openpty()
+    typed = [sys.executable, "-m", "llorch", "run", "1", "--url", daemon.url, "--max-tokens", "40"]
+    with (
+        os.fdopen(terminal, "rb", buffering=0) as screen,
+        subprocess.Popen(typed, stdout=subprocess.DEVNULL, stderr=other_end) as ran,
+    ):
+        os.close(other_end)
+        waiting = await asyncio.to_thread(screen.read, 200)
+        await api.cancel(holder["task_id"])
+        running = await asyncio.to_thread(_all_of, screen)
+    assert ran.returncode == 0
+    assert re.search(rb"queue|position|waiting", waiting), waiting
+    assert re.search(rb"\d tok(ens)?/s", running), running
+
+
+def _all_of(screen: FileIO) -> bytes:
+    seen = b""
+    # The last writer's close is an error on this side of a terminal.
+    with suppress(OSError):
+        while chunk := screen.read(4096):
+            seen += chunk
+    return seen
 
 
 def test_what_the_banner_says_to_type_works(demo: Daemon) -> None:
