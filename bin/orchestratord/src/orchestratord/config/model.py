@@ -3,14 +3,15 @@
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from auth_min import BadSecret, Exposure, TokenSet, is_loopback
 from gpu_discovery import DevicePolicy
 from local_pool_manager import PoolConfig
 from node_types import Identifier
-from orchestratord.config.values import FileUrl
+from orchestratord.config.values import FileUrl, base_url, host_of
 from program_config import (
     Alias,
     Bind,
@@ -27,7 +28,7 @@ from program_config import (
 )
 
 MIB = 1024 * 1024
-MIN_API_TOKEN_CHARS = 32
+CREDENTIALS = ("api_keys", "api_keys_file", "api_token", "api_token_file")
 
 
 class Profile(StrEnum):
@@ -39,6 +40,22 @@ class Profile(StrEnum):
 
 def _cloud_flag(value: str) -> str:
     return {"true": "cloud", "1": "cloud", "false": "home", "0": "home"}.get(value.lower(), value)
+
+
+def _seconds(value: str) -> str:
+    return f"{value}000" if value.isdigit() else value
+
+
+def _is_cloud(data: dict[str, Any]) -> bool:
+    return data.get("profile") is Profile.CLOUD
+
+
+def _is_home(data: dict[str, Any]) -> bool:
+    return not _is_cloud(data)
+
+
+def _default_bind(data: dict[str, Any]) -> BindAddress:
+    return BindAddress("0.0.0.0" if _is_cloud(data) else "127.0.0.1", 8080)  # noqa: S104 - the contract's default in the cloud
 
 
 def _default_runtime_dir(data: dict[str, Any]) -> Path:
@@ -67,10 +84,30 @@ class Settings(ProgramSettings):
     pools: tuple[PoolConfig, ...] = ()
     """File only."""
 
+    api_keys: Annotated[SecretStr | None, Variable("ORCHD_API_KEYS")] = None
+    """Keys of clients, each as `name:key`."""
+    api_keys_file: Annotated[Folder | None, Variable("ORCHD_API_KEYS_FILE")] = None
+    """The same in a file, which is read again when it changes."""
+    api_token: Annotated[SecretStr | None, Variable("LLORCH_API_TOKEN")] = None
+    """What nodes show here, and what is shown to them; several, the first is shown."""
+    api_token_file: Annotated[Folder | None, Variable("LLORCH_API_TOKEN_FILE")] = None
+    """The same in a file, which is read again when it changes."""
+    auth_optional: Annotated[bool, Variable("LLORCH_AUTH_OPTIONAL")] = Field(
+        default_factory=_is_home
+    )
+    """Whether callers on loopback need no credential."""
+    trust_proxy_auth: Annotated[bool, Variable("LLORCH_TRUST_PROXY_AUTH")] = False
+    """Whether a proxy on this machine may speak for others."""
+    insecure_plaintext: Annotated[bool, Variable("LLORCH_INSECURE_PLAINTEXT")] = False
+    tls_cert: Annotated[Folder | None, Variable("ORCHD_TLS_CERT")] = None
+    tls_key: Annotated[Folder | None, Variable("ORCHD_TLS_KEY")] = None
+    tls_ca: Annotated[Folder | None, Variable("ORCHD_TLS_CA")] = None
+    """Who signs the nodes' certificates; unset: whom the system trusts."""
+
     bind_addr: Annotated[
         Bind,
         Variable("ORCHD_BIND_ADDR", (Alias("ORCHESTRATORD_ADDR"), Alias("ORCHD_ADDR"))),
-    ] = BindAddress("127.0.0.1", 8080)
+    ] = Field(default_factory=_default_bind)
     metrics_port: Annotated[int | None, Variable("PROMETHEUS_METRICS_PORT")] = Field(
         default=None, ge=0, le=65535
     )
@@ -79,6 +116,23 @@ class Settings(ProgramSettings):
     allowed_hosts: Annotated[TextList, Variable("ORCHD_ALLOWED_HOSTS")] = ()
     cors_origins: Annotated[TextList, Variable("ORCHD_CORS_ORIGINS")] = ()
     shutdown_grace_ms: Annotated[Milliseconds, Variable("ORCHD_SHUTDOWN_GRACE_MS")] = 10_000
+
+    pool_managers: Annotated[
+        TextList,
+        Variable("ORCHD_POOL_MANAGERS", (Alias("POOL_MANAGERD_URLS"), Alias("POOL_MANAGERD_URL"))),
+    ] = ()
+    """Nodes that are polled, whether they register or not."""
+    pool_managers_dns: Annotated[str | None, Variable("ORCHD_POOL_MANAGERS_DNS")] = None
+    """A name whose SRV records are nodes."""
+    pool_poll_interval_ms: Annotated[
+        Milliseconds,
+        Variable("ORCHD_POOL_POLL_INTERVAL_MS", (Alias("ORCHESTRATORD_POOL_POLL_INTERVAL_MS"),)),
+    ] = 5_000
+    node_timeout_ms: Annotated[
+        Milliseconds,
+        Variable("ORCHD_NODE_TIMEOUT_MS", (Alias("ORCHESTRATORD_NODE_TIMEOUT_SECS", _seconds),)),
+    ] = Field(default=30_000, ge=100)
+    """Silence on every channel after which a node is offline."""
 
     admission_capacity: Annotated[int, Variable("ORCHD_ADMISSION_CAPACITY")] = Field(
         default=100, ge=1, le=10_000_000
@@ -144,12 +198,8 @@ class Settings(ProgramSettings):
     device_policy: Annotated[DevicePolicy, Variable("LLORCH_DEVICE_POLICY")] = DevicePolicy.GPU
     network_policy: Annotated[TextList, Variable("LLORCH_NETWORK_POLICY")] = ("allow",)
     """`allow`, `deny`, or the hosts from which downloads are allowed."""
-    auto_pull: Annotated[bool, Variable("LLORCH_AUTO_PULL")] = True
+    auto_pull: Annotated[bool, Variable("LLORCH_AUTO_PULL")] = Field(default_factory=_is_home)
     keep_engines: Annotated[bool, Variable("LLORCH_KEEP_ENGINES")] = False
-    api_tokens: Annotated[
-        tuple[SecretStr, ...], Variable("LLORCH_API_TOKEN", file_variant=True)
-    ] = ()
-    """For service-to-service calls, of which HOME makes none."""
     log_format: Annotated[Literal["auto", "console", "json"], Variable("LLORCH_LOG_FORMAT")] = (
         "auto"
     )
@@ -158,36 +208,86 @@ class Settings(ProgramSettings):
         Literal["debug", "info", "warning", "error", "critical"], Variable("LLORCH_LOG_LEVEL")
     ] = "info"
 
-    @field_validator("profile")
-    @classmethod
-    def _home_only(cls, value: Profile) -> Profile:
-        if value is Profile.CLOUD:
-            raise ValueError("this version serves the HOME profile only; set it to home")
-        return value
+    @property
+    def remote_nodes(self) -> bool:
+        """Whether pools live in other processes: always in the cloud, at home if some are named."""
+        return self.profile is Profile.CLOUD or bool(self.pool_managers)
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether there is anything with which to come in."""
+        return any(getattr(self, name) for name in CREDENTIALS)
+
+    @property
+    def exposure(self) -> Exposure:
+        """How the program is about to listen."""
+        return Exposure(
+            bind_host=self.bind_addr.host,
+            has_credentials=self.has_credentials,
+            has_tls=self.tls_cert is not None,
+            is_cloud=self.profile is Profile.CLOUD,
+            insecure_plaintext=self.insecure_plaintext,
+        )
 
     @field_validator("bind_addr")
     @classmethod
-    def _loopback_only(cls, value: BindAddress) -> BindAddress:
-        if not value.is_loopback:
-            raise ValueError(
-                f"{value.host} can be reached from other machines, and this version has no "
-                "authentication: bind a loopback address such as 127.0.0.1"
+    def _not_open_to_everybody(cls, value: BindAddress, info: ValidationInfo) -> BindAddress:
+        data = info.data
+        if not ({*CREDENTIALS, "auth_optional"} <= data.keys()):
+            return value  # What is wrong with those is told already.
+        has_credentials = any(data[name] for name in CREDENTIALS)
+        exposure = Exposure(value.host, has_credentials, has_tls=True, is_cloud=False)
+        problems = list(exposure.problems())
+        if value.is_loopback and not (has_credentials or data["auth_optional"]):
+            problems.append(
+                "no credential is configured and none is optional, so nobody could come in: set "
+                "ORCHD_API_KEYS, or LLORCH_AUTH_OPTIONAL=true for callers of this machine"
             )
+        if problems:
+            raise ValueError("; ".join(problems))
         return value
 
-    @field_validator("api_tokens", mode="before")
+    @field_validator("tls_cert")
     @classmethod
-    def _split_tokens(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part for part in re.split(r"[\s,]+", value) if part)
+    def _encrypted_in_the_cloud(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        exposure = Exposure(
+            bind_host="localhost",
+            has_credentials=True,
+            has_tls=value is not None,
+            is_cloud=_is_cloud(info.data),
+            insecure_plaintext=info.data.get("insecure_plaintext", True),
+        )
+        if problems := exposure.problems():
+            raise ValueError("; ".join(problems))
         return value
 
-    @field_validator("api_tokens")
+    @model_validator(mode="after")
+    def _home_is_one_machine(self) -> Self:
+        if self.profile is Profile.HOME:
+            if far := [url for url in self.pool_managers if not is_loopback(host_of(url))]:
+                raise ValueError(
+                    f"pool_managers: at home nodes are on this machine, not at {far[0]}; the "
+                    "profile cloud reaches others"
+                )
+            if self.pool_managers_dns is not None:
+                raise ValueError("pool_managers_dns: needs the profile cloud")
+        return self
+
+    @field_validator("api_keys", "api_token")
     @classmethod
-    def _long_tokens(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(token) < MIN_API_TOKEN_CHARS for token in value):
-            raise ValueError(f"each token needs at least {MIN_API_TOKEN_CHARS} characters")
+    def _usable_secrets(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        parse = TokenSet.parse_keys if info.field_name == "api_keys" else TokenSet.parse
+        if value is not None:
+            try:
+                parse(value.get_secret_value())
+            except BadSecret as error:
+                raise ValueError(str(error)) from None
         return value
+
+    @field_validator("pool_managers")
+    @classmethod
+    def _base_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(base_url(url) for url in value))
 
     @field_validator("cors_origins")
     @classmethod

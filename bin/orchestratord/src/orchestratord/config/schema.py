@@ -9,10 +9,7 @@ from program_config import Given, Layer, Schema
 
 NOT_SERVED_YET = frozenset(
     {
-        *("ORCHD_POOL_MANAGERS", "POOL_MANAGERD_URLS", "POOL_MANAGERD_URL"),
-        *("ORCHD_POOL_MANAGERS_DNS", "ORCHD_STATE_URL"),
-        *("ORCHD_API_KEYS", "ORCHD_API_KEYS_FILE", "ORCHD_OIDC_ISSUER", "ORCHD_OIDC_AUDIENCE"),
-        *("ORCHD_TLS_CERT", "ORCHD_TLS_KEY", "ORCHD_TLS_CA"),
+        *("ORCHD_STATE_URL", "ORCHD_OIDC_ISSUER", "ORCHD_OIDC_AUDIENCE"),
         *("ORCHD_TRANSCRIPTS", "ORCHD_TRANSCRIPT_PROMPTS"),
     }
 )
@@ -38,6 +35,22 @@ def _contradictions(given: Layer) -> Iterable[str]:
         yield f"model ({model.origin}): demo serves its own model; leave either of them out"
     if model is not None and "pools" in given:
         yield f"model ({model.origin}): with configured pools, name the model in its pool instead"
+    for name in ("api_keys", "api_token"):
+        if name in given and f"{name}_file" in given:
+            yield (
+                f"{name} ({given[name].origin}) and {name}_file "
+                f"({given[f'{name}_file'].origin}): keep one of them"
+            )
+    for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
+        if one in given and other not in given:
+            yield f"{one} ({given[one].origin}): needs {other} as well"
+    if _is_on(given.get("demo")) and _wants_nodes(given):
+        yield f"demo ({given['demo'].origin}): is for the profile home, without pool_managers"
+
+
+def _wants_nodes(given: Layer) -> bool:
+    profile = given.get("profile")
+    return "pool_managers" in given or (profile is not None and profile.value == "cloud")
 
 
 def _is_on(item: Given | None) -> TypeGuard[Given]:
@@ -47,8 +60,8 @@ def _is_on(item: Given | None) -> TypeGuard[Given]:
 SCHEMA = Schema(
     program="orchestratord",
     settings=Settings,
-    file_only=frozenset({"pools", "api_tokens"}),
-    secret=frozenset({"api_tokens"}),
+    file_only=frozenset({"pools", "api_keys", "api_token"}),
+    secret=frozenset({"api_keys", "api_token"}),
     items={"pools": PoolConfig},
     not_served=NOT_SERVED_YET,
     complete=_with_demo,

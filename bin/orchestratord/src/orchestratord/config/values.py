@@ -22,3 +22,18 @@ def file_url_path(url: str) -> Path:
 
 
 FileUrl = Annotated[str, AfterValidator(_file_url)]
+
+
+def base_url(value: str) -> str:
+    """Return the URL of a node without a slash at its end; raises ValueError."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"must be http://HOST[:PORT] or https://HOST[:PORT], not {value!r}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("a URL here has no credentials, query or fragment")
+    return value.rstrip("/")
+
+
+def host_of(url: str) -> str | None:
+    """Return the host that a URL names."""
+    return urlsplit(url).hostname

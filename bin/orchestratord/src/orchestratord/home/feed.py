@@ -17,15 +17,20 @@ from orchestrator_core import ReplicaKey
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.replicas import LeasedReplicas, host_key
 from pool_registry_types import PoolSnapshot
+from worker_http import ClientLimits
 
 _REPORT_INTERVAL_S = 2.0
 _BREAKER_INTERVAL_S = 0.25
+_MIN_IDLE = 8
 _REST_S = 0.02
 """Between two reports: every lease is a change, and a report is only a hint."""
 _DESCRIBE_TIMEOUT_S = 5.0
 
 ADAPTERS: dict[str, Callable[[ReplicaEndpoint], WorkerAdapter]] = {
-    "llamacpp": lambda at: LlamaCppAdapter(at.url, api_key=at.engine_key),
+    # The engine has a thread for each slot and two more, so each slot may keep its connection.
+    "llamacpp": lambda at: LlamaCppAdapter(
+        at.url, api_key=at.engine_key, limits=ClientLimits(max_idle=max(_MIN_IDLE, at.slots))
+    ),
 }
 """Engine kind → how its adapter is made."""
 

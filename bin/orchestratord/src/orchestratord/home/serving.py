@@ -6,9 +6,11 @@ import sys
 import time
 from contextlib import AsyncExitStack
 
+from auth_min import AuthError
 from http_shell import serving
 from local_pool_manager import RuntimeDirTaken
 from narration_core import LogSettings, configure, get_logger
+from orchestratord.access import Access
 from orchestratord.config import Settings
 from orchestratord.home.demo import banner, with_default_pool, with_demo
 from orchestratord.home.running import Home, running_home
@@ -42,28 +44,35 @@ async def serve(settings: Settings) -> int:
     )
     reason: str | None = None
     try:
-        await _serve_until(stop, settings, began_s=began_s)
-    except* (RuntimeDirTaken, OSError) as group:
+        await _serve_until(stop, settings, Access(settings), began_s=began_s)
+    except* (AuthError, RuntimeDirTaken, OSError) as group:
         reason = _first(group)
     return 0 if reason is None else _cannot_start(reason)
 
 
-async def _serve_until(stop: asyncio.Event, settings: Settings, *, began_s: float) -> None:
+async def _serve_until(
+    stop: asyncio.Event, settings: Settings, access: Access, *, began_s: float
+) -> None:
     log = get_logger(component="orchestratord")
+    for warning in access.warnings():
+        log.warning("insecure", human=warning)
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(running_home(settings))
-        edge = create_edge(home.services, settings)
+        edge = create_edge(home.services, settings, access)
         app = create_app(home.services, settings)
-        address = await stack.enter_async_context(serving(app, edge, settings.bind_addr))
+        address = await stack.enter_async_context(
+            serving(app, edge, settings.bind_addr, ssl_context=access.server_context())
+        )
         if settings.metrics_port is not None:
             metrics_app = create_app(home.services, settings, only=METRICS_PORT_OPERATIONS)
             metrics_address = BindAddress(settings.bind_addr.host, settings.metrics_port)
             await stack.enter_async_context(serving(metrics_app, edge, metrics_address))
+        scheme = "http" if settings.tls_cert is None else "https"
         log.info(
             "serving",
             address=str(address),
             device_policy=settings.device_policy.value,
-            human=f"orchestratord serves at http://{address}.",
+            human=f"orchestratord serves at {scheme}://{address}.",
         )
         if settings.demo:
             await _show_banner(stop, home, settings, address, began_s=began_s)

@@ -9,9 +9,11 @@ from aiohttp import web
 from api_types import ROUTES
 from http_shell import Doors, Edge
 from orchestratord import openai
+from orchestratord.access import Access
 from orchestratord.config import Settings
 from orchestratord.http import pools, resources, tasks
 from orchestratord.http.errors import ERRORS
+from orchestratord.http.gate import Gate
 from orchestratord.http.handlers import Context, Handler, bind
 from orchestratord.http.services import Services
 from orchestratord.http.sse import KEEP_ALIVE_S
@@ -86,11 +88,12 @@ def create_app(
     return app
 
 
-def create_edge(services: Services, settings: Settings) -> Edge:
+def create_edge(services: Services, settings: Settings, access: Access) -> Edge:
     """Build what stands around the application."""
-    doors = Doors.of(
+    browsers = Doors.of(
         settings.bind_addr.host,
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
     )
-    return Edge(doors, services.observer, ERRORS, answers={openai.PREFIX: openai.openai_answer})
+    gate = Gate(browsers, clients=access.clients, services=access.services)
+    return Edge(gate, services.observer, ERRORS, answers={openai.PREFIX: openai.openai_answer})

@@ -9,6 +9,7 @@ from typing import Any
 
 from artifact_store.testing import MemoryArtifactStore
 from http_shell import serving
+from orchestratord.access import Access
 from orchestratord.config import Settings
 from orchestratord.http import create_app, create_edge
 from orchestratord.testing.services import FakeMachine, FakeObserver, FakePools, fake_services
@@ -142,7 +143,7 @@ async def running_shell(
     )
     async with serving(
         create_app(services, settings, only=only, keep_alive_s=0.05),
-        create_edge(services, settings),
+        create_edge(services, settings, Access(settings)),
         BindAddress("127.0.0.1", 0),
         shutdown_timeout_s=1.0,
     ) as address:

@@ -3,9 +3,10 @@
 from http_shell.answers import json_answer
 from http_shell.binding import Handler, bind
 from http_shell.call import BODY_TIMEOUT_S, Call, negotiate, read_body
-from http_shell.doors import IDENTITY, Doors
+from http_shell.doors import IDENTITY, Doors, preflight_headers
 from http_shell.edge import (
     ANSWER_HEADERS,
+    CALLER,
     CORRELATION_HEADER,
     CORRELATION_ID,
     ROUTE,
@@ -21,6 +22,7 @@ __all__ = [
     "ANSWER_HEADERS",
     "BACKPRESSURE_STATUSES",
     "BODY_TIMEOUT_S",
+    "CALLER",
     "CORRELATION_HEADER",
     "CORRELATION_ID",
     "IDENTITY",
@@ -37,6 +39,7 @@ __all__ = [
     "bind",
     "json_answer",
     "negotiate",
+    "preflight_headers",
     "read_body",
     "serving",
 ]

@@ -1,8 +1,9 @@
 """A request, checked against its route: what handlers are given."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from aiohttp import hdrs, web
@@ -26,6 +27,7 @@ _FORM_KINDS = frozenset({"application/x-www-form-urlencoded", "multipart/form-da
 
 Query = TypeVar("Query")
 Body = TypeVar("Body")
+_Bytes = TypeVar("_Bytes", bytes, bytearray)
 
 _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
     name: TypeAdapter(type_) for name, (type_, _) in PATH_PARAMETERS.items()
@@ -99,9 +101,13 @@ def check_body(request: web.Request, *, max_bytes: int) -> None:
         raise _too_large(max_bytes)
 
 
-def answer_type_of(request: web.Request, route: Route) -> str | None:
-    """Choose among the content types of the route's answers. Raises ApiError."""
-    offered = tuple(dict.fromkeys(a.content_type for a in route.answers if a.content_type))
+def offered_by(route: Route) -> tuple[str, ...]:
+    """Return the content types of a route's answers, the preferred one first."""
+    return tuple(dict.fromkeys(a.content_type for a in route.answers if a.content_type))
+
+
+def answer_type_of(request: web.Request, offered: tuple[str, ...]) -> str | None:
+    """Choose among the content types that a route offers. Raises ApiError."""
     accept = request.headers.getall(hdrs.ACCEPT, [])
     if not offered:
         return None
@@ -114,7 +120,8 @@ def answer_type_of(request: web.Request, route: Route) -> str | None:
     return chosen
 
 
-def negotiate(accept: str, offered: Sequence[str]) -> str | None:
+@lru_cache(maxsize=256)
+def negotiate(accept: str, offered: tuple[str, ...]) -> str | None:
     """Pick what the header likes best, the first offered where it does not care."""
     ranges = [_media_range(part) for part in accept.split(",") if part.strip()]
     if not ranges:
@@ -159,13 +166,15 @@ def _check_content_type(request: web.Request) -> None:
 
 async def _read(request: web.Request, max_bytes: int) -> bytes:
     """Read no more than the limit, whatever Content-Length says."""
+    content = request.content
+    if content.is_eof() and content.exception() is None:
+        return _within(await content.read(), max_bytes)  # It came along with the headers.
     raw = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            while chunk := await request.content.readany():
+            while chunk := await content.readany():
                 raw += chunk
-                if len(raw) > max_bytes:
-                    raise _too_large(max_bytes)
+                _within(raw, max_bytes)
     except TimeoutError:
         raise ApiError(
             ErrorCode.INVALID_PARAMS, f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s"
@@ -173,6 +182,12 @@ async def _read(request: web.Request, max_bytes: int) -> bytes:
     except web.RequestPayloadError:
         raise ApiError(ErrorCode.INVALID_PARAMS, "the body is cut or wrongly chunked") from None
     return bytes(raw)
+
+
+def _within(raw: _Bytes, max_bytes: int) -> _Bytes:
+    if len(raw) > max_bytes:
+        raise _too_large(max_bytes)
+    return raw
 
 
 def _too_large(max_bytes: int) -> ApiError:

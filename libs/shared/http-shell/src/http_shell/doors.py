@@ -8,6 +8,7 @@ send JSON.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from aiohttp import hdrs
@@ -93,6 +94,7 @@ class Doors:
             "this Origin may not call: add it to ORCHD_CORS_ORIGINS if it should",
         )
 
+    @lru_cache(maxsize=256)  # noqa: B019 - there is one of these for each listening address
     def _is_ours(self, host: str) -> bool:
         found = _HOST.fullmatch(host.lower())
         if found is None:

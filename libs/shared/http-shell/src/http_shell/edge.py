@@ -19,6 +19,8 @@ KNOWN_METHODS = frozenset({"GET", "POST", "DELETE", "OPTIONS", "HEAD", "PUT", "P
 
 CORRELATION_ID = web.RequestKey("correlation_id", str)
 ANSWER_HEADERS = web.RequestKey("answer_headers", dict[str, str])
+CALLER = web.RequestKey("caller", str)
+"""The identity of whoever calls, where the gate has found one."""
 ROUTE = web.RequestKey("route", str)
 """The pattern of the path, so that ids make no metric series."""
 

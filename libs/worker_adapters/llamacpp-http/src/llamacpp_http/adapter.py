@@ -5,6 +5,7 @@ import secrets
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -69,6 +70,8 @@ class LlamaCppAdapter:
             base_url, api_key=api_key, ssl_context=ssl_context, limits=limits
         )
         self._new_seed = new_seed
+        # Numbers that another user of the engine will hardly choose as well.
+        self._marks = count(2**30 + secrets.randbelow(2**29))
         self._left: dict[str, list[LeftRun]] = {}
         self._props: Props | None = None
 
@@ -153,7 +156,7 @@ class LlamaCppAdapter:
         if request.text_so_far:
             request = await self._behind_the_text(request)
         seed = self._seed_of(request)
-        mark = 2**30 + secrets.randbelow(2**30)
+        mark = next(self._marks)
         reader: StreamReader
         if request.messages is not None:
             if request.tools:
