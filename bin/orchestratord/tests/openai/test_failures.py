@@ -134,3 +134,12 @@ def test_an_error_says_which_parameter_it_is_about(
     error = json.loads(upstream(body))["error"]
     assert error["param"] == param
     assert error["message"] == f"{message}; look there"
+
+
+async def test_a_failure_is_told_once_to_a_reader_that_looks_again() -> None:
+    stream = Stream()
+    stream.log.append_tokens("Hi", 0, 1)
+    await stream.reader.read(timeout_s=60)
+    stream.fail()
+    assert b'"error"' in stream.reader.take()
+    assert stream.reader.take() == b""
