@@ -1,6 +1,7 @@
 """Handlers of tasks, their streams, and sessions."""
 
 import time
+from typing import Any
 
 from aiohttp import web
 
@@ -8,29 +9,35 @@ from api_types import EVENT_STREAM, ApiError, ErrorCode, EventsQuery, TaskQuery,
 from http_shell import Call, json_answer
 from narration_core import current_scope
 from orchestratord.http.handlers import Context
+from orchestratord.http.services import Submission
 from orchestratord.http.sse import stream
 
 LAST_EVENT_ID = "Last-Event-ID"
 LAST_EVENT_ID_MAX_DIGITS = 18
 
 
-async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.StreamResponse:
-    """Admit a task; its answer is a 202 or, where Accept asks for it, its stream."""
-    tasks, observer = context.services.tasks, context.services.observer
+def admit(context: Context, call: Call[Any, Any], request: TaskRequest) -> Submission:
+    """Submit the task that a call asks for, whichever dialect it speaks; raises ApiError."""
     started = time.perf_counter()
-    submission = tasks.submit(
-        call.body,
+    submission = context.services.tasks.submit(
+        request,
         identity=call.identity,
         correlation_id=call.correlation_id,
         size_bytes=call.size_bytes,
         traceparent=_traceparent(),
     )
-    observer.task_admitted((time.perf_counter() - started) * 1000)
+    context.services.observer.task_admitted((time.perf_counter() - started) * 1000)
+    return submission
+
+
+async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.StreamResponse:
+    """Admit a task; its answer is a 202 or, where Accept asks for it, its stream."""
+    submission = admit(context, call, call.body)
     task_id = submission.task_id
     headers = {**submission.headers, **_task_headers(task_id)}
     if call.answer_type != EVENT_STREAM:
         return json_answer(submission.accepted, status=202, headers=headers)
-    cursor = tasks.open_stream(
+    cursor = context.services.tasks.open_stream(
         task_id, identity=call.identity, last_event_id=None, verbose=False, one_request=True
     )
     if cursor is None:
@@ -38,7 +45,7 @@ async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.St
     return await stream(
         call,
         cursor,
-        observer,
+        context.services.observer,
         headers=headers,
         keep_alive_s=context.keep_alive_s,
         stall_limit_s=context.stall_limit_s,

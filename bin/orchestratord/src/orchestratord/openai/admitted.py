@@ -9,10 +9,10 @@ from aiohttp import web
 from admission_coordinator import Dialect
 from api_types import ApiError, ErrorCode, TaskRequest
 from http_shell import ANSWER_HEADERS, Call
-from narration_core import current_scope
 from orchestratord.http.handlers import Context
 from orchestratord.http.services import Cursor, Pools
 from orchestratord.http.sse import stream
+from orchestratord.http.tasks import admit
 from orchestratord.openai.chunks import Chunks, Style
 from orchestratord.openai.collected import Collected
 from orchestratord.openai.shapes import Heading
@@ -46,15 +46,8 @@ class Admitted:
     ) -> Self:
         """Submit a task; raises ApiError. The limits are told either way."""
         tasks, told = context.services.tasks, call.request[ANSWER_HEADERS]
-        scope = current_scope()
         try:
-            submission = tasks.submit(
-                request,
-                identity=call.identity,
-                correlation_id=call.correlation_id,
-                size_bytes=call.size_bytes,
-                traceparent=None if scope is None or scope.trace is None else scope.trace.header(),
-            )
+            submission = admit(context, call, request)
         finally:
             left = max(0, capacity - tasks.queue_depth())
             told["X-Request-Id"] = call.correlation_id
