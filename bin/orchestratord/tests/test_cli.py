@@ -35,7 +35,7 @@ def test_check_tells_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().err
     assert "--bind-adr: unknown option; did you mean --bind-addr?" in told
     assert "retry_budget" in told
-    assert "HOME profile only" in told
+    assert "the cloud profile needs TLS" in told
 
 
 def test_serving_refuses_a_bad_configuration(capsys: pytest.CaptureFixture[str]) -> None:

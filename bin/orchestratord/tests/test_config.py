@@ -117,27 +117,71 @@ def test_an_empty_variable_is_unset() -> None:
     assert loaded(environ=environ).settings.admission_capacity == 100
 
 
-def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "token"
-    path.write_text(f"{TOKEN}\n{'u' * 32}\n")
-    tokens = loaded(environ={"LLORCH_API_TOKEN_FILE": str(path)}).settings.api_tokens
-    assert [token.get_secret_value() for token in tokens] == [TOKEN, "u" * 32]
-
-
 def test_a_secret_and_its_file_together_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(TOKEN)
     environ = {"LLORCH_API_TOKEN": TOKEN, "LLORCH_API_TOKEN_FILE": str(path)}
-    assert "LLORCH_API_TOKEN and LLORCH_API_TOKEN_FILE" in problems(environ=environ)[0]
+    (problem,) = problems(environ=environ)
+    assert "LLORCH_API_TOKEN)" in problem
+    assert "LLORCH_API_TOKEN_FILE)" in problem
 
 
-def test_a_secret_is_never_shown(tmp_path: Path) -> None:
-    shown = "\n".join(describe(SCHEMA, loaded(environ={"LLORCH_API_TOKEN": TOKEN})))
+@pytest.mark.parametrize("name", ["LLORCH_API_TOKEN", "ORCHD_API_KEYS"])
+def test_a_secret_is_never_shown(name: str) -> None:
+    secret = TOKEN if name == "LLORCH_API_TOKEN" else f"alice:{TOKEN}"
+    shown = "\n".join(describe(SCHEMA, loaded(environ={name: secret})))
     assert TOKEN not in shown
-    assert 'api_tokens = ["********"]  # environment LLORCH_API_TOKEN' in shown
-    assert all(
-        "short" not in problem for problem in problems(environ={"LLORCH_API_TOKEN": "short"})
-    )
+    assert f'"********"  # environment {name}' in shown
+    (problem,) = problems(environ={name: "a:feeble"})
+    assert "at least 32" in problem
+    assert "feeble" not in problem
+
+
+def test_the_cloud_binds_all_addresses_and_nobody_skips_the_token() -> None:
+    environ = {"LLORCH_PROFILE": "cloud", "LLORCH_API_TOKEN": TOKEN}
+    settings = loaded(environ={**environ, "LLORCH_INSECURE_PLAINTEXT": "true"}).settings
+    assert str(settings.bind_addr) == "0.0.0.0:8080"
+    assert not settings.auth_optional
+    assert not settings.auto_pull
+    assert settings.remote_nodes
+    (warning,) = settings.exposure.warnings()
+    assert "WITHOUT TLS" in warning
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"LLORCH_API_TOKEN": TOKEN}, "needs TLS"),
+        ({"LLORCH_INSECURE_PLAINTEXT": "true"}, "no authentication"),
+        ({"LLORCH_API_TOKEN": TOKEN, "ORCHD_TLS_CERT": "c.pem"}, "needs tls_key as well"),
+        (
+            {"ORCHD_BIND_ADDR": "127.0.0.1:1", "LLORCH_INSECURE_PLAINTEXT": "true"},
+            "nobody could come in",
+        ),
+    ],
+)
+def test_the_cloud_refuses_to_be_open(environ: Mapping[str, str], told: str) -> None:
+    (problem,) = problems(environ={"LLORCH_PROFILE": "cloud", **environ})
+    assert told in problem
+
+
+def test_any_credential_lets_home_leave_the_machine() -> None:
+    environ = {"ORCHD_BIND_ADDR": "0.0.0.0:1", "ORCHD_API_KEYS": f"alice:{TOKEN}"}
+    assert loaded(environ=environ).settings.bind_addr.host == "0.0.0.0"
+
+
+def test_home_polls_nodes_of_this_machine_only() -> None:
+    local = {"ORCHD_POOL_MANAGERS": "http://127.0.0.1:9200/, http://localhost:9201"}
+    settings = loaded(environ=local).settings
+    assert settings.pool_managers == ("http://127.0.0.1:9200", "http://localhost:9201")
+    assert settings.remote_nodes
+    (problem,) = problems(environ={"POOL_MANAGERD_URLS": "http://10.0.0.1:9200"})
+    assert "10.0.0.1" in problem
+
+
+def test_the_timeout_of_nodes_may_be_given_in_seconds() -> None:
+    environ = {"ORCHESTRATORD_NODE_TIMEOUT_SECS": "45"}
+    assert loaded(environ=environ).settings.node_timeout_ms == 45_000
 
 
 def test_an_unknown_key_in_the_file_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
@@ -179,11 +223,11 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
 def test_all_problems_of_all_sources_are_told_at_once(tmp_path: Path) -> None:
     found = problems(
         {"bind_addr": "0.0.0.0:80", "retry_budget": "many"},
-        {"ORCHD_ADMISSION_POLICY": "coin", "ORCHD_API_KEYS": "k", "LLORCH_PROFILE": "cloud"},
+        {"ORCHD_ADMISSION_POLICY": "coin", "ORCHD_STATE_URL": "r", "LLORCH_PROFILE": "cloud"},
         written(tmp_path, "max_body_bytes = -1\nfoo = 1\n"),
     )
     text = "\n".join(found)
-    for part in ("0.0.0.0", "retry_budget", "coin", "ORCHD_API_KEYS", "HOME", "max_body", "foo"):
+    for part in ("0.0.0.0", "retry_budget", "coin", "ORCHD_STATE_URL", "TLS", "max_body", "foo"):
         assert part in text
     assert len(found) == 7
 

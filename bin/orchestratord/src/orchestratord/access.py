@@ -1,0 +1,106 @@
+"""Credentials and certificates: what opens this program and what it calls nodes with."""
+
+import re
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from auth_min import (
+    ClientTls,
+    Door,
+    Reload,
+    ServerTls,
+    TlsFiles,
+    TokenFile,
+    TokenSet,
+    TokenSource,
+    fixed,
+)
+from narration_core import get_logger
+from orchestratord.config import Settings
+
+_SEPARATORS = re.compile(r"[\s,]+")
+
+
+class Access:
+    """Made of settings; raises AuthError when a credential or a certificate cannot be used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = get_logger(component="access")
+        keys = _source(settings.api_keys, settings.api_keys_file, of_clients=True)
+        tokens = _source(settings.api_token, settings.api_token_file, of_clients=False)
+        self.clients = self._door(keys, others=tokens)
+        """Opens everything but what is for nodes."""
+        self.services = self._door(tokens, others=keys)
+        """Opens what is for nodes and their operators."""
+        self._server = (
+            None
+            if settings.tls_cert is None
+            else ServerTls(TlsFiles(settings.tls_cert, settings.tls_key))
+        )
+        self._client = ClientTls(TlsFiles(ca=settings.tls_ca))
+
+    def server_context(self) -> ssl.SSLContext | None:
+        """Return what the program listens with; None: in plain text."""
+        return None if self._server is None else self._server.context
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return what nodes are called with."""
+        return self._client.context
+
+    def token(self) -> str | None:
+        """Return the token to show: the first, since a new one is rolled in behind the old."""
+        entries = (
+            entry
+            for text in self._token_texts()
+            for line in text.splitlines()
+            if not line.lstrip().startswith("#")
+            for entry in _SEPARATORS.split(line)
+        )
+        return next(filter(None, entries), None)
+
+    def renew(self) -> None:
+        """Look at the certificates again; files of credentials are looked at with each request."""
+        for tls in (self._server, self._client):
+            if tls is not None and (seen := tls.reload_if_changed()) is not Reload.UNCHANGED:
+                self._log.info("certificates_changed", outcome=seen.value, reason=tls.trouble)
+
+    def warnings(self) -> Iterator[str]:
+        """Say what each start must repeat in the log."""
+        settings = self._settings
+        yield from settings.exposure.warnings()
+        if settings.exposure.is_cloud and not (settings.api_keys or settings.api_keys_file):
+            yield "no API keys are configured: no client of another machine can come in"
+        if settings.exposure.is_cloud and not (settings.api_token or settings.api_token_file):
+            yield "no service token is configured: no node of another machine can register"
+
+    def _door(self, opens: TokenSource, *, others: TokenSource) -> Door:
+        settings = self._settings
+        return Door(
+            opens=opens,
+            others=others,
+            optional_on_loopback=settings.auth_optional,
+            trust_proxy=settings.trust_proxy_auth,
+        )
+
+    def _token_texts(self) -> Iterator[str]:
+        settings = self._settings
+        if settings.api_token is not None:
+            yield settings.api_token.get_secret_value()
+        if settings.api_token_file is not None:
+            try:
+                yield settings.api_token_file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                self._log.warning("token_file_unreadable", reason=str(error))
+
+
+def _source(given: SecretStr | None, path: Path | None, *, of_clients: bool) -> TokenSource:
+    parse = TokenSet.parse_keys if of_clients else TokenSet.parse
+    if path is not None:
+        source = TokenFile(path, parse)
+        source()  # A file that cannot be used is to be told at the start.
+        return source
+    return fixed(parse("" if given is None else given.get_secret_value()))
