@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-SRV, IN, NXDOMAIN, SERVFAIL = 33, 1, 3, 2
+SRV, IN = 33, 1
 
 
 def encoded(name):

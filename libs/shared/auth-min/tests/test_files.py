@@ -1,6 +1,6 @@
 import pytest
 
-from auth_min import BadSecret, TokenFile, TokenSet, fixed, joined
+from auth_min import BadSecret, TokenFile, TokenSet, WatchedFile, first_token, fixed, joined
 
 ONE, TWO = "a" * 32, "b" * 32
 
@@ -79,3 +79,20 @@ def test_sources_can_be_joined(path):
     both = joined(TokenFile(path), fixed(TokenSet.parse(TWO)))
     assert both().find(ONE)
     assert both().find(TWO)
+
+
+def test_the_token_to_show_is_the_first_and_changes_with_its_file(path):
+    own = WatchedFile(path, first_token)
+    path.write_text(f"# ours\n{ONE}, {TWO}")
+    assert own() == ONE
+    replace(path, f"{TWO}\n{ONE}")
+    assert own() == TWO
+    replace(path, "short")
+    assert own() == TWO
+    assert own.trouble is not None
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "short"])
+def test_a_token_that_cannot_be_used_is_never_shown(text):
+    with pytest.raises(BadSecret):
+        first_token(text)

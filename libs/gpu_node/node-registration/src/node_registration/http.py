@@ -79,7 +79,7 @@ class HttpControlPlane:
         try:
             try:
                 status, answer = await self._exchange(method, path, body)
-            except aiohttp.ServerDisconnectedError:
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError):
                 # A kept connection may have ended on the other side meanwhile. Should the message
                 # have been heard, the repeat is refused as stale and the next one counts.
                 status, answer = await self._exchange(method, path, body)

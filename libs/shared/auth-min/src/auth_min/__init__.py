@@ -11,7 +11,7 @@ from auth_min.doors import (
 )
 from auth_min.errors import AuthError, BadCertificate, BadSecret
 from auth_min.exposure import Exposure
-from auth_min.files import TokenFile, TokenSource, fixed, joined
+from auth_min.files import TokenFile, TokenSource, WatchedFile, fixed, joined
 from auth_min.tls import ClientTls, Reload, ServerTls, TlsFiles, client_context, server_context
 from auth_min.tokens import (
     LOCALHOST,
@@ -20,6 +20,7 @@ from auth_min.tokens import (
     IdentityKind,
     TokenSet,
     fingerprint,
+    first_token,
 )
 
 __all__ = [
@@ -43,8 +44,10 @@ __all__ = [
     "TokenFile",
     "TokenSet",
     "TokenSource",
+    "WatchedFile",
     "client_context",
     "fingerprint",
+    "first_token",
     "fixed",
     "is_loopback",
     "joined",

@@ -95,8 +95,8 @@ class Door:
         secret = next(iter(presented.secrets)) if len(presented.secrets) == 1 else None
         # Both are always compared, also when nothing was presented: all refusals take as long.
         identity, stranger = opens.find(secret), others.find(secret)
-        local = is_loopback(peer) and (self.trust_proxy or not presented.forwarded)
-        may_skip = local and self.optional_on_loopback
+        direct = self.trust_proxy or not presented.forwarded
+        may_skip = self.optional_on_loopback and direct and is_loopback(peer)
         if may_skip and (not presented.secrets or not (opens or others)):
             return LOCALHOST
         if not presented.secrets:

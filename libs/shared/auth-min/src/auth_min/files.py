@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from auth_min.errors import BadSecret
 from auth_min.tokens import TokenSet
+
+T = TypeVar("T")
 
 TokenSource: TypeAlias = Callable[[], TokenSet]
 """Gives the tokens that count now."""
@@ -22,47 +24,58 @@ def stamp_of(path: Path) -> Stamp:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-class TokenFile:
-    """The tokens of a file: a `TokenSource` that looks at the file's stamp with each call.
+class WatchedFile(Generic[T]):
+    """What a file of secrets says now: looks at the file's stamp with each call.
 
-    The first reading raises BadSecret. A later one that fails leaves the tokens as they were,
-    and `trouble` says why: a half-written file locks nobody out.
+    The first call raises BadSecret. A later reading that fails leaves what was there before, and
+    `trouble` says why: a half-written file locks nobody out.
     """
 
-    def __init__(self, path: Path, parse: Callable[[str], TokenSet] = TokenSet.parse) -> None:
+    def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
         self._path = path
         self._parse = parse
         self._stamp: Stamp = None
-        self._tokens: TokenSet | None = None
+        self._read: T | None = None
         self.trouble: str | None = None
 
-    def __call__(self) -> TokenSet:
-        """Return the tokens that count now; raises BadSecret at the first call only."""
+    def __call__(self) -> T:
+        """Return what counts now; raises BadSecret at the first call only."""
         stamp = stamp_of(self._path)
-        if self._tokens is not None and stamp == self._stamp:
-            return self._tokens
+        if self._read is not None and stamp == self._stamp:
+            return self._read
         # The stamp from before the reading: what is written meanwhile is read at the next call.
         try:
-            tokens = self._read()
+            read = _parsed(self._path, self._parse)
         except BadSecret as error:
-            if self._tokens is None:
+            if self._read is None:
                 raise
             self.trouble = str(error)
         else:
-            self._tokens, self.trouble = tokens, None
+            self._read, self.trouble = read, None
         self._stamp = stamp
-        return self._tokens
+        return self._read
 
-    def _read(self) -> TokenSet:
-        try:
-            tokens = self._parse(self._path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadSecret(f"{self._path} cannot be read: {error}") from error
-        except BadSecret as error:
-            raise BadSecret(f"{self._path}: {error}") from None
-        if not len(tokens):
-            raise BadSecret(f"{self._path} holds no token")
-        return tokens
+
+class TokenFile(WatchedFile[TokenSet]):
+    """The tokens of a file, or with `TokenSet.parse_keys` its named keys: a `TokenSource`."""
+
+    def __init__(self, path: Path, parse: Callable[[str], TokenSet] = TokenSet.parse) -> None:
+        def some(text: str) -> TokenSet:
+            tokens = parse(text)
+            if not tokens:
+                raise BadSecret("holds no token")
+            return tokens
+
+        super().__init__(path, some)
+
+
+def _parsed(path: Path, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSecret(f"{path} cannot be read: {error}") from error
+    except BadSecret as error:
+        raise BadSecret(f"{path}: {error}") from None
 
 
 def fixed(tokens: TokenSet) -> TokenSource:

@@ -49,6 +49,17 @@ def fingerprint(token: str) -> str:
     return f"token:{_digest(token).hex()[:6]}"
 
 
+def first_token(text: str) -> str:
+    """Return the token to show to others: the first, as a new one is rolled in behind it.
+
+    Raises BadSecret if there is none that can be used.
+    """
+    for place, secret in _entries(text):
+        _check_secret(place, secret)
+        return secret
+    raise BadSecret("holds no token")
+
+
 class TokenSet:
     """Secrets that open a door, each with its identity; several, so that one can be rolled in."""
 
@@ -60,11 +71,11 @@ class TokenSet:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read service tokens, separated by commas or white space; raises BadSecret."""
-        return cls(
-            (_digest(secret), Identity(fingerprint(secret), IdentityKind.SERVICE))
-            for place, secret in _entries(text)
-            if _is_secret(place, secret)
-        )
+        known = {}
+        for place, secret in _entries(text):
+            _check_secret(place, secret)
+            known[_digest(secret)] = Identity(fingerprint(secret), IdentityKind.SERVICE)
+        return cls(known.items())
 
     @classmethod
     def parse_keys(cls, text: str) -> Self:
@@ -74,7 +85,8 @@ class TokenSet:
             name, colon, secret = entry.partition(":")
             if not colon or _NAME.fullmatch(name) is None:
                 raise BadSecret(f"{place} is not of the form name:key")
-            if _is_secret(place, secret) and _digest(secret) in known:
+            _check_secret(place, secret)
+            if _digest(secret) in known:
                 raise BadSecret(f"{place} is the key of another name as well")
             known[_digest(secret)] = Identity(f"key:{name}", IdentityKind.KEY)
         return cls(known.items())
@@ -120,14 +132,13 @@ def _entries(text: str) -> Iterator[tuple[str, str]]:
             yield f"entry {count}", entry
 
 
-def _is_secret(place: str, secret: str) -> bool:
+def _check_secret(place: str, secret: str) -> None:
     if len(secret) < MIN_SECRET_CHARS:
         raise BadSecret(
             f"{place} has {len(secret)} characters: at least {MIN_SECRET_CHARS} are needed"
         )
     if _SECRET.fullmatch(secret) is None:
         raise BadSecret(f"{place} has characters that no header can carry")
-    return True
 
 
 def _digest(token: str) -> bytes:
