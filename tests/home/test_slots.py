@@ -8,7 +8,7 @@ from pathlib import Path
 
 from demo_model import DEMO, ENDLESS, SLOW
 
-from .calls import Api, check_grammar, engine_busy, eventually, text_of
+from .calls import Answer, Api, check_grammar, engine_busy, eventually, text_of
 from .daemons import Daemon, Engine, Place, Pool
 
 GREEDY = {"temperature": 0}
@@ -90,12 +90,13 @@ async def test_a_drained_pool_finishes_what_runs_takes_nothing_new_and_resumes(
     resumed = await api.call("POST", "/v2/pools/slow/resume")
     assert resumed.status == 200, resumed
 
-    async def ready() -> bool:
-        return bool((await api.get("/v2/pools/slow/health"))["ready"])
+    async def admitted() -> Answer | None:
+        task = {"prompt": "1", "max_tokens": 3, "sampling": GREEDY}
+        answer = await api.call("POST", "/v2/tasks", json=task)
+        return answer if answer.status == 202 else None
 
-    await eventually(ready, "the pool ready again", within_s=15)
-    again = await api.run(prompt="1", max_tokens=3, sampling=GREEDY)
-    assert text_of(again) == SLOW.expected_text(3)
+    again = await eventually(admitted, "tasks admitted again", within_s=5)
+    assert text_of(await api.read(again.json()["task_id"])) == SLOW.expected_text(3)
 
 
 async def test_a_drain_at_its_deadline_cuts_what_has_tokens_and_keeps_what_has_none(
