@@ -1,4 +1,4 @@
-"""The catalog behaves like a dictionary, also when it is opened again."""
+"""The catalog behaves like a dictionary, also when it is opened again and when writers die."""
 
 import tempfile
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from catalog_core import Catalog, ModelEntry, ModelPinnedError, ModelState, ModelUnknownError
-from catalog_core.testing import model_entry
+from catalog_core.testing import crash_at, model_entry
 
 ids = st.sampled_from(["a", "b", "c"])
 clocks = st.integers(0, 1000)
@@ -53,6 +53,16 @@ class CatalogIsADictionary(RuleBasedStateMachine):
         else:
             assert not self.model.pop(model_id).pinned
 
+    @rule(model_id=ids, now_ms=clocks, count=st.integers(0, 60))
+    def crash_while_putting(self, model_id: str, now_ms: int, count: int) -> None:
+        entry = model_entry(model_id, now_ms=now_ms)
+        is_killed = crash_at(count, lambda: self.catalog.put(entry))
+        if not is_killed or self.catalog.list() != self.entries():
+            self.model[model_id] = entry
+
+    def entries(self) -> tuple[ModelEntry, ...]:
+        return tuple(self.model[key] for key in sorted(self.model))
+
     def change(self, model_id, act, **changes) -> None:  # type: ignore[no-untyped-def]
         try:
             found = act()
@@ -64,7 +74,7 @@ class CatalogIsADictionary(RuleBasedStateMachine):
 
     @invariant()
     def they_agree(self) -> None:
-        assert self.catalog.list() == tuple(self.model[key] for key in sorted(self.model))
+        assert self.catalog.list() == self.entries()
         assert self.catalog.damaged() == ()
 
     def teardown(self) -> None:

@@ -7,6 +7,7 @@ The list of removals is part of the index. A crash after any step leaves a state
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 from catalog_core.entries import ModelEntry, Removal
 from catalog_core.errors import CatalogStoreError
@@ -40,10 +41,9 @@ class Removals:
             if index.models.get(expected.id) != expected or expected.pinned:
                 return index, None
             taken = {each.trash for each in index.removals}
-            names = (folder.with_name(f".trash-{number}-{folder.name}") for number in range(2**32))
-            removal = Removal(
-                entry=expected, trash=next(each for each in names if each not in taken)
-            )
+            names = (folder.with_name(f".trash-{number}-{folder.name}") for number in count())
+            trash = next(each for each in names if each not in taken and not each.exists())
+            removal = Removal(entry=expected, trash=trash)
             models = {key: each for key, each in index.models.items() if key != expected.id}
             update = {"models": models, "removals": (*index.removals, removal)}
             return index.model_copy(update=update), removal
@@ -71,9 +71,11 @@ class Removals:
 
         def edit(index: Index) -> tuple[Index, None]:
             # Under the lock: a fetch that enters the folder again in time wins.
-            if removal not in index.removals or folder is None:
+            if removal not in index.removals or removal.is_detached or folder is None:
                 return index, None
-            if folder.exists():
+            # If both are there, a run was killed right here: the trash is its folder, and what
+            # lies in the old place is newer.
+            if folder.exists() and not removal.trash.exists():
                 folder.rename(removal.trash)
             detached = removal.model_copy(update={"is_detached": True})
             removals = tuple(detached if each == removal else each for each in index.removals)

@@ -4,9 +4,12 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+from catalog_core.crashing import crash_at
 from catalog_core.entries import FileStamp, ModelEntry
 from catalog_core.gguf_header import parse_gguf_header
 from catalog_core.gguf_types import DEFAULT_ALIGNMENT, MAGIC
+
+__all__ = ["METADATA", "MetadataValue", "crash_at", "gguf_bytes", "model_entry"]
 
 MetadataValue = int | float | bool | str | list[int] | list[str]
 
