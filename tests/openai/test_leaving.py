@@ -143,15 +143,16 @@ async def test_a_timeout_of_the_python_client_frees_the_slot(
     await watch.free()
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 async def test_500_clients_that_leave_at_random_leave_nothing_behind(
-    watch: Watch, http: aiohttp.ClientSession
+    watch: Watch, http: aiohttp.ClientSession, stream: bool
 ) -> None:
     chance = random.Random(8)
 
     async def stay_a_while(patience_s: float, max_tokens: int) -> bool:
         try:
             async with asyncio.timeout(patience_s):
-                await call(http, chat(stream=False, max_tokens=max_tokens))
+                await call(http, chat(stream=stream, max_tokens=max_tokens))
         except TimeoutError:
             return False
         return True
