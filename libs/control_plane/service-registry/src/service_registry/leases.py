@@ -2,9 +2,8 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
-from uuid import UUID
 
 from node_types import NodeId
 from pool_registry_types import PoolSnapshot
@@ -30,6 +29,7 @@ from service_registry.events import (
     SafeModeLeft,
 )
 from service_registry.machine import Stimulus, step
+from service_registry.refusals import Departure, why_not_heard, why_not_register
 from service_registry.types import (
     LeaseState,
     NodeLease,
@@ -43,17 +43,6 @@ REMEMBERED_INCARNATIONS = 8
 REMEMBERED_DEPARTURES = 4096
 
 Events: TypeAlias = list[RegistryEvent]
-
-
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """What is remembered of a node that is gone, so that its late messages change nothing."""
-
-    incarnation: UUID
-    seq: int
-    by_own_will: bool
-    """Its incarnation said goodbye and has nothing more to say."""
-    superseded: tuple[UUID, ...]
 
 
 class NodeLeases:
@@ -210,24 +199,11 @@ class NodeLeases:
             safe_mode=self._safe_mode,
         )
 
-    # the rules
+    # what follows from it
 
     def _why_not_register(self, message: RegisterRequest) -> Refused | None:
-        lease = self._leases.get(message.node_id)
-        if lease is None:
-            gone = self._departed.get(message.node_id)
-            return _stale(message) if gone is not None and _is_late(message, gone) else None
-        if message.incarnation == lease.incarnation:
-            return _stale(message) if message.seq < lease.seq else None
-        if message.incarnation in lease.superseded:
-            return _stale(message)
-        if lease.online and not _is_same_address(lease.address, message.address):
-            return Refused(
-                RefusalCode.NODE_ID_CONFLICT,
-                f"node {message.node_id} is online at {lease.address}: give {message.address} "
-                "another POOL_MANAGERD_NODE_ID, or stop the other one",
-            )
-        return None
+        lease, gone = self._leases.get(message.node_id), self._departed.get(message.node_id)
+        return why_not_register(message, lease, gone)
 
     def _welcome(self, message: RegisterRequest, now_ms: int) -> Events:
         before = self._leases.get(message.node_id)
@@ -260,13 +236,11 @@ class NodeLeases:
 
     def _lease_for(self, message: NodeMessage) -> NodeLease | Refused:
         lease = self._leases.get(message.node_id)
-        if lease is None:
-            gone = self._departed.get(message.node_id)
-            late = gone is not None and _is_late(message, gone)
-            return _stale(message) if late else _unknown(message)
-        if message.incarnation == lease.incarnation:
-            return _stale(message) if message.seq < lease.seq else lease
-        return _stale(message) if message.incarnation in lease.superseded else _unknown(message)
+        refused = why_not_heard(message, lease, self._departed.get(message.node_id))
+        if refused is not None:
+            return refused
+        assert lease is not None
+        return lease
 
     def _hear(self, lease: NodeLease, seq: int, now_ms: int) -> Events:
         events = self._renew(lease, seq, now_ms, Stimulus.HEARD)
@@ -351,29 +325,3 @@ class NodeLeases:
             assert lease.incarnation not in lease.superseded
             assert self._safe_mode or lease.state is not LeaseState.SUSPECTED
             assert lease.online or not lease.placeable
-
-
-def _is_late(message: NodeMessage, gone: Departure) -> bool:
-    if message.incarnation == gone.incarnation:
-        return gone.by_own_will or message.seq <= gone.seq
-    return message.incarnation in gone.superseded
-
-
-def _is_same_address(one: str, other: str) -> bool:
-    return one.rstrip("/").lower() == other.rstrip("/").lower()
-
-
-def _stale(message: NodeMessage) -> Refused:
-    return Refused(
-        RefusalCode.STALE_INCARNATION,
-        f"node {message.node_id} has said something newer than message {message.seq} of "
-        f"incarnation {message.incarnation}",
-    )
-
-
-def _unknown(message: NodeMessage) -> Refused:
-    return Refused(
-        RefusalCode.NODE_UNKNOWN,
-        f"node {message.node_id} is not registered here with incarnation {message.incarnation}: "
-        "register it",
-    )
