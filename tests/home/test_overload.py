@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from demo_model import ENDLESS, SLOW
 
@@ -15,7 +16,6 @@ TEN_TIMES = 10 * (CAPACITY + 1)
 WAVES = 8
 FLAT_BYTES = 6 * 1024 * 1024
 """What the allocator may keep: far less than any wave would leave behind if it leaked."""
-HOLD = {"prompt": "1", "max_tokens": 30_000}
 
 
 def check_refusal(answer: Answer, policy: str) -> None:
@@ -32,6 +32,17 @@ def check_refusal(answer: Answer, policy: str) -> None:
     assert body["correlation_id"] == answer.headers["X-Correlation-Id"]
 
 
+async def hold_the_slot(api: Api) -> dict[str, Any]:
+    """Run a task that outlives the test: whatever comes after it waits."""
+    holder = await api.submit(prompt="1", max_tokens=30_000)
+
+    async def runs() -> bool:
+        return await api.state(holder["task_id"]) == "running"
+
+    await eventually(runs, "the slot held")
+    return holder
+
+
 async def test_a_full_queue_refuses_with_429_and_says_when_to_come_back(
     place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
 ) -> None:
@@ -41,7 +52,7 @@ async def test_a_full_queue_refuses_with_429_and_says_when_to_come_back(
         admission_policy="reject",
     ).start()
     api = connect(daemon)
-    holder = await api.submit(**HOLD)
+    holder = await hold_the_slot(api)
     task = {"prompt": "x" * 100, "max_tokens": 5}
     waiting = [await api.submit(**task) for _ in range(CAPACITY)]
 
@@ -73,7 +84,7 @@ async def test_drop_lru_drops_the_oldest_of_the_lowest_priority_and_tells_it(
         Pool.of(models, SLOW, ctx=32_768), admission_capacity=3, admission_policy="drop-lru"
     ).start()
     api = connect(daemon)
-    holder = await api.submit(**HOLD)
+    holder = await hold_the_slot(api)
 
     async def add(priority: str) -> str:
         accepted = await api.submit(prompt="1", max_tokens=5, priority=priority)
@@ -147,7 +158,7 @@ async def test_the_queue_is_limited_by_bytes_too(
         admission_policy="reject",
     ).start()
     api = connect(daemon)
-    tasks = [await api.submit(**HOLD)]
+    tasks = [await hold_the_slot(api)]
     tasks += [await api.submit(prompt="x" * 4_000, max_tokens=1) for _ in range(2)]
     answer = await api.call("POST", "/v2/tasks", json={"prompt": "x" * 4_000, "max_tokens": 1})
     check_refusal(answer, "reject")
