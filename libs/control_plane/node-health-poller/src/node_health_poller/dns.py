@@ -1,6 +1,6 @@
 """Finding nodes by SRV records.
 
-aiodns asks within the event loop, needs no thread a query, and is what aiohttp resolves with.
+aiodns asks within the event loop; the resolver of the system has no call for these records.
 """
 
 import asyncio

@@ -70,8 +70,16 @@ class HttpNodeClient:
 
 
 def new_session() -> aiohttp.ClientSession:
-    """Make a session that keeps no cookies and reads no environment."""
-    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    """Make a session that keeps no cookies, reads no environment and asks the system for names.
+
+    Where aiodns is installed, aiohttp would ask the name servers itself, and `gpu-a.local` or
+    whatever else the system has configured would not be found.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver()),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

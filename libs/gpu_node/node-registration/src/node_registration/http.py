@@ -115,8 +115,16 @@ class HttpControlPlane:
 
 
 def new_session() -> aiohttp.ClientSession:
-    """Make a session that keeps no cookies and reads no environment."""
-    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+    """Make a session that keeps no cookies, reads no environment and asks the system for names.
+
+    Where aiodns is installed, aiohttp would ask the name servers itself, and `gpu-a.local` or
+    whatever else the system has configured would not be found.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver()),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
 
 
 def split_callback_url(url: str) -> tuple[str, str]:
