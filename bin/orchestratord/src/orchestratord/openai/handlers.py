@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from api_types import JSON, ApiError, ErrorCode, ModelView
+from api_types import JSON, ApiError, ErrorCode, ModelView, TaskRequest
 from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context, Handler
 from orchestratord.openai import translate
@@ -126,7 +126,9 @@ class OpenAiHandlers:
             candidates=near or None,
         )
 
-    def _admit(self, context: Context, call: Call[Any, Any], task: Any, prefix: str) -> Admitted:
+    def _admit(
+        self, context: Context, call: Call[Any, Any], task: TaskRequest, prefix: str
+    ) -> Admitted:
         return Admitted.of(context, call, task, id_prefix=prefix, capacity=self._capacity)
 
     def _card(self, context: Context, view: ModelView) -> ModelCard:

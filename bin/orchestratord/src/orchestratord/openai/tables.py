@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from orchestratord.openai.fates import Fate, Refused
 from orchestratord.openai.routes import V1_ROUTES
-from pool_registry_types import ClientModel
 
 NESTED = ("stream_options",)
 """Parameters whose own fields have fates."""
@@ -22,19 +22,19 @@ def tables() -> str:
     )
 
 
-def parameter_table(model: type[ClientModel]) -> str:
+def parameter_table(model: type[BaseModel]) -> str:
     """Return the parameters of a request in alphabetical order, each with its fate."""
     rows = sorted(_rows(model))
     lines = [f"| `{name}` | {_told(fate)} | {fate.note} |" for name, fate in rows]
     return "\n".join(["| parameter | fate | how, or why |", "|---|---|---|", *lines, ""])
 
 
-def fates_of(model: type[ClientModel]) -> dict[str, Fate]:
+def fates_of(model: type[BaseModel]) -> dict[str, Fate]:
     """Return what becomes of each parameter of a request."""
     return dict(_rows(model))
 
 
-def _rows(model: type[ClientModel], prefix: str = "") -> Iterator[tuple[str, Fate]]:
+def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fate]]:
     for name, field in model.model_fields.items():
         yield prefix + name, _fate(field)
         if name in NESTED:
@@ -53,7 +53,7 @@ def _fate(field: FieldInfo) -> Fate:
     return fate
 
 
-def _models_in(field: FieldInfo) -> Iterator[type[ClientModel]]:
+def _models_in(field: FieldInfo) -> Iterator[type[BaseModel]]:
     for part in getattr(field.annotation, "__args__", ()):
-        if isinstance(part, type) and issubclass(part, ClientModel):
+        if isinstance(part, type) and issubclass(part, BaseModel):
             yield part
