@@ -323,6 +323,24 @@ async def test_a_cancel_leaves_a_partial_that_is_gone_on_with(
     assert leftovers(store) == []
 
 
+async def test_partials_that_nobody_went_on_with_are_discarded_but_no_others(
+    make: MakeProvisioner, catalog: Catalog, store: Path, server: ModelServer, url: str
+) -> None:
+    server.faults.cuts = [5_000_000]
+    with pytest.raises(SourceError):
+        await make(attempts=1).ensure(url)
+    (part,) = store.rglob("*.part")
+    arrived = part.stat().st_size
+
+    def an_hour_later() -> int:
+        return round(part.stat().st_mtime * 1000) + 3_600_000
+
+    provisioner = ModelProvisioner(catalog, base=store, now_ms=an_hour_later)
+    assert await provisioner.discard_partials(idle_s=3700) == 0
+    assert await provisioner.discard_partials(idle_s=3500) > arrived
+    assert leftovers(store) == []
+
+
 async def test_a_fetched_file_that_was_damaged_is_fetched_again(
     make: MakeProvisioner, catalog: Catalog, url: str, weights: bytes
 ) -> None:

@@ -19,7 +19,7 @@ from model_provisioner.fetch import Fetch
 from model_provisioner.intake import take_in
 from model_provisioner.jobs import Job, Progress
 from model_provisioner.settings import FetchSettings
-from model_provisioner.store import FetchPlace
+from model_provisioner.store import FetchPlace, discard_partials
 from model_provisioner.waiting import in_thread
 
 _Target = Path | ModelRef
@@ -115,6 +115,11 @@ class ModelProvisioner:
             str(target if isinstance(target, ModelRef) else ModelRef(RefScheme.FILE, str(target)))
             for target, _ in self._jobs
         )
+
+    async def discard_partials(self, *, idle_s: float) -> int:
+        """Delete what interrupted fetches left so long ago; the bytes freed. Running ones stay."""
+        before_s = self._now_ms() / 1000 - idle_s
+        return await in_thread(partial(discard_partials, self._base, before_s=before_s))
 
     async def _work(self, target: _Target, expected: str | None, report: Progress) -> ModelEntry:
         if isinstance(target, Path):

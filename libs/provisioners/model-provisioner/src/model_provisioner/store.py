@@ -58,14 +58,8 @@ class FetchPlace:
     def try_claim(self) -> bool:
         """Hold the lock that all processes share, until `release` or the end of this one."""
         self.partial.mkdir(parents=True, exist_ok=True)
-        lock = self._lock_path.open("ab")
-        try:
-            fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            return False
-        self._lock = lock
-        return True
+        self._lock = _try_lock(self._lock_path)
+        return self._lock is not None
 
     def release(self) -> None:
         """Let others fetch; the lock file stays, since to remove it would let two in at once."""
@@ -77,11 +71,7 @@ class FetchPlace:
 
     def arrived_bytes(self) -> int:
         """How much has arrived by now, also if another process fetches it."""
-        total = 0
-        for path in self.files.rglob("*"):
-            with suppress(OSError):
-                total += path.stat().st_size if path.is_file() else 0
-        return total
+        return sum(stat.st_size for stat in _stats(self.files))
 
     def read_notes(self, folder: Path | None = None) -> FetchNotes:
         """The notes of an interrupted fetch, or those in a finished folder; damaged ones: none."""
@@ -117,6 +107,45 @@ class FetchPlace:
         self.files.replace(self.folder)
         _sync(self.base)
         self.discard()
+
+
+def discard_partials(base: Path, *, before_s: float) -> int:
+    """Delete what interrupted fetches left and nobody went on with since; the bytes freed.
+
+    `before_s` is in seconds since 1970, as the times of files are.
+    """
+    freed_bytes = 0
+    for partial in (base / ".partial").glob("*/"):
+        lock = _try_lock(partial.with_name(f"{partial.name}.lock"))
+        if lock is None:
+            continue
+        with lock:
+            stats = _stats(partial)
+            if all(stat.st_mtime < before_s for stat in stats):
+                freed_bytes += sum(stat.st_size for stat in stats)
+                shutil.rmtree(partial, ignore_errors=True)
+    return freed_bytes
+
+
+def _stats(folder: Path) -> list[os.stat_result]:
+    """Of all files below; those that vanish meanwhile are left out."""
+    stats = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file():
+                stats.append(path.stat())
+    return stats
+
+
+def _try_lock(path: Path) -> BinaryIO | None:
+    """The open file that holds the lock, or None if somebody else does."""
+    lock = path.open("ab")
+    try:
+        fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def _sync(folder: Path) -> None:
