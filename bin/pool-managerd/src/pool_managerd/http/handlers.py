@@ -17,7 +17,7 @@ class Handlers:
 
     async def list_pools(self, _call: Call[None, None]) -> web.StreamResponse:
         """List the pools and their replicas."""
-        return json_answer(PoolList(pools=self._services.pools.snapshots()))
+        return json_answer(PoolList.of(self._services.pools.snapshots()))
 
     async def get_pool_status(self, call: Call[None, None]) -> web.StreamResponse:
         """Tell how a pool is."""

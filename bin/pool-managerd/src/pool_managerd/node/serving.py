@@ -34,11 +34,11 @@ async def serve(settings: Settings) -> int:
     signals = _Signals.installed()
     try:
         await _serve_until(signals, settings, Access(settings))
-    except (AuthError, RuntimeDirTaken) as error:
-        return _cannot_start(str(error))
-    except OSError as error:
-        return _cannot_start(f"{settings.bind_addr}: {error.strerror or error}")
-    return 0
+    except* (AuthError, RuntimeDirTaken, OSError) as group:
+        return_code = _cannot_start(settings, group)
+    else:
+        return_code = 0
+    return return_code
 
 
 class _Signals:
@@ -125,6 +125,11 @@ async def _watch_for_preemption(signals: _Signals, settings: Settings, node: Nod
     node.pools.leave("its machine will be taken away")
 
 
-def _cannot_start(reason: str) -> int:
-    sys.stderr.write(f"pool-managerd: cannot start: {reason}\n")
+def _cannot_start(settings: Settings, group: BaseExceptionGroup[Exception]) -> int:
+    """Say in one line what is in the way, whatever it was wrapped in."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    where = f"{settings.bind_addr}: " if isinstance(error, OSError) else ""
+    sys.stderr.write(f"pool-managerd: cannot start: {where}{error}\n")
     return EXIT_CANNOT_START
