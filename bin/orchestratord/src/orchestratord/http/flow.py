@@ -10,79 +10,76 @@ MAX_READ_BYTES = 65_536
 
 
 class Flow:
-    """Writes the frames of a cursor as they come, once for each turn of the event loop.
+    """Writes the frames of a cursor as they come: one write for one read of the engine.
 
     The handler's task sleeps meanwhile. It is woken for the end, or to wait for a client that is
     slower than its frames: what it does not take stays in the log.
     """
 
     __slots__ = (
+        "_chunked",
         "_cursor",
-        "_due",
-        "_framed",
         "_last",
         "_loop",
-        "_request",
+        "_protocol",
         "_transport",
         "_waiter",
+        "_writer",
     )
 
     def __init__(
         self, request: web.Request, transport: asyncio.Transport, cursor: Cursor, *, chunked: bool
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._request = request
+        self._protocol = request.protocol
+        self._writer = request.writer
         self._transport = transport
         self._cursor = cursor
-        self._framed = b"%x\r\n%b\r\n" if chunked else None
-        self._due = False
+        self._chunked = chunked
         self._last = b""
         self._waiter: asyncio.Future[None] = self._loop.create_future()
 
     async def last_frames(self) -> bytes:
         """Write all but the last frames, which are returned once the cursor has ended."""
-        self._cursor.follow(self._news)
+        self._cursor.follow(self._flush)
         self._flush()
         while True:
             await self._waiter
             if self._cursor.ended:
                 return self._last
-            await self._request.writer.drain()
+            await self._writer.drain()
             self._waiter = self._loop.create_future()
             self._flush()
 
     def keep_alive(self, comment: bytes) -> None:
         """Write a comment, where nothing else waits to be written."""
-        if not self._waiter.done() and not self._request.protocol.writing_paused:
+        if not self._waiter.done() and not self._protocol.writing_paused:
             self._write(comment)
 
     def _write(self, data: bytes) -> None:
-        if self._framed is not None:
-            data = self._framed % (len(data), data)
-        self._request.writer.output_size += len(data)
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._writer.output_size += len(data)
         self._transport.write(data)
 
-    def _news(self) -> None:
-        if not self._due:
-            self._due = True
-            self._loop.call_soon(self._flush)
-
     def _flush(self) -> None:
-        self._due = False
-        if self._waiter.done():
+        """Take and write all there is; called by whoever has appended to the log."""
+        if self._waiter.done() or self._transport.is_closing():
             return
-        if self._request.protocol.writing_paused:
+        if self._protocol.writing_paused:
             self._waiter.set_result(None)
             return
         try:
-            data = self._cursor.take(max_bytes=MAX_READ_BYTES)
+            self._take()
         except Exception as error:  # noqa: BLE001 - it belongs to the handler, who waits
             self._waiter.set_exception(error)
-            return
+
+    def _take(self) -> None:
+        data = self._cursor.take(max_bytes=MAX_READ_BYTES)
         if self._cursor.ended:
             self._last = data
             self._waiter.set_result(None)
         elif data:
             self._write(data)
             if len(data) >= MAX_READ_BYTES:
-                self._news()
+                self._loop.call_soon(self._flush)

@@ -6,10 +6,14 @@ from typing import Protocol
 
 from admission_coordinator import Dialect
 from api_types import (
+    Availability,
     Capabilities,
     GpuList,
     ModelView,
+    NodeList,
+    NodeStanding,
     NodeView,
+    PoolView,
     Readiness,
     SessionView,
     TaskAccepted,
@@ -19,7 +23,16 @@ from api_types import (
     TaskStatus,
 )
 from artifact_store import ArtifactStore
-from pool_registry_types import PoolSnapshot
+from service_discovery_types import (
+    DeregisterRequest,
+    DeregisterResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    PoolReadyCallback,
+    PoolReadyResponse,
+    RegisterRequest,
+    RegisterResponse,
+)
 
 
 class Cursor(Protocol):
@@ -44,7 +57,7 @@ class Cursor(Protocol):
         ...
 
     def follow(self, news: Callable[[], None]) -> None:
-        """Have `news` called whenever there may be something to take; it only takes note."""
+        """Have `news` called whenever there may be something to take; it does not raise."""
         ...
 
     def close(self, *, by_server: bool = False) -> None:
@@ -135,46 +148,46 @@ class Tasks(Protocol):
 
 
 class Pools(Protocol):
-    """The owner of the pools of this machine."""
+    """The pools that tasks can go to; every call may raise ApiError or PoolError."""
 
-    def snapshots(self) -> tuple[PoolSnapshot, ...]:
+    def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
         ...
 
-    def snapshot(self, pool_id: str) -> PoolSnapshot:
-        """Return how one pool is."""
+    def snapshot(self, pool_id: str) -> PoolView:
+        """Return how one pool is, by its id alone or with its node's."""
         ...
 
-    def drain(self, pool_id: str, deadline_ms: int) -> None:
+    async def drain(self, pool_id: str, deadline_ms: int) -> PoolView:
         """Take no new task."""
         ...
 
-    def resume(self, pool_id: str) -> None:
+    async def resume(self, pool_id: str) -> PoolView:
         """End a drain."""
         ...
 
 
 class Models(Protocol):
-    """The models of the catalog, as clients see them."""
+    """The models as clients see them, of all nodes or of one."""
 
-    async def models(self) -> tuple[ModelView, ...]:
+    async def models(self, node_id: str | None = None) -> tuple[ModelView, ...]:
         """Return all of them."""
         ...
 
-    async def model(self, model_id: str) -> ModelView:
+    async def model(self, model_id: str, node_id: str | None = None) -> ModelView:
         """Return one; ApiError MODEL_NOT_FOUND with near names."""
         ...
 
 
 class Machine(Protocol):
-    """What this process tells about itself and its machine."""
+    """What this process tells about itself, and machines about themselves."""
 
-    def gpus(self) -> GpuList:
-        """Return the GPUs."""
+    async def gpus(self, node_id: str | None) -> GpuList:
+        """Return the GPUs of a machine."""
         ...
 
-    async def node(self) -> NodeView:
-        """Return what this machine is and offers."""
+    async def node(self, node_id: str | None) -> NodeView:
+        """Return what a machine is and offers."""
         ...
 
     def capabilities(self) -> Capabilities:
@@ -183,6 +196,42 @@ class Machine(Protocol):
 
     def readiness(self) -> Readiness:
         """Tell whether tasks can be taken."""
+        ...
+
+
+class Nodes(Protocol):
+    """Who keeps the nodes that are other processes; every call may raise ApiError."""
+
+    def register(self, message: RegisterRequest) -> RegisterResponse:
+        """Take a node in."""
+        ...
+
+    def heartbeat(self, message: HeartbeatRequest) -> HeartbeatResponse:
+        """Take a node's report."""
+        ...
+
+    def deregister(self, message: DeregisterRequest) -> DeregisterResponse:
+        """Let a node go."""
+        ...
+
+    def pool_ready(self, message: PoolReadyCallback) -> PoolReadyResponse:
+        """Take what a node says of one pool."""
+        ...
+
+    def nodes(self) -> NodeList:
+        """Return how every node stands."""
+        ...
+
+    async def drain(self, node_id: str, deadline_ms: int) -> NodeStanding:
+        """Start no new task on a node."""
+        ...
+
+    async def resume(self, node_id: str) -> NodeStanding:
+        """End a node's drain."""
+        ...
+
+    def availability(self) -> Availability:
+        """Return where each model is."""
         ...
 
 
@@ -220,5 +269,7 @@ class Services:
     models: Models
     machine: Machine
     observer: HttpObserver
+    nodes: Nodes | None = None
+    """None where this process is its own and only node."""
     now_ms: Callable[[], int]
     """Unix time."""

@@ -5,7 +5,6 @@ was submitted in another dialect costs one encoding too, and the core knows none
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +14,7 @@ _FRAME_OVERHEAD_BYTES = 160
 """What Python keeps for a frame besides its text."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenFrame:
+class TokenFrame(msgspec.Struct, frozen=True):
     """The text of one read of the engine's stream; `index` is that of its first piece."""
 
     text: str
@@ -29,8 +27,7 @@ class TokenFrame:
         return len(self.text) + _FRAME_OVERHEAD_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class EventFrame:
+class EventFrame(msgspec.Struct, frozen=True):
     """Any other frame, and a token that carries extras; fields that are None stay out."""
 
     event: str

@@ -117,6 +117,9 @@ class EventLog:
 
     def collect(self, next_id: int, *, dialect: Dialect, max_bytes: int) -> tuple[int, bytes]:
         """Return the frames from `next_id` on, joined, and the id after the last of them."""
+        if next_id + 1 == self.next_id and next_id not in self._metrics_ids:
+            # The usual read: one frame, the newest.
+            return next_id + 1, dialect(next_id, self._frames[-1])
         parts: list[bytes] = []
         size = 0
         newest = self._newest_metrics_id
@@ -219,14 +222,14 @@ class Cursor:
         return data
 
     def follow(self, news: Callable[[], None]) -> None:
-        """Have `news` called whenever there may be something to take; it must only take note."""
+        """Have `news` called whenever there may be something to take; it must not raise."""
         self._news = news
 
     def wake(self) -> None:
         """Let the reader look again."""
         if self._news is not None:
             self._news()
-        if self._waiter is not None and not self._waiter.done():
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def jump(self, frame_id: int) -> None:

@@ -24,7 +24,8 @@ class TokenRelay:
     def __call__(self, event: EngineEvent) -> None:
         """Append what one read brought: one frame, or one a piece where pieces carry extras."""
         task = self._task
-        if task.log.sealed or isinstance(event, Progress):
+        log = task.log
+        if log.sealed or isinstance(event, Progress):
             return
         if task.first_token_at_ms is None:
             task.first_token_at_ms = self._now_ms()
@@ -33,7 +34,7 @@ class TokenRelay:
             if event.extras is None:
                 count = len(event.pieces)
                 text = event.pieces[0] if count == 1 else "".join(event.pieces)
-                task.log.append_tokens(text, task.token_index, count)
+                log.append_tokens(text, task.token_index, count)
                 task.pieces.append(text)
                 task.token_index += count
             else:

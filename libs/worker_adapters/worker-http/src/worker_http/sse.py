@@ -40,6 +40,13 @@ class SseDecoder:
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that this read completed; `EngineProtocolError` when one grows too large."""
+        if chunk.startswith(b"data: ") and chunk.endswith(b"\n\n") and self._between_events:
+            parts = chunk[6:-2].split(b"\n\ndata: ")
+            # The usual read: whole events of one line each. So many line ends, and no others.
+            whole = chunk.count(b"\n") == 2 * len(parts) and b"\r" not in chunk
+            if whole and len(chunk) <= self._max_event_bytes:
+                self._at_start = False
+                return [(b"", part) for part in parts]
         if self._skip_lf and chunk:
             self._skip_lf = False
             if chunk[0] == 0x0A:
@@ -57,6 +64,10 @@ class SseDecoder:
             self._tail.clear()
             self._tail_bytes = 0
         return self._lines(chunk)
+
+    @property
+    def _between_events(self) -> bool:
+        return not (self._tail or self._data or self._name or self._skip_lf)
 
     def _lines(self, text: bytes) -> list[SseEvent]:
         events: list[SseEvent] = []
