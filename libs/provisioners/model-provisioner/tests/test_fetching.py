@@ -318,7 +318,7 @@ async def test_a_cancel_leaves_a_partial_that_is_gone_on_with(
     assert catalog.list() == ()
     server.faults.before_body = None
     entry = await make().ensure(url)
-    assert server.bodies(PATH)[-1] == f"bytes={arrived}-"
+    assert server.bodies(PATH)[-1] == f"bytes={arrived - 1}-"
     assert entry.digest == file_digest(entry.path)
     assert leftovers(store) == []
 
@@ -380,6 +380,41 @@ async def test_a_split_model_is_one_entry_of_several_files(
     assert (by_path.reference, by_path.store_path) == (entry.reference, entry.store_path)
     entry.files[2].path.write_bytes(b"x")
     assert catalog.verify(entry.id).bad_paths == (entry.files[2].path,)
+
+
+async def test_parts_of_two_versions_are_never_put_together(
+    make: MakeProvisioner, catalog: Catalog, server: ModelServer
+) -> None:
+    def publish(name: str) -> None:
+        for number in range(2):
+            split = {"split.no": number, "split.count": 2, "general.architecture": name}
+            server.files[f"/big-0000{number + 1}-of-00002.gguf"] = gguf_bytes(split)
+
+    publish("older")
+    url = f"{server.url}/big-00001-of-00002.gguf"
+    missing = server.files.pop("/big-00002-of-00002.gguf")
+    with pytest.raises(SourceMissingError):
+        await make().ensure(url)
+    publish("newer")
+    assert len(server.files["/big-00002-of-00002.gguf"]) == len(missing)
+    entry = await make().ensure(url)
+    assert all(b"newer" in file.path.read_bytes() for file in entry.files)
+
+
+async def test_a_part_that_arrived_is_not_fetched_again_if_it_is_still_the_same(
+    make: MakeProvisioner, server: ModelServer
+) -> None:
+    parts = [f"/big-0000{number}-of-00002.gguf" for number in (1, 2)]
+    for number, part in enumerate(parts):
+        split = {"split.no": number, "split.count": 2, "general.architecture": "llama"}
+        server.files[part] = gguf_bytes(split)
+    second = server.files.pop(parts[1])
+    with pytest.raises(SourceMissingError):
+        await make().ensure(server.url + parts[0])
+    server.files[parts[1]] = second
+    entry = await make().ensure(server.url + parts[0])
+    assert entry.files[0].path.read_bytes() == server.files[parts[0]]
+    assert server.bodies(parts[0]) == [None, f"bytes={len(second) - 1}-"]
 
 
 async def test_pull_yields_the_steps_and_then_the_entry(make: MakeProvisioner, url: str) -> None:

@@ -156,6 +156,26 @@ async def test_a_registry_that_wants_a_token_names_where_to_get_it(
     assert token.query_string == "service=registry&scope=repository:tiny:pull"
 
 
+async def test_a_token_that_expires_on_the_way_is_renewed(
+    make: MakeProvisioner, server: ModelServer, weights: bytes
+) -> None:
+    server.add_artifact("tiny", "latest", {"tiny.gguf": weights})
+    challenge = {"WWW-Authenticate": f'Bearer realm="{server.url}/token"'}
+    server.files["/token"] = b'{"access_token": "for-all"}'
+    server.faults.statuses = [(401, challenge)]
+
+    async def expire(path: str) -> None:
+        if "blobs" in path and not server.faults.cuts:
+            server.faults.before_body = None
+            server.faults.cuts = [5_000_000]
+            server.faults.statuses = [(401, {}), (401, challenge)]
+
+    server.faults.before_body = expire
+    entry = await make().ensure(f"oci:{server.address}/tiny")
+    assert entry.path.read_bytes() == weights
+    assert [each.path for each in server.requests].count("/token") == 2
+
+
 async def test_a_registry_may_not_send_us_to_a_forbidden_host(
     make: MakeProvisioner, server: ModelServer
 ) -> None:

@@ -7,6 +7,7 @@ from model_provisioner.errors import (
     SourceError,
     SourceMissingError,
     StoreError,
+    UnauthorizedError,
 )
 from model_provisioner.intake import STEP_KIND
 from model_provisioner.jobs import Progress
@@ -29,4 +30,5 @@ __all__ = [
     "SourceError",
     "SourceMissingError",
     "StoreError",
+    "UnauthorizedError",
 ]

@@ -12,7 +12,7 @@ from model_provisioner.retries import InterruptedFetchError, Patience
 from model_provisioner.settings import FetchSettings
 from model_provisioner.sources import Body, RemoteFile, Source
 from model_provisioner.store import FetchNotes, FetchPlace, FileNote
-from model_provisioner.waiting import in_thread
+from model_provisioner.waiting import StopSign, in_thread
 
 _BUFFER_BYTES = 2 * 1024 * 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -44,16 +44,17 @@ class Download:
         """
         note = self.notes.files.get(file.name, FileNote())
         path = self._place.files / file.name
-        if note.digest is not None and path.exists() and file.digest in {None, note.digest}:
+        if note.digest is not None and note.digest == file.digest and path.exists():
             self._on_bytes(file.name, path.stat().st_size)
             return note.digest
         partial = PartialFile(path)
-        await in_thread(partial.open)
+        sign = StopSign()
         try:
+            await in_thread(partial_call(partial.open, sign.check), on_cancel=sign.raise_it)
             if file.digest != note.promised_digest:
                 partial.restart()
                 note = FileNote(promised_digest=file.digest)
-            await self._attempt_until_whole(file, partial, note)
+            note = await self._attempt_until_whole(file, partial, note)
             if file.digest not in {None, partial.digest}:
                 found = partial.digest
                 partial.restart()
@@ -61,12 +62,12 @@ class Download:
             await in_thread(partial.finish)
         finally:
             partial.close()
-        await self._note(file, FileNote(digest=partial.digest))
+        await self._note(file, note.model_copy(update={"digest": partial.digest}))
         return partial.digest
 
     async def _attempt_until_whole(
         self, file: RemoteFile, partial: PartialFile, note: FileNote
-    ) -> None:
+    ) -> FileNote:
         patience = Patience(self._settings)
         patience.saw(partial.size_bytes)
         while True:
@@ -84,7 +85,7 @@ class Download:
                     await self._note(file, note)
                     await self._receive(file, partial, body)
                 if total is None or partial.size_bytes == total:
-                    return
+                    return note
                 reason = f"it sent {partial.size_bytes} bytes of {total}"
                 if partial.size_bytes > total:
                     partial.restart()

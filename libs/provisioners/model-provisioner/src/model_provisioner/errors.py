@@ -47,6 +47,14 @@ class SourceError(FetchError):
         self.reason = reason
 
 
+class UnauthorizedError(SourceError):
+    """The source wants other credentials than it was shown."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        hint = "Configure credentials for this source, or accept the model's terms there."
+        super().__init__(place, reason, retriable=False, hint=hint)
+
+
 class SourceMissingError(FetchError):
     """The source is there, but not the model; `candidates` are what it has instead."""
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from api_types import PreparationStep
 from catalog_core import (
@@ -26,8 +27,9 @@ from model_provisioner.progress import FetchProgress
 from model_provisioner.retries import InterruptedFetchError, Patience
 from model_provisioner.settings import FetchSettings
 from model_provisioner.sources import RemoteFile, Source, open_source
-from model_provisioner.store import FetchNotes, FetchPlace
-from model_provisioner.waiting import in_thread
+from model_provisioner.store import FetchNotes, FetchPlace, FileNote
+from model_provisioner.waiting import StopSign, in_thread
+from model_provisioner.web import shown
 
 _LOOK_S = 0.2
 """How often to look whether another process has finished."""
@@ -51,13 +53,15 @@ class Fetch:
         self._settings = settings
         self._expected = expected_digest
         self._now_ms = now_ms
-        self._progress = FetchProgress(str(place.reference).partition("?")[0], report)
+        self._progress = FetchProgress(shown(str(place.reference)), report)
 
     async def run(self) -> ModelEntry:
         """The model's Active entry, its files whole and of the digest that was asked for."""
         try:
             async with self._claimed():
-                entry = await in_thread(self._present)
+                sign = StopSign()
+                look = partial(self._present, sign.check)
+                entry = await in_thread(look, on_cancel=sign.raise_it)
                 if entry is None:
                     await self._bring()
                     entry = await in_thread(self._enter_folder)
@@ -78,26 +82,30 @@ class Fetch:
         """Wait for a process that fetches the same, as long as more arrives."""
         loop = asyncio.get_running_loop()
         arrived, since_s = -1, loop.time()
-        while not await in_thread(self._place.try_claim):
-            now = await in_thread(self._place.arrived_bytes)
-            if now != arrived:
-                arrived, since_s = now, loop.time()
-                self._progress.at(now)
-            elif loop.time() - since_s > self._settings.idle_timeout_s:
-                raise SourceError(
-                    str(self._place.reference),
-                    f"another process fetches it, but for {self._settings.idle_timeout_s} s "
-                    "nothing arrived",
-                    retriable=True,
-                )
-            await asyncio.sleep(_LOOK_S)
         try:
+            while not await in_thread(self._place.try_claim):
+                now = await in_thread(self._place.arrived_bytes)
+                if now != arrived:
+                    arrived, since_s = now, loop.time()
+                    self._progress.at(now)
+                elif loop.time() - since_s > self._settings.idle_timeout_s:
+                    raise SourceError(
+                        shown(str(self._place.reference)),
+                        f"another process fetches it, but for {self._settings.idle_timeout_s} s "
+                        "nothing arrived",
+                        retriable=True,
+                    )
+                await asyncio.sleep(_LOOK_S)
             yield
         finally:
             self._place.release()
 
-    def _present(self) -> ModelEntry | None:
+    def _present(self, check: Callable[[], None]) -> ModelEntry | None:
         """The model if it lies here whole already; what is damaged is deleted."""
+
+        def is_as_noted(path: Path, note: FileNote) -> bool:
+            return path.is_file() and file_digest(path, on_chunk=lambda _: check()) == note.digest
+
         known = self._catalog.locate(str(self._place.reference))
         if known is not None and all(_is_unchanged(file) for file in known.all_files()):
             if known.state is ModelState.RETIRED:
@@ -109,8 +117,7 @@ class Fetch:
         # A crash came before the entry was made, or a file was touched.
         notes = self._place.read_notes(folder)
         if notes.files and all(
-            (folder / name).is_file() and file_digest(folder / name) == note.digest
-            for name, note in notes.files.items()
+            is_as_noted(folder / name, note) for name, note in notes.files.items()
         ):
             return self._enter_folder()
         shutil.rmtree(folder)

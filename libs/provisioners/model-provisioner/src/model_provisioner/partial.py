@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,12 +25,21 @@ class PartialFile:
         """Of what has arrived."""
         return f"sha256:{self._digest.hexdigest()}"
 
-    def open(self) -> None:
-        """Begin, or go on after what an earlier process left, which is read for its digest."""
+    def open(self, check: Callable[[], None]) -> None:
+        """Begin, or go on after what an earlier process left, which is read for its digest.
+
+        Its last byte is dropped: so there is always something to ask the source for, which says
+        then whether the file is still the same one, also if it had arrived as a whole. `check` is
+        called between chunks and may raise.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._final.exists():
+            self._final.replace(self.path)
         self._file = file = self.path.open("a+b", buffering=0)
+        file.truncate(max(0, self.path.stat().st_size - 1))
         file.seek(0)
         while chunk := file.read(_CHUNK_BYTES):
+            check()
             self._digest.update(chunk)
             self.size_bytes += len(chunk)
 

@@ -1,7 +1,6 @@
 """Brings models to this disk, one piece of work a model however many ask for it."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from model_provisioner.intake import take_in
 from model_provisioner.jobs import Job, Progress
 from model_provisioner.settings import FetchSettings
 from model_provisioner.store import FetchPlace, discard_partials
-from model_provisioner.waiting import in_thread
+from model_provisioner.waiting import StopSign, in_thread
 
 _Target = Path | ModelRef
 """A path on this disk, or a reference to fetch."""
@@ -108,6 +107,8 @@ class ModelProvisioner:
         finally:
             work.cancel()
             await asyncio.wait((work,))
+            # Whoever left early does not want to know how it ended.
+            _ = work.cancelled() or work.exception()
 
     def preparing(self) -> frozenset[str]:
         """The references being worked on, for those who must not delete such a model."""
@@ -141,12 +142,7 @@ class ModelProvisioner:
         ).run()
 
     async def _take_in(self, path: Path, expected: str | None, report: Progress) -> ModelEntry:
-        deserted = threading.Event()
-
-        def check() -> None:
-            if deserted.is_set():
-                raise _DesertedError
-
+        sign = StopSign()
         call = partial(
             take_in,
             self._catalog,
@@ -154,9 +150,9 @@ class ModelProvisioner:
             expected,
             now_ms=self._now_ms,
             report=report,
-            check=check,
+            check=sign.check,
         )
-        return await in_thread(call, on_cancel=deserted.set)
+        return await in_thread(call, on_cancel=sign.raise_it)
 
     def _resolve(self, reference: str | ModelRef) -> _Target:
         known = self._catalog.locate(str(reference))
@@ -171,7 +167,3 @@ class ModelProvisioner:
                 return path
         # A model that was fetched stays one, also when its file is named.
         return known.path if known.store_path is None else ModelRef.parse(known.reference)
-
-
-class _DesertedError(Exception):
-    """Ends work that nobody waits for any more."""

@@ -1,10 +1,31 @@
 """Waiting for threads in a way that survives being cancelled."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 _Result = TypeVar("_Result")
+
+
+class StoppedError(Exception):
+    """Ends a thread's work that nobody waits for any more."""
+
+
+class StopSign:
+    """Asks the work of a thread to end at its next `check`."""
+
+    def __init__(self) -> None:
+        self._is_up = threading.Event()
+
+    def raise_it(self) -> None:
+        """From now on `check` raises."""
+        self._is_up.set()
+
+    def check(self) -> None:
+        """Raise StoppedError if the sign is up."""
+        if self._is_up.is_set():
+            raise StoppedError
 
 
 async def in_thread(

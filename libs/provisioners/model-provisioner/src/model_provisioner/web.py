@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from model_provisioner.errors import SourceError, SourceMissingError
+from model_provisioner.errors import SourceError, SourceMissingError, UnauthorizedError
 from model_provisioner.policy import Endpoint
 from model_provisioner.retries import InterruptedFetchError, retry_after_s
 from model_provisioner.settings import FetchSettings
@@ -99,13 +99,18 @@ class WebClient:
     ) -> bytes:
         """A short document as a whole."""
         async with self.get(url, headers=headers, credentials=credentials) as response:
-            data = await response.content.read(_MAX_TEXT_BYTES)
-            while not response.content.at_eof():
-                data += await response.content.read(_MAX_TEXT_BYTES)
-                if len(data) > _MAX_TEXT_BYTES:
-                    reason = f"its answer has more than {_MAX_TEXT_BYTES} bytes"
-                    raise SourceError(shown(url), reason, retriable=False)
-            return data
+            return await read_bounded(response)
+
+
+async def read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The whole answer, unless it is longer than any document that a source should send."""
+    data = bytearray()
+    async for chunk in response.content.iter_any():
+        data += chunk
+        if len(data) > _MAX_TEXT_BYTES:
+            reason = f"its answer has more than {_MAX_TEXT_BYTES} bytes"
+            raise SourceError(shown(str(response.url)), reason, retriable=False)
+    return bytes(data)
 
 
 def endpoint_of(url: str) -> Endpoint:
@@ -132,8 +137,7 @@ def refusal(place: str, response: aiohttp.ClientResponse) -> Exception:
     if response.status in {404, 410}:
         return SourceMissingError(place, told)
     if response.status in {401, 403}:
-        hint = "Configure credentials for this source, or accept the model's terms there."
-        return SourceError(place, told, retriable=False, hint=hint)
+        return UnauthorizedError(place, told)
     if response.status >= 500 or response.status in _MAY_PASS:
         wait_s = retry_after_s(response.headers.get("Retry-After"))
         return InterruptedFetchError(place, told, wait_s=wait_s)

@@ -8,19 +8,19 @@ import base64
 import hashlib
 import re
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalog_core import RegistryLocation, require_plain_path
-from model_provisioner.errors import SourceError, SourceMissingError
+from model_provisioner.errors import SourceError, SourceMissingError, UnauthorizedError
 from model_provisioner.policy import Endpoint
 from model_provisioner.settings import FetchSettings
 from model_provisioner.sources.choosing import choose_files
 from model_provisioner.sources.port import Body, RemoteFile
 from model_provisioner.sources.ranged import open_ranged
-from model_provisioner.web import Credentials, WebClient, refusal, shown
+from model_provisioner.web import Credentials, WebClient, read_bounded, refusal, shown
 
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -95,7 +95,16 @@ class Registry:
         self, file: RemoteFile, *, offset_bytes: int, validator: str | None
     ) -> AsyncIterator[Body]:
         """See `Source.open`."""
-        async with self._opened(file, offset_bytes, validator) as body:
+        async with AsyncExitStack() as stack:
+            try:
+                body = await stack.enter_async_context(self._opened(file, offset_bytes, validator))
+            except UnauthorizedError:
+                # Tokens live for minutes, a download may take hours.
+                if self._credentials is None:
+                    raise
+                self._credentials = None
+                await self._manifest(self._location.reference)
+                body = await stack.enter_async_context(self._opened(file, offset_bytes, validator))
             yield body
 
     def _opened(
@@ -135,7 +144,7 @@ class Registry:
             url, headers=headers, credentials=self._credentials, accept=frozenset({401})
         ) as response:
             if response.status != 401:
-                return await response.read()
+                return await read_bounded(response)
             challenge = response.headers.get("WWW-Authenticate", "")
             refused = refusal(shown(url), response)
         if self._credentials is not None:
