@@ -2,9 +2,10 @@
 
 import pytest
 
-from api_types import ROUTES, openapi_document
+from api_types import ROUTES, Route, openapi_document
 from orchestratord.config import Settings
 from orchestratord.http.app import HANDLERS, METRICS_PORT_OPERATIONS
+from orchestratord.http.node_routes import NODE_ROUTES
 from orchestratord.testing import Shell, running_shell
 
 
@@ -95,11 +96,20 @@ async def test_a_metrics_port_answers_nothing_else(settings: Settings) -> None:
 
 async def test_the_openapi_document_is_served(shell: Shell) -> None:
     document = (await shell.ask("GET", "/openapi.json")).json()
-    assert document["paths"].keys() >= openapi_document("0")["paths"].keys()
+    of_home = [route for route in ROUTES if not route.cloud_only]
+    assert document["paths"].keys() >= openapi_document("0", of_home)["paths"].keys()
+    assert not any(path.startswith("/v2/nodes") for path in document["paths"])
+
+
+@pytest.mark.parametrize("route", NODE_ROUTES, ids=lambda route: route.operation_id)
+async def test_home_has_no_nodes(shell: Shell, route: Route) -> None:
+    path = route.path.replace("{node_id}", "node")
+    answer = await shell.ask(route.method, path, body={})
+    assert (answer.status, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
 def test_every_operation_of_the_contract_has_its_handler() -> None:
-    assert HANDLERS.keys() == {route.operation_id for route in ROUTES}
+    assert HANDLERS.keys() == {route.operation_id for route in (*ROUTES, *NODE_ROUTES)}
 
 
 async def test_tasks_are_shown_listed_and_canceled(shell: Shell) -> None:

@@ -139,16 +139,16 @@ async def test_the_node_lists_its_models_and_pools(settings: Settings, catalog: 
     assert node.capabilities.cpu_cores >= 1
 
 
-def test_a_machine_without_a_gpu_says_what_was_looked_for(
+async def test_a_machine_without_a_gpu_says_what_was_looked_for(
     settings: Settings, catalog: Catalog
 ) -> None:
-    gpus = machine(settings, catalog).gpus()
+    gpus = await machine(settings, catalog).gpus()
     assert gpus.gpus == ()
     assert "NVML" in str(gpus.reason)
 
 
 async def test_models_are_shown_with_the_pools_that_serve_them(catalog: Catalog) -> None:
-    models = CatalogModels(catalog, lambda: (pool(HealthState.READY),))
+    models = CatalogModels("node", catalog, lambda: (pool(HealthState.READY),))
     (model,) = await models.models()
     assert model == await models.model("recital")
     assert (model.served_by, model.ctx_max, model.architecture) == (("default",), 4096, "llama")
@@ -156,6 +156,6 @@ async def test_models_are_shown_with_the_pools_that_serve_them(catalog: Catalog)
 
 async def test_an_unknown_model_is_answered_with_near_names(catalog: Catalog) -> None:
     with pytest.raises(ApiError) as caught:
-        await CatalogModels(catalog, tuple).model("recitel")
+        await CatalogModels("node", catalog, tuple).model("recitel")
     assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
     assert caught.value.candidates == ("recital",)

@@ -22,7 +22,7 @@ from orchestratord.home.feed import ClusterFeed
 from orchestratord.home.replicas import LeasedReplicas
 from orchestratord.http.services import Services
 from orchestratord.observing import FanOut, HttpMetrics, PoolGauges, TaskMetrics, TaskNarrator
-from orchestratord.views import CatalogModels, LocalMachine
+from orchestratord.views import CatalogModels, LocalMachine, LocalPools
 from telemetry_core import Metrics, Program
 
 
@@ -93,8 +93,8 @@ async def running_home(settings: Settings) -> AsyncIterator[Home]:
                     services=Services(
                         tasks=coordinator,
                         artifacts=LocalArtifactStore(file_url_path(settings.artifacts_url)),
-                        pools=pools,
-                        models=CatalogModels(catalog, pools.snapshots),
+                        pools=LocalPools(settings.node_id, pools),
+                        models=CatalogModels(settings.node_id, catalog, pools.snapshots),
                         machine=machine,
                         observer=HttpMetrics(metrics, refresh=gauges.refresh),
                         now_ms=now_ms,

@@ -11,10 +11,11 @@ from http_shell import Doors, Edge
 from orchestratord import openai
 from orchestratord.access import Access
 from orchestratord.config import Settings
-from orchestratord.http import pools, resources, tasks
+from orchestratord.http import nodes, pools, resources, tasks
 from orchestratord.http.errors import ERRORS
 from orchestratord.http.gate import Gate
 from orchestratord.http.handlers import Context, Handler, bind
+from orchestratord.http.node_routes import NODE_ROUTES
 from orchestratord.http.services import Services
 from orchestratord.http.sse import KEEP_ALIVE_S
 
@@ -34,6 +35,15 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
             pools.get_pool_status,
             pools.drain_pool,
             pools.resume_pool,
+            nodes.register_node,
+            nodes.heartbeat_node,
+            nodes.deregister_node,
+            nodes.pool_ready,
+            nodes.pool_ready_as_before,
+            nodes.list_nodes,
+            nodes.drain_node,
+            nodes.resume_node,
+            nodes.get_availability,
             resources.list_models,
             resources.get_model,
             resources.create_artifact,
@@ -68,7 +78,11 @@ def create_app(
         node_id=settings.node_id,
         device_policy=settings.device_policy.value,
         version=version("orchestratord"),
-        routes=(*ROUTES, *openai.V1_ROUTES),
+        routes=tuple(
+            route
+            for route in (*ROUTES, *openai.V1_ROUTES, *NODE_ROUTES)
+            if settings.remote_nodes or not route.cloud_only
+        ),
         started_ms=services.now_ms(),
         max_body_bytes=settings.max_body_bytes,
         keep_alive_s=keep_alive_s,

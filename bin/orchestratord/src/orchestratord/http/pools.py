@@ -1,10 +1,8 @@
 """Handlers of pools."""
 
-from typing import Any
-
 from aiohttp import web
 
-from api_types import ApiError, DrainRequest, ErrorCode, PoolHealth, PoolList, PoolMetrics
+from api_types import DrainRequest, PoolHealth, PoolList, PoolMetrics
 from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context
 
@@ -16,16 +14,16 @@ async def list_pools(context: Context, _call: Call[None, None]) -> web.StreamRes
 
 async def get_pool_status(context: Context, call: Call[None, None]) -> web.StreamResponse:
     """Tell how a pool is, as its node reports it."""
-    return json_answer(context.services.pools.snapshot(_pool_id(context, call)))
+    return json_answer(context.services.pools.snapshot(call.path["pool_id"]))
 
 
 async def get_pool_health(context: Context, call: Call[None, None]) -> web.StreamResponse:
     """Tell whether a pool is live and ready, and its numbers."""
     services = context.services
-    pool = services.pools.snapshot(_pool_id(context, call))
+    pool = services.pools.snapshot(call.path["pool_id"])
     health = PoolHealth(
         pool_id=pool.pool_id,
-        node_id=context.node_id,
+        node_id=pool.node_id or context.node_id,
         live=pool.live,
         ready=pool.ready,
         draining=pool.draining,
@@ -49,24 +47,10 @@ async def get_pool_health(context: Context, call: Call[None, None]) -> web.Strea
 
 async def drain_pool(context: Context, call: Call[None, DrainRequest]) -> web.StreamResponse:
     """Start no new task in a pool; the answer does not wait for the running ones."""
-    pool_id = _pool_id(context, call)
-    context.services.pools.drain(pool_id, call.body.deadline_ms)
-    return json_answer(context.services.pools.snapshot(pool_id), status=202)
+    pool = await context.services.pools.drain(call.path["pool_id"], call.body.deadline_ms)
+    return json_answer(pool, status=202)
 
 
 async def resume_pool(context: Context, call: Call[None, None]) -> web.StreamResponse:
     """End a drain."""
-    pool_id = _pool_id(context, call)
-    context.services.pools.resume(pool_id)
-    return json_answer(context.services.pools.snapshot(pool_id))
-
-
-def _pool_id(context: Context, call: Call[Any, Any]) -> str:
-    """Return the local id of a pool that may be named with its node. Raises ApiError."""
-    node_id, separator, pool_id = call.path["pool_id"].rpartition(":")
-    if separator and node_id != context.node_id:
-        raise ApiError(
-            ErrorCode.POOL_NOT_FOUND,
-            f"this machine is {context.node_id}; there is no pool of node {node_id} here",
-        )
-    return pool_id
+    return json_answer(await context.services.pools.resume(call.path["pool_id"]))

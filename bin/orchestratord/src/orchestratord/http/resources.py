@@ -15,6 +15,7 @@ from api_types import (
     ArtifactView,
     Liveness,
     ModelList,
+    NodeQuery,
     VersionInfo,
     openapi_document,
 )
@@ -51,24 +52,25 @@ async def get_artifact(context: Context, call: Call[None, None]) -> web.StreamRe
     return json_answer(_view(artifact.info, artifact.content))
 
 
-async def list_models(context: Context, _call: Call[None, None]) -> web.StreamResponse:
+async def list_models(context: Context, call: Call[NodeQuery, None]) -> web.StreamResponse:
     """List the models of the catalog."""
-    return json_answer(ModelList(models=await context.services.models.models()))
+    return json_answer(ModelList(models=await context.services.models.models(call.query.node_id)))
 
 
-async def get_model(context: Context, call: Call[None, None]) -> web.StreamResponse:
+async def get_model(context: Context, call: Call[NodeQuery, None]) -> web.StreamResponse:
     """Return one model of the catalog."""
-    return json_answer(await context.services.models.model(call.path["model_id"]))
+    models, node_id = context.services.models, call.query.node_id
+    return json_answer(await models.model(call.path["model_id"], node_id))
 
 
-async def list_gpus(context: Context, _call: Call[None, None]) -> web.StreamResponse:
-    """List the GPUs of this machine."""
-    return json_answer(context.services.machine.gpus())
+async def list_gpus(context: Context, call: Call[NodeQuery, None]) -> web.StreamResponse:
+    """List the GPUs of a machine."""
+    return json_answer(await context.services.machine.gpus(call.query.node_id))
 
 
-async def get_node(context: Context, _call: Call[None, None]) -> web.StreamResponse:
-    """Tell what this machine is and offers."""
-    return json_answer(await context.services.machine.node())
+async def get_node(context: Context, call: Call[NodeQuery, None]) -> web.StreamResponse:
+    """Tell what a machine is and offers."""
+    return json_answer(await context.services.machine.node(call.query.node_id))
 
 
 async def get_capabilities(context: Context, _call: Call[None, None]) -> web.StreamResponse:

@@ -11,13 +11,14 @@ from api_types import (
     ModelView,
     NodeView,
     PoolReadiness,
+    PoolView,
     Readiness,
 )
 from artifact_store import ArtifactStore
 from local_pool_manager import PoolNotFound
 from node_types import NodeCapabilities, NodeStatus
 from orchestratord.http import Services, Tasks
-from pool_registry_types import HealthState, PoolSnapshot
+from pool_registry_types import HealthState
 
 
 class FakePools:
@@ -27,16 +28,17 @@ class FakePools:
         self.draining = False
         self.deadline_ms: int | None = None
 
-    def snapshots(self) -> tuple[PoolSnapshot, ...]:
+    def snapshots(self) -> tuple[PoolView, ...]:
         """Return the one pool."""
         return (self.snapshot("default"),)
 
-    def snapshot(self, pool_id: str) -> PoolSnapshot:
+    def snapshot(self, pool_id: str) -> PoolView:
         """Return it by name."""
-        if pool_id != "default":
+        if pool_id not in ("default", "node:default"):
             raise PoolNotFound(f"there is no pool {pool_id}")
-        return PoolSnapshot(
-            pool_id=pool_id,
+        return PoolView(
+            pool_id="default",
+            node_id="node",
             live=True,
             ready=not self.draining,
             draining=self.draining,
@@ -50,25 +52,27 @@ class FakePools:
             state=HealthState.DRAINING if self.draining else HealthState.READY,
         )
 
-    def drain(self, pool_id: str, deadline_ms: int) -> None:
+    async def drain(self, pool_id: str, deadline_ms: int) -> PoolView:
         """Note the drain."""
         self.snapshot(pool_id)
         self.draining, self.deadline_ms = True, deadline_ms
+        return self.snapshot(pool_id)
 
-    def resume(self, pool_id: str) -> None:
+    async def resume(self, pool_id: str) -> PoolView:
         """End it."""
         self.snapshot(pool_id)
         self.draining = False
+        return self.snapshot(pool_id)
 
 
 class FakeModels:
     """One model, `recital`."""
 
-    async def models(self) -> tuple[ModelView, ...]:
+    async def models(self, node_id: str | None = None) -> tuple[ModelView, ...]:
         """Return it."""
         return (await self.model("recital"),)
 
-    async def model(self, model_id: str) -> ModelView:
+    async def model(self, model_id: str, node_id: str | None = None) -> ModelView:
         """Return it by name."""
         if model_id != "recital":
             raise ApiError(
@@ -83,11 +87,11 @@ class FakeMachine:
     def __init__(self) -> None:
         self.ready = True
 
-    def gpus(self) -> GpuList:
+    async def gpus(self, node_id: str | None = None) -> GpuList:
         """Return none."""
         return GpuList(device_policy="cpu", reason="no driver")
 
-    async def node(self) -> NodeView:
+    async def node(self, node_id: str | None = None) -> NodeView:
         """Return the machine."""
         return NodeView.model_validate(
             {

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import groupby
 from uuid import uuid4
@@ -23,6 +23,7 @@ from gpu_discovery import GpuInventory, check
 from node_types import NodeCapabilities, NodeStatus
 from orchestrator_core import ReplicaKey
 from orchestratord.config import Settings
+from orchestratord.views.naming import check_own
 from pool_registry_types import HealthState, ModelReport, ModelState, PoolSnapshot
 
 API_VERSION = "v2"
@@ -57,8 +58,9 @@ class LocalMachine:
         """Be not ready from now on."""
         self._shutting_down = True
 
-    def gpus(self) -> GpuList:
-        """Return the GPUs, or why there are none."""
+    async def gpus(self, node_id: str | None = None) -> GpuList:
+        """Return the GPUs, or why there are none. Raises ApiError where another node is meant."""
+        check_own(self._settings.node_id, node_id)
         inventory = self._inventory()
         views = tuple(
             GpuView(
@@ -75,8 +77,9 @@ class LocalMachine:
             reason=None if views else check(policy, inventory).message,
         )
 
-    async def node(self) -> NodeView:
-        """Return what this machine is and offers."""
+    async def node(self, node_id: str | None = None) -> NodeView:
+        """Return what this machine is and offers. Raises ApiError where another is meant."""
+        check_own(self._settings.node_id, node_id)
         settings = self._settings
         pools = self._snapshots()
         entries = await asyncio.to_thread(self._catalog.list)
@@ -104,53 +107,60 @@ class LocalMachine:
 
     def capabilities(self) -> Capabilities:
         """Return engines, features and limits."""
-        settings = self._settings
-        return Capabilities(
-            api_version=API_VERSION,
-            profile=settings.profile,
-            device_policy=settings.device_policy,
-            engines=tuple(self._engines()),
-            features=FEATURES,
-            limits=Limits(
-                max_body_bytes=settings.max_body_bytes,
-                admission_capacity=settings.admission_capacity,
-                admission_policy=settings.admission_policy,
-                queue_max_wait_ms=settings.queue_max_wait_ms,
-                event_log_max_bytes=settings.event_log_max_bytes,
-                task_retention_ms=settings.task_retention_ms,
-                session_ttl_ms=settings.session_ttl_ms,
-                session_max_turns=settings.session_max_turns,
-            ),
-        )
+        return capabilities(self._settings, self._snapshots(), self._descriptions().values())
 
     def readiness(self) -> Readiness:
         """Be ready once every pool is, or is known not to become so."""
-        pools = tuple(
-            PoolReadiness(
-                pool_id=pool.pool_id,
-                ready=pool.ready,
-                state=pool.state,
-                last_error=pool.last_error,
-            )
-            for pool in self._snapshots()
-        )
+        pools = tuple(map(pool_readiness, self._snapshots()))
         settled = all(pool.ready or pool.state in SETTLED for pool in pools)
         return Readiness(ready=settled and not self._shutting_down, pools=pools)
 
-    def _engines(self) -> Iterator[EngineCapability]:
-        by_engine = sorted(self._snapshots(), key=lambda pool: pool.engine)
-        told = list(self._descriptions().values())
-        for engine, group in groupby(by_engine, key=lambda pool: pool.engine):
-            pools = list(group)
-            replicas = [replica for pool in pools for replica in pool.replicas]
-            described = [each for each in told if each.engine == engine]
-            yield EngineCapability(
-                engine=engine,
-                versions=tuple(sorted({r.engine_version for r in replicas if r.engine_version})),
-                ctx_max=max((r.ctx_max or 0 for r in replicas), default=0),
-                slots=sum(pool.slots_total for pool in pools),
-                workloads=tuple(sorted({name for each in described for name in each.workloads})),
-                features=tuple(sorted({name for each in described for name in each.features})),
-                batching=any(each.slots > 1 for each in described),
-                models=tuple(sorted({r.model_id for r in replicas if r.model_id})),
-            )
+
+def capabilities(
+    settings: Settings, pools: Iterable[PoolSnapshot], described: Iterable[EngineDescription]
+) -> Capabilities:
+    """Return what these pools, and what their engines say of themselves, offer together."""
+    return Capabilities(
+        api_version=API_VERSION,
+        profile=settings.profile,
+        device_policy=settings.device_policy,
+        engines=tuple(_engines(pools, list(described))),
+        features=FEATURES,
+        limits=Limits(
+            max_body_bytes=settings.max_body_bytes,
+            admission_capacity=settings.admission_capacity,
+            admission_policy=settings.admission_policy,
+            queue_max_wait_ms=settings.queue_max_wait_ms,
+            event_log_max_bytes=settings.event_log_max_bytes,
+            task_retention_ms=settings.task_retention_ms,
+            session_ttl_ms=settings.session_ttl_ms,
+            session_max_turns=settings.session_max_turns,
+        ),
+    )
+
+
+def pool_readiness(pool: PoolSnapshot) -> PoolReadiness:
+    """Return what `GET /ready` says of a pool."""
+    return PoolReadiness(
+        pool_id=pool.pool_id, ready=pool.ready, state=pool.state, last_error=pool.last_error
+    )
+
+
+def _engines(
+    pools: Iterable[PoolSnapshot], told: Sequence[EngineDescription]
+) -> Iterator[EngineCapability]:
+    by_engine = sorted(pools, key=lambda pool: pool.engine)
+    for engine, group in groupby(by_engine, key=lambda pool: pool.engine):
+        of_engine = list(group)
+        replicas = [replica for pool in of_engine for replica in pool.replicas]
+        described = [each for each in told if each.engine == engine]
+        yield EngineCapability(
+            engine=engine,
+            versions=tuple(sorted({r.engine_version for r in replicas if r.engine_version})),
+            ctx_max=max((r.ctx_max or 0 for r in replicas), default=0),
+            slots=sum(pool.slots_total for pool in of_engine),
+            workloads=tuple(sorted({name for each in described for name in each.workloads})),
+            features=tuple(sorted({name for each in described for name in each.features})),
+            batching=any(each.slots > 1 for each in described),
+            models=tuple(sorted({r.model_id for r in replicas if r.model_id})),
+        )

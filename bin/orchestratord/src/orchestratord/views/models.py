@@ -5,23 +5,29 @@ from collections.abc import Callable
 
 from api_types import ModelView
 from catalog_core import Catalog, ModelEntry
+from orchestratord.views.naming import check_own
 from pool_registry_types import PoolSnapshot
 
 
 class CatalogModels:
     """Reads the catalog off the loop, since it lies on a disk, and adds who serves what."""
 
-    def __init__(self, catalog: Catalog, snapshots: Callable[[], tuple[PoolSnapshot, ...]]) -> None:
+    def __init__(
+        self, node_id: str, catalog: Catalog, snapshots: Callable[[], tuple[PoolSnapshot, ...]]
+    ) -> None:
+        self._node_id = node_id
         self._catalog = catalog
         self._snapshots = snapshots
 
-    async def models(self) -> tuple[ModelView, ...]:
-        """Return all models."""
+    async def models(self, node_id: str | None = None) -> tuple[ModelView, ...]:
+        """Return all models. Raises ApiError where another node is meant."""
+        check_own(self._node_id, node_id)
         entries = await asyncio.to_thread(self._catalog.list)
         return tuple(self._view(entry) for entry in entries)
 
-    async def model(self, model_id: str) -> ModelView:
+    async def model(self, model_id: str, node_id: str | None = None) -> ModelView:
         """Return one; raises MODEL_NOT_FOUND with near names."""
+        check_own(self._node_id, node_id)
         return self._view(await asyncio.to_thread(self._catalog.get, model_id))
 
     def _view(self, entry: ModelEntry) -> ModelView:

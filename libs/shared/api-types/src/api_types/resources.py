@@ -1,17 +1,19 @@
 """Sessions, artifacts, pools, models and capabilities as clients see them."""
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api_types.fields import WHOLE, FiniteJson, SessionId
+from api_types.fields import WHOLE, FiniteJson, PoolName, SessionId
 from pool_registry_types import (
     ByteCount,
     ClientModel,
     Count,
     GpuInfo,
     ModelReport,
+    NodeId,
     NodeInfo,
     PoolSnapshot,
     ServiceModel,
@@ -106,10 +108,27 @@ class PoolHealth(ServiceModel):
     metrics: PoolMetrics
 
 
+class PoolView(PoolSnapshot):
+    """A pool as clients see it: where there are many nodes, its id is `node_id:pool_id`."""
+
+    pool_id: PoolName
+    node_id: NodeId | None = None
+
+    @classmethod
+    def of(cls, pool: PoolSnapshot, *, name: str | None = None, node_id: str | None = None) -> Self:
+        """Return the view of a pool, under its own id or another name."""
+        return cls(**{**dict(pool), "pool_id": name or pool.pool_id, "node_id": node_id})
+
+
 class PoolList(ServiceModel):
     """`GET /v2/pools`."""
 
-    pools: tuple[PoolSnapshot, ...] = ()
+    pools: tuple[PoolView, ...] = ()
+
+    @classmethod
+    def of(cls, pools: Iterable[PoolSnapshot]) -> Self:
+        """Return the list of pools that have their ids from one node."""
+        return cls(pools=tuple(PoolView.of(pool) for pool in pools))
 
 
 class DrainRequest(ClientModel):
@@ -198,6 +217,8 @@ class Readiness(ServiceModel):
 
     ready: bool
     pools: tuple[PoolReadiness, ...] = ()
+    safe_mode: bool = False
+    """Most nodes are silent at once: none is given up, and nothing is placed on them."""
 
 
 class Liveness(ServiceModel):
@@ -230,3 +251,46 @@ class NodeView(NodeInfo):
     incarnation: UUID
     seq: Count
     models: tuple[ModelReport, ...] = ()
+
+
+class NodeQuery(ClientModel):
+    """The query of what each node answers for itself."""
+
+    node_id: NodeId | None = None
+
+
+class NodeStanding(NodeInfo):
+    """A node as the control plane knows it; times are by the control plane's own clock."""
+
+    silent_ms: Count
+    """Since it was last heard."""
+    placeable: bool
+    """New tasks may go there."""
+    reachable: bool
+    """The last call to it did not fail."""
+    suspected: bool = False
+    """Silent together with most others: our own network may be the cause."""
+
+
+class NodeList(ServiceModel):
+    """`GET /v2/nodes`."""
+
+    nodes: tuple[NodeStanding, ...] = ()
+    safe_mode: bool = False
+
+
+class ModelAvailability(ServiceModel):
+    """Where a model is."""
+
+    model_id: str
+    nodes: tuple[NodeId, ...]
+    """Online, with the model on their disk or in an engine."""
+    total_nodes: int
+    total_capacity: int
+    """Slots of the engines that serve it now."""
+
+
+class Availability(ServiceModel):
+    """`GET /v2/catalog/availability`."""
+
+    models: tuple[ModelAvailability, ...] = ()

@@ -15,15 +15,20 @@ from api_types.resources import (
     ArtifactQuery,
     ArtifactRequest,
     ArtifactView,
+    Availability,
     Capabilities,
     DrainRequest,
     GpuList,
     Liveness,
     ModelList,
     ModelView,
+    NodeList,
+    NodeQuery,
+    NodeStanding,
     NodeView,
     PoolHealth,
     PoolList,
+    PoolView,
     Readiness,
     SessionView,
     VersionInfo,
@@ -31,7 +36,7 @@ from api_types.resources import (
 from api_types.routing import EVENT_STREAM, JSON, METRICS_TEXT, Answer, Header, Route
 from api_types.task_views import TaskAccepted, TaskList, TaskStatus
 from api_types.tasks import EventsQuery, TaskQuery, TaskRequest
-from pool_registry_types import Digest, PoolSnapshot, ServiceModel
+from pool_registry_types import Digest, NodeId, ServiceModel
 
 ADMISSION_ERRORS = (
     ErrorCode.MODEL_NOT_FOUND,
@@ -61,6 +66,7 @@ PATH_PARAMETERS: Mapping[str, tuple[Any, str]] = MappingProxyType(
         ),
         "artifact_id": (Digest, "The digest of the canonical content."),
         "session_id": (SessionId, "The id of a session."),
+        "node_id": (NodeId, "The id of a node."),
     }
 )
 """Name in a path → its type and what it names. A value that does not fit names nothing: 404."""
@@ -72,6 +78,7 @@ _TASK_HEADERS = (
     Header("X-Budget-Time-Remaining-Ms", "Where the session has a time budget.", int),
     Header("X-Budget-Cost-Remaining", "Where the session has a cost budget.", float),
 )
+_OF_A_NODE = (ErrorCode.NODE_UNKNOWN, ErrorCode.NODE_UNAVAILABLE)
 _LAST_EVENT_ID = Header(
     "Last-Event-ID",
     "The id of the last frame that was read; only later ones are sent.",
@@ -171,7 +178,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_pool_status",
         summary="The status of a pool as its node reports it.",
         tag="pools",
-        answers=(_json(PoolSnapshot, "The status of the pool."),),
+        answers=(_json(PoolView, "The status of the pool."),),
         errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
     ),
     Route(
@@ -182,8 +189,12 @@ ROUTES: tuple[Route, ...] = (
         tag="pools",
         request=DrainRequest,
         request_required=False,
-        answers=(_json(PoolSnapshot, "The pool drains until it is resumed.", 202),),
-        errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
+        answers=(_json(PoolView, "The pool drains until it is resumed.", 202),),
+        errors=(
+            ErrorCode.POOL_NOT_FOUND,
+            ErrorCode.AMBIGUOUS_POOL,
+            ErrorCode.NODE_UNAVAILABLE,
+        ),
     ),
     Route(
         method="POST",
@@ -191,8 +202,52 @@ ROUTES: tuple[Route, ...] = (
         operation_id="resume_pool",
         summary="End a drain.",
         tag="pools",
-        answers=(_json(PoolSnapshot, "The pool takes tasks again."),),
-        errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
+        answers=(_json(PoolView, "The pool takes tasks again."),),
+        errors=(
+            ErrorCode.POOL_NOT_FOUND,
+            ErrorCode.AMBIGUOUS_POOL,
+            ErrorCode.NODE_UNAVAILABLE,
+        ),
+    ),
+    Route(
+        method="GET",
+        path="/v2/nodes",
+        operation_id="list_nodes",
+        summary="The nodes, and how each stands.",
+        tag="nodes",
+        answers=(_json(NodeList, "The nodes."),),
+        cloud_only=True,
+    ),
+    Route(
+        method="POST",
+        path="/v2/nodes/{node_id}/drain",
+        operation_id="drain_node",
+        summary="Start no new task on a node; what still runs at the deadline is ended.",
+        tag="nodes",
+        request=DrainRequest,
+        request_required=False,
+        answers=(_json(NodeStanding, "The node drains until it is resumed.", 202),),
+        errors=_OF_A_NODE,
+        cloud_only=True,
+    ),
+    Route(
+        method="POST",
+        path="/v2/nodes/{node_id}/resume",
+        operation_id="resume_node",
+        summary="End the drain of a node and of all its pools.",
+        tag="nodes",
+        answers=(_json(NodeStanding, "The node takes tasks again."),),
+        errors=_OF_A_NODE,
+        cloud_only=True,
+    ),
+    Route(
+        method="GET",
+        path="/v2/catalog/availability",
+        operation_id="get_availability",
+        summary="Where each model is.",
+        tag="catalog",
+        answers=(_json(Availability, "The models and their nodes."),),
+        cloud_only=True,
     ),
     Route(
         method="GET",
@@ -200,7 +255,9 @@ ROUTES: tuple[Route, ...] = (
         operation_id="list_models",
         summary="The models of the catalog.",
         tag="catalog",
+        query=NodeQuery,
         answers=(_json(ModelList, "The models."),),
+        errors=_OF_A_NODE,
     ),
     Route(
         method="GET",
@@ -208,8 +265,9 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_model",
         summary="One model of the catalog.",
         tag="catalog",
+        query=NodeQuery,
         answers=(_json(ModelView, "The model."),),
-        errors=(ErrorCode.MODEL_NOT_FOUND,),
+        errors=(ErrorCode.MODEL_NOT_FOUND, *_OF_A_NODE),
     ),
     Route(
         method="POST",
@@ -264,17 +322,21 @@ ROUTES: tuple[Route, ...] = (
         method="GET",
         path="/v2/gpus",
         operation_id="list_gpus",
-        summary="The GPUs of this machine.",
+        summary="The GPUs of this machine, or of the node that the query names.",
         tag="node",
+        query=NodeQuery,
         answers=(_json(GpuList, "The GPUs."),),
+        errors=_OF_A_NODE,
     ),
     Route(
         method="GET",
         path="/v2/node",
         operation_id="get_node",
-        summary="What this machine is and offers.",
+        summary="What this machine, or the node that the query names, is and offers.",
         tag="node",
+        query=NodeQuery,
         answers=(_json(NodeView, "The node."),),
+        errors=_OF_A_NODE,
     ),
     Route(
         method="GET",

@@ -70,13 +70,16 @@ class Route:
     tag: str
     answers: tuple[Answer, ...]
     query: type[ClientModel] | None = None
-    request: type[ClientModel] | None = None
+    request: type[ClientModel] | type[ServiceModel] | None = None
+    """A `ServiceModel` where another program of ours calls."""
     request_required: bool = True
     headers: tuple[Header, ...] = ()
     errors: tuple[ErrorCode, ...] = ()
     error_body: type[ServiceModel] = ErrorBody
     error_code_at: tuple[str, ...] = ("code",)
     """Where in `error_body` the code stands."""
+    cloud_only: bool = False
+    """Served where the nodes are other processes; elsewhere there is nothing at this path."""
 
     @property
     def path_parameters(self) -> tuple[str, ...]:

@@ -1,0 +1,84 @@
+"""Handlers of nodes: what they say themselves, and what operators ask of them."""
+
+from aiohttp import web
+
+from api_types import ApiError, DrainRequest, ErrorCode
+from http_shell import Call, json_answer
+from orchestratord.http.handlers import Context
+from orchestratord.http.services import Nodes
+from service_discovery_types import (
+    DeregisterRequest,
+    HeartbeatRequest,
+    NodeMessage,
+    PoolReadyCallback,
+    RegisterRequest,
+)
+
+
+async def register_node(context: Context, call: Call[None, RegisterRequest]) -> web.StreamResponse:
+    """Take a node in."""
+    return json_answer(_nodes(context).register(call.body))
+
+
+async def heartbeat_node(
+    context: Context, call: Call[None, HeartbeatRequest]
+) -> web.StreamResponse:
+    """Take a node's report."""
+    _check_sender(call.path["node_id"], call.body)
+    return json_answer(_nodes(context).heartbeat(call.body))
+
+
+async def deregister_node(
+    context: Context, call: Call[None, DeregisterRequest]
+) -> web.StreamResponse:
+    """Let a node go."""
+    _check_sender(call.path["node_id"], call.body)
+    return json_answer(_nodes(context).deregister(call.body))
+
+
+async def pool_ready(context: Context, call: Call[None, PoolReadyCallback]) -> web.StreamResponse:
+    """Take what a node says of one pool."""
+    return json_answer(_nodes(context).pool_ready(call.body))
+
+
+async def pool_ready_as_before(
+    context: Context, call: Call[None, PoolReadyCallback]
+) -> web.StreamResponse:
+    """The same at the path that older nodes call."""
+    return await pool_ready(context, call)
+
+
+async def list_nodes(context: Context, _call: Call[None, None]) -> web.StreamResponse:
+    """List the nodes, and how each stands."""
+    return json_answer(_nodes(context).nodes())
+
+
+async def drain_node(context: Context, call: Call[None, DrainRequest]) -> web.StreamResponse:
+    """Start no new task on a node; the answer does not wait for the running ones."""
+    standing = await _nodes(context).drain(call.path["node_id"], call.body.deadline_ms)
+    return json_answer(standing, status=202)
+
+
+async def resume_node(context: Context, call: Call[None, None]) -> web.StreamResponse:
+    """End a node's drain."""
+    return json_answer(await _nodes(context).resume(call.path["node_id"]))
+
+
+async def get_availability(context: Context, _call: Call[None, None]) -> web.StreamResponse:
+    """Tell where each model is."""
+    return json_answer(_nodes(context).availability())
+
+
+def _nodes(context: Context) -> Nodes:
+    nodes = context.services.nodes
+    if nodes is None:
+        raise AssertionError("these routes are served only where there are nodes")
+    return nodes
+
+
+def _check_sender(node_id: str, message: NodeMessage) -> None:
+    if message.node_id != node_id:
+        raise ApiError(
+            ErrorCode.INVALID_PARAMS,
+            f"node_id: the path is that of {node_id}, the message is from {message.node_id}",
+        )

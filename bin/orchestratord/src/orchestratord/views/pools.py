@@ -1,0 +1,40 @@
+"""The pools of this process, where there is no other."""
+
+from api_types import ApiError, ErrorCode, PoolView
+from local_pool_manager import LocalPoolManager
+
+
+class LocalPools:
+    """The `Pools` of HOME: a name may carry the node's id, which can only be our own."""
+
+    def __init__(self, node_id: str, manager: LocalPoolManager) -> None:
+        self._node_id = node_id
+        self._manager = manager
+
+    def snapshots(self) -> tuple[PoolView, ...]:
+        """Return how every pool is."""
+        return tuple(PoolView.of(pool, node_id=self._node_id) for pool in self._manager.snapshots())
+
+    def snapshot(self, pool_id: str) -> PoolView:
+        """Return how one pool is. Raises ApiError and PoolError."""
+        found = self._manager.snapshot(self._own(pool_id))
+        return PoolView.of(found, node_id=self._node_id)
+
+    async def drain(self, pool_id: str, deadline_ms: int) -> PoolView:
+        """Take no new task. Raises ApiError and PoolError."""
+        self._manager.drain(self._own(pool_id), deadline_ms)
+        return self.snapshot(pool_id)
+
+    async def resume(self, pool_id: str) -> PoolView:
+        """End a drain. Raises ApiError and PoolError."""
+        self._manager.resume(self._own(pool_id))
+        return self.snapshot(pool_id)
+
+    def _own(self, name: str) -> str:
+        node_id, separator, pool_id = name.rpartition(":")
+        if separator and node_id != self._node_id:
+            raise ApiError(
+                ErrorCode.POOL_NOT_FOUND,
+                f"this machine is {self._node_id}; there is no pool of node {node_id} here",
+            )
+        return pool_id
