@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -130,6 +131,34 @@ async def test_a_body_of_unknown_length_is_fetched(
     server.faults.has_lengths = False
     server.faults.cuts = [3_000_000]
     assert (await make().ensure(url)).path.read_bytes() == weights
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_goes_wrong_the_file_is_the_servers(
+    make: MakeProvisioner, server: ModelServer, url: str, weights: bytes, seed: int
+) -> None:
+    chance = Random(seed)
+    faults = server.faults
+    faults.has_ranges, faults.has_etags, faults.has_lengths, faults.ignores_if_range = (
+        chance.random() < 0.7 for _ in range(4)
+    )
+    faults.cuts = [chance.randrange(len(weights)) for _ in range(chance.randrange(5))]
+    faults.statuses = [(chance.choice([429, 500, 503]), {}) for _ in range(chance.randrange(3))]
+    latest = weights
+
+    async def sometimes_replace(_: str) -> None:
+        nonlocal latest
+        if faults.has_etags and chance.random() < 0.3:
+            latest = weights[:-1] + bytes([chance.randrange(256)])
+            server.files[PATH] = latest
+
+    faults.before_body = sometimes_replace
+    entry = await make(attempts=20).ensure(url)
+    found = entry.path.read_bytes()
+    assert found[:-1] == weights[:-1]
+    assert entry.digest == file_digest(entry.path)
+    if not faults.has_etags:
+        assert found == weights
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

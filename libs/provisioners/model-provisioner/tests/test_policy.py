@@ -50,6 +50,8 @@ def test_words_that_contradict_are_refused(words: str) -> None:
         ("h:8443", Endpoint("https", "h", 8443), None),
         ("h:8443", Endpoint("https", "h", 443), "hosts"),
         ("http://h", Endpoint("http", "h"), None),
+        ("[fd00::1]:8443", Endpoint("https", "fd00::1", 8443), None),
+        ("allow", Endpoint("http", "2130706433"), "plain-http"),
     ],
 )
 def test_a_refusal_names_its_rule(words: str, endpoint: Endpoint, rule: str | None) -> None:

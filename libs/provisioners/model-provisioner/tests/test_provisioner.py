@@ -110,6 +110,24 @@ async def test_a_link_is_entered_under_its_own_name(
     assert (await provisioner.ensure("nice.gguf")).id == "nice"
 
 
+async def test_any_part_and_the_folder_of_a_split_model_mean_the_whole(
+    provisioner: ModelProvisioner, catalog: Catalog, tmp_path: Path
+) -> None:
+    folder = tmp_path / "big"
+    folder.mkdir()
+    for number in range(2):
+        split = {"split.no": number, "split.count": 2, "general.architecture": "llama"}
+        (folder / f"big-0000{number + 1}-of-00002.gguf").write_bytes(gguf_bytes(split))
+    names = [f"big/big-0000{number}-of-00002.gguf" for number in (1, 2)]
+    entries = [await provisioner.ensure(name) for name in (*names, "file:big")]
+    assert catalog.list() == (entries[0],) == (entries[1],) == (entries[2],)
+    assert entries[0].path.name == "big-00001-of-00002.gguf"
+    assert catalog.verify("big").found == entries[0].digest
+    (folder / "big-00002-of-00002.gguf").unlink()
+    with pytest.raises(ModelFileError, match="00002-of-00002"):
+        await provisioner.ensure("file:big")
+
+
 async def test_a_wrong_digest_refuses_before_an_entry_is_made(
     provisioner: ModelProvisioner, catalog: Catalog, model: Path
 ) -> None:

@@ -97,6 +97,15 @@ async def test_content_that_is_not_what_the_hub_promised_is_refused(
     assert list(store.rglob("*.gguf")) == []
 
 
+async def test_a_digest_that_the_hub_cannot_fulfil_is_refused_before_the_first_byte(
+    make: MakeProvisioner, server: ModelServer
+) -> None:
+    server.add_repository(REPO, {"tiny.gguf": gguf_bytes()})
+    with pytest.raises(DigestMismatchError):
+        await make().ensure("hf:org/tiny", expected_digest="0" * 64)
+    assert not any("resolve" in request.path for request in server.requests)
+
+
 async def test_a_token_is_shown_to_the_hub_and_to_nobody_else(
     make: MakeProvisioner, server: ModelServer
 ) -> None:

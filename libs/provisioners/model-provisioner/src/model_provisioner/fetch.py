@@ -148,6 +148,11 @@ class Fetch:
             names = {file.name for file in files}
             kept = {name: note for name, note in download.notes.files.items() if name in names}
             download.notes.files = kept
+            if all(file.digest for file in files):
+                # Refused before the first byte, since the source knows already.
+                self._require_expected(
+                    digest_of_files({file.name: str(file.digest) for file in files})
+                )
             await in_thread(partial(self._require_room, files))
             digests = {file.name: await download.fetch(file) for file in files}
         await in_thread(partial(self._admit, digests, download.notes))

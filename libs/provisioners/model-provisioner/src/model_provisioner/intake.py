@@ -22,6 +22,7 @@ from catalog_core import (
     file_digest,
     files_of_model,
     read_model,
+    shard_names,
 )
 
 STEP_KIND = "verify_model"
@@ -47,8 +48,9 @@ def take_in(
 ) -> ModelEntry:
     """The model's Active entry; `check` is called between chunks and may raise to stop the work.
 
-    The path is a file, the first part of a split model, or a folder.
+    The path is a file, any part of a split model, or a folder.
     """
+    path = _main_path(path)
     progress = _Progress(path, report)
     try:
         found = _examine(catalog, path, progress, check)
@@ -83,6 +85,13 @@ def take_in(
     return entry
 
 
+def _main_path(path: Path) -> Path:
+    """What an engine is given: the first part of a split model; of safetensors the folder."""
+    if path.is_dir():
+        return min(path.glob("*.gguf"), default=path)
+    return path.with_name(shard_names(path.name)[0])
+
+
 def _examine(
     catalog: Catalog, path: Path, progress: "_Progress", check: Callable[[], None]
 ) -> _Examined:
@@ -111,7 +120,10 @@ def _examine(
     except OSError as error:
         reason = f"it cannot be read: {error.strerror or error}"
         raise ModelFileError(
-            path, reason, advice="Check the path and its permissions.", retriable=True
+            Path(error.filename or path),
+            reason,
+            advice="Check the path and its permissions.",
+            retriable=True,
         ) from error
     if not is_unchanged:
         raise ModelFileError(

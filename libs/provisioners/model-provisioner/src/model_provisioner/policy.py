@@ -103,10 +103,9 @@ class NetworkPolicy:
 
 
 def _matches(endpoint: Endpoint, patterns: Sequence[str]) -> bool:
-    with_port = f"{endpoint.host}:{endpoint.port}"
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    names = {endpoint.host, host, f"{host}:{endpoint.port}"}
     return any(
-        endpoint.host.endswith(pattern[1:])
-        if pattern.startswith("*.")
-        else pattern in {endpoint.host, with_port}
+        endpoint.host.endswith(pattern[1:]) if pattern.startswith("*.") else pattern in names
         for pattern in patterns
     )

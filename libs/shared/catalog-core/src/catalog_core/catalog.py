@@ -231,7 +231,7 @@ def _examine(entry: ModelEntry, on_chunk: Callable[[int], None] | None) -> Verif
     missing, changed = [], []
     before_bytes = 0
     files = entry.all_files()
-    root = entry.store_path or entry.path.parent
+    root = entry.store_path or (entry.path if entry.path.is_dir() else entry.path.parent)
     for file in files:
 
         def tell(done_bytes: int, before_bytes: int = before_bytes) -> None:
