@@ -9,10 +9,11 @@ import pytest
 
 import demo_model
 from catalog_core import ModelEntry
-from engine_provisioner import Limits
+from engine_provisioner import Limits, Survey, plan_engine
 from gpu_discovery import DevicePolicy
 from local_pool_manager import LocalPoolManager, PoolConfig, PoolDraining, ReplicaBusy
-from local_pool_manager.testing import NO_GPU, FixedModels, entry_of
+from local_pool_manager.bringup import wish_for
+from local_pool_manager.testing import NO_GPU, FixedModels, entry_of, small_pool
 
 TOKENS = 24
 OTHER = demo_model.Recital(
@@ -56,6 +57,13 @@ def models(model, tmp_path_factory):
         "slow": entry_of(demo_model.ensure(folder, spec=demo_model.SLOW), "slow"),
         "broken": model.model_copy(update={"id": "broken", "path": broken}),
     }
+
+
+@pytest.fixture
+def planned(model):
+    """The plan of an engine."""
+    wish = wish_for(small_pool(), "r0", model, ())
+    return plan_engine(wish, Survey(cpu_cores=1, wheel_version="1"))
 
 
 class Client:
@@ -120,6 +128,6 @@ def no_process_is_left(tmp_path_factory: pytest.TempPathFactory):
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             command = (folder / "cmdline").read_bytes()
-            if ours in command and b"llamacpp_host" in command:
+            if ours in command and b"_host.py" in command:
                 left.append(command.replace(b"\0", b" ").decode())
     assert not left, left

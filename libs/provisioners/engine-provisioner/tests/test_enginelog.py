@@ -1,3 +1,5 @@
+import pytest
+
 from engine_provisioner import enginelog
 
 BAD_GGUF = """\
@@ -39,3 +41,22 @@ def test_a_log_that_outgrew_its_limit_keeps_its_end_while_its_writer_goes_on(tmp
     assert log.read_text().endswith("endmore")
     assert not enginelog.trim(log, 100)
     assert not enginelog.trim(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("allocating 9.00 MiB on device 0: cudaMalloc failed: out of memory", "the GPU is"),
+        ("alloc_tensor_range: failed to allocate CUDA0 buffer of size 99", "the GPU is"),
+        ("ggml_vulkan: vk::Device::allocateMemory: ErrorOutOfDeviceMemory", "the GPU is"),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "the host is"),
+        ("failed to allocate CPU_REPACK buffer of size 99", "the host is"),
+        ("error loading model: mmap failed: Cannot allocate memory", "the host is"),
+    ],
+)
+def test_memory_that_ran_out_is_told_apart_by_whose_it_is(tmp_path, line, named):
+    log = tmp_path / "log"
+    log.write_text(f"loading\n{line}\n")
+    assert enginelog.cause(log).startswith(f"{named} out of memory: ")
+    log.write_text("loading\nunknown model architecture: 'x'\n")
+    assert "out of memory" not in enginelog.cause(log)

@@ -61,7 +61,7 @@ def test_a_missing_wheel_is_told_with_the_command_that_installs_it(wish):
         plan_engine(wish(), survey)
 
 
-@pytest.mark.parametrize("mode", set(EngineMode) - {EngineMode.PACKAGE})
+@pytest.mark.parametrize("mode", [EngineMode.SOURCE, EngineMode.CONTAINER])
 def test_a_mode_that_this_version_lacks_is_refused_by_name(wish, mode):
     with pytest.raises(ModeNotProvidedError, match=mode.value):
         plan_engine(wish(mode=mode), CPU)
@@ -85,4 +85,4 @@ def test_a_model_file_that_is_missing_or_no_gguf_is_refused_before_a_start(wish,
 
 def test_the_key_is_not_on_the_command_line(wish, tmp_path):
     command = plan_engine(wish(), CPU).command(tmp_path / "status")
-    assert command[-1] == "--key-on-stdin"
+    assert "--key-on-stdin" in command

@@ -93,6 +93,8 @@ def wish_for(
         prompt_cache=config.caches_prompts,
         mode=EngineMode(config.provisioning.mode),
         engine=config.engine,
+        executable=config.provisioning.path,
+        executable_sha256=config.provisioning.sha256,
         lane=lane,
     )
 
@@ -159,7 +161,7 @@ class Planner:
         async with self._surveying:
             self._survey = survey = self._survey or await survey_machine()
         try:
-            plans = tuple(plan_engine(wish, survey) for wish in wishes)
+            plans = await asyncio.to_thread(_plan_all, wishes, survey)
         except EngineError:
             # The operator may install what is missing.
             self._survey = None
@@ -175,6 +177,11 @@ class Planner:
         wish = plan.wish
         heads = read_head_sizes(model.path, model.header.architecture)
         return estimate(model.header, ctx_tokens=wish.ctx_tokens, slots=wish.slots, heads=heads)
+
+
+def _plan_all(wishes: list[EngineWish], survey: Survey) -> tuple[EnginePlan, ...]:
+    # In a thread, since files are looked into.
+    return tuple(plan_engine(wish, survey) for wish in wishes)
 
 
 def retry_pause_s(attempt: int) -> float:

@@ -1,6 +1,7 @@
 """What an operator says about a pool."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -26,6 +27,10 @@ class ProvisioningConfig(ClientModel):
     """How the engine of a pool is provided."""
 
     mode: ProvisioningMode = ProvisioningMode.PACKAGE
+    path: Path | None = None
+    """The `llama-server` of mode `binary`; unset: the one on the PATH."""
+    sha256: Annotated[str, Field(pattern=r"^(sha256:)?[0-9a-fA-F]{64}$")] | None = None
+    """What that file must be; unset: not checked."""
 
 
 class PoolConfig(ClientModel):

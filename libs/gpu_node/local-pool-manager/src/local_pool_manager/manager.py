@@ -367,6 +367,9 @@ class LocalPoolManager:
                 for pool_id, conductor in self._conductors.items():
                     if uuid in {gpu.uuid for gpu in self._pools[pool_id].devices}:
                         conductor.fault(cause)
+            for pool in self._pools.values():
+                if pool.devices:
+                    self._touch(pool.config.id)
             await asyncio.to_thread(measure, tuple(self._pools.values()), after, self._seen)
             before = after
 

@@ -7,6 +7,15 @@ from pathlib import Path
 LOG_LIMIT_BYTES = 4 << 20
 _TAIL_BYTES = 16 << 10
 _CAUSES = 3
+_VRAM_EXHAUSTED = re.compile(
+    r"cudaMalloc failed: out of memory|CUDA error: out of memory|CUDA_ERROR_OUT_OF_MEMORY"
+    r"|(?:allocate|allocating)[^\n]*(?:CUDA|Vulkan|ROCm|SYCL)\w*[^\n]*buffer"
+    r"|ErrorOutOfDeviceMemory"
+)
+_RAM_EXHAUSTED = re.compile(
+    r"std::bad_alloc|Cannot allocate memory|mmap failed: Out of memory|MemoryError"
+    r"|failed to allocate[^\n]*\bCPU\w*[^\n]*buffer|posix_memalign failed|ErrorOutOfHostMemory"
+)
 _LLAMA_ERROR = re.compile(r"^[\d.]+ E (?P<text>.*)$")
 _PLACE = re.compile(r"^(?:\w+\s+)?[\w()~]+: ")
 _ECHOES = re.compile(r"failed to load model\b|exiting due to|trying to fit params")
@@ -40,11 +49,25 @@ def size_bytes(path: Path) -> int:
 
 
 def cause(path: Path, since_bytes: int = 0) -> str | None:
-    """Return what the engine itself gives as the reason of its end, in one line."""
+    """Return what the engine itself gives as the reason of its end, in one line.
+
+    Memory that ran out is named as such, of the GPU or of the host: they have different cures.
+    """
     try:
-        lines = _tail(path, _TAIL_BYTES, since_bytes).decode(errors="replace").splitlines()
+        text = _tail(path, _TAIL_BYTES, since_bytes).decode(errors="replace")
     except FileNotFoundError:
         return None
+    told = _told(text.splitlines())
+    for shortage, pattern in (
+        ("the GPU is out of memory", _VRAM_EXHAUSTED),
+        ("the host is out of memory", _RAM_EXHAUSTED),
+    ):
+        if pattern.search(text):
+            return f"{shortage}: {told}" if told else shortage
+    return told
+
+
+def _told(lines: list[str]) -> str | None:
     errors = [
         _PLACE.sub("", match["text"]) for line in lines if (match := _LLAMA_ERROR.match(line))
     ]

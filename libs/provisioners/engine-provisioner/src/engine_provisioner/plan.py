@@ -12,11 +12,14 @@ from engine_provisioner.errors import (
     ModeNotProvidedError,
     PreflightError,
 )
+from engine_provisioner.executable import executable_version
 from engine_provisioner.survey import Survey
 from pool_registry_types import HandoffModel, HandoffPayload
 
 ENGINE = "llamacpp"
 ALL_LAYERS = 99
+HTTP_THREADS_SPARE = 8
+"""Each open stream holds an HTTP thread; without spare ones /health and a cancel would wait."""
 SMALL_MODEL_BYTES = 64 << 20
 """Below this the empty run after loading costs more than it saves."""
 
@@ -51,6 +54,9 @@ class EngineWish:
     prompt_cache: bool = True
     mode: EngineMode = EngineMode.PACKAGE
     engine: str = ENGINE
+    executable: Path | None = None
+    """The `llama-server` of mode `binary`; None: the one on the PATH."""
+    executable_sha256: str | None = None
     lane: int = 0
     """Of two engines of one replica each has its own: it names their files apart."""
 
@@ -74,8 +80,8 @@ class EnginePlan:
             *self.program,
             "--status-file",
             str(status_file),
-            *self.flags,
             "--key-on-stdin",
+            *self.flags,
         )
 
     def differs_from(self, payload: HandoffPayload) -> str | None:
@@ -108,11 +114,16 @@ def plan_engine(wish: EngineWish, survey: Survey) -> EnginePlan:
             f"pool {wish.pool_id!r}: engine {wish.engine!r} is not provided by this version; "
             f"it provides {ENGINE!r}"
         )
-    if wish.mode is not EngineMode.PACKAGE:
+    if wish.mode in {EngineMode.SOURCE, EngineMode.CONTAINER}:
         raise ModeNotProvidedError(
             f"pool {wish.pool_id!r}: provisioning mode {wish.mode.value!r} is not provided by this "
-            "version; use 'package', or 'external' with an engine that you start yourself"
+            "version; use 'package', 'binary' with a llama-server that you built, or 'external' "
+            "with an engine that you start yourself"
         )
+    # A server that was built for this GPU is the first choice; the public wheel knows no GPU.
+    by_path = wish.mode is EngineMode.PACKAGE and wish.on_gpu and survey.llama_server_gpus
+    if wish.mode is EngineMode.BINARY or by_path:
+        return plan_binary(wish, survey)
     if wish.on_gpu and not survey.wheel_gpus:
         raise EngineNotAvailableError(_no_gpu_engine(wish, survey))
     if survey.wheel_version is None:
@@ -121,14 +132,50 @@ def plan_engine(wish: EngineWish, survey: Survey) -> EnginePlan:
             "install it with: pip install 'engine-provisioner[llamacpp]'"
         )
     _preflight(wish)
+    return _plan(
+        wish,
+        mode=EngineMode.PACKAGE,
+        version=f"xllamacpp-{survey.wheel_version}",
+        host="llamacpp_host.py",
+        flags=_flags(wish, survey),
+    )
+
+
+def plan_binary(wish: EngineWish, survey: Survey) -> EnginePlan:
+    """Return the plan for a `llama-server` executable; raises `PreflightError`."""
+    executable = wish.executable or (Path(survey.llama_server) if survey.llama_server else None)
+    if executable is None:
+        raise PreflightError(
+            f"pool {wish.pool_id!r}: mode 'binary' needs a llama-server: name its path "
+            "(provisioning.path), or put it on the PATH"
+        )
+    version = executable_version(wish.pool_id, executable, wish.executable_sha256)
+    _preflight(wish)
+    return _plan(
+        wish,
+        mode=EngineMode.BINARY,
+        version=version,
+        host="llama_server_host.py",
+        flags=(
+            *(("--on-gpu",) if wish.on_gpu else ()),
+            "--",
+            str(executable),
+            *llama_server_flags(wish, survey),
+        ),
+    )
+
+
+def _plan(
+    wish: EngineWish, *, mode: EngineMode, version: str, host: str, flags: tuple[str, ...]
+) -> EnginePlan:
     devices = ",".join(wish.devices)
     return EnginePlan(
         wish=wish,
-        mode=EngineMode.PACKAGE,
-        engine_version=f"xllamacpp-{survey.wheel_version}",
+        mode=mode,
+        engine_version=version,
         # As a file and with -P: nothing of this package is imported, nor found by its folder.
-        program=(sys.executable, "-P", str(Path(__file__).with_name("llamacpp_host.py"))),
-        flags=_flags(wish, survey),
+        program=(sys.executable, "-P", str(Path(__file__).with_name(host))),
+        flags=flags,
         environment={"CUDA_VISIBLE_DEVICES": devices if wish.on_gpu else ""}
         if devices or not wish.on_gpu
         else {},
@@ -137,7 +184,6 @@ def plan_engine(wish: EngineWish, survey: Survey) -> EnginePlan:
 
 
 def _flags(wish: EngineWish, survey: Survey) -> tuple[str, ...]:
-    threads = wish.threads or max(1, survey.cpu_cores // 2)
     switches = {
         "--no-mmap": wish.on_gpu,
         "--no-prompt-cache": not wish.prompt_cache,
@@ -145,17 +191,51 @@ def _flags(wish: EngineWish, survey: Survey) -> tuple[str, ...]:
         "--embeddings": wish.embeddings,
         "--rerank": wish.rerank,
     }
-    split = ",".join(f"{share:g}" for share in wish.tensor_split) if wish.on_gpu else ""
+    split = _split(wish)
     return (
         *("--model", wish.model.path),
         *("--alias", wish.model.id),
         *("--slots", str(wish.slots)),
         *("--ctx", str(wish.ctx_tokens)),
-        *("--threads", str(threads)),
+        *("--threads", str(_threads(wish, survey))),
         *("--gpu-layers", str(ALL_LAYERS if wish.on_gpu else 0)),
         *(("--tensor-split", split) if split else ()),
         *(switch for switch, on in switches.items() if on),
     )
+
+
+def llama_server_flags(wish: EngineWish, survey: Survey) -> tuple[str, ...]:
+    """Return the flags of a `llama-server`, but for host, port and key, which its guardian adds."""
+    switches = {
+        "--no-mmap": wish.on_gpu,
+        "--no-cache-prompt": not wish.prompt_cache,
+        "--no-warmup": wish.model.size_bytes < SMALL_MODEL_BYTES,
+        "--embeddings": wish.embeddings,
+        "--reranking": wish.rerank,
+    }
+    split = _split(wish)
+    return (
+        *("--model", wish.model.path),
+        *("--alias", wish.model.id),
+        *("--parallel", str(wish.slots)),
+        # It divides the context by the slots.
+        *("--ctx-size", str(wish.ctx_tokens * wish.slots)),
+        "--no-context-shift",
+        *("--threads", str(_threads(wish, survey))),
+        *("--threads-http", str(2 * wish.slots + HTTP_THREADS_SPARE)),
+        *("--n-gpu-layers", str(ALL_LAYERS if wish.on_gpu else 0)),
+        *(("--tensor-split", split) if split else ()),
+        *("--metrics", "--slots"),
+        *(switch for switch, on in switches.items() if on),
+    )
+
+
+def _threads(wish: EngineWish, survey: Survey) -> int:
+    return wish.threads or max(1, survey.cpu_cores // 2)
+
+
+def _split(wish: EngineWish) -> str:
+    return ",".join(f"{share:g}" for share in wish.tensor_split) if wish.on_gpu else ""
 
 
 def _preflight(wish: EngineWish) -> None:
@@ -175,7 +255,7 @@ def _preflight(wish: EngineWish) -> None:
 
 def _no_gpu_engine(wish: EngineWish, survey: Survey) -> str:
     server = (
-        f"llama-server at {survey.llama_server} (mode binary is not provided by this version)"
+        f"llama-server at {survey.llama_server} sees no GPU"
         if survey.llama_server
         else "no llama-server on the PATH"
     )

@@ -353,7 +353,8 @@ class EngineSupervisor:
                     self._send(process, machine.LoadBegan())
                 if told["phase"] == "listening":
                     return str(told["url"])
-            pages = resident_pages(process.pid)
+            # The host may be the guardian of the process that loads.
+            pages = resident_pages(int(told.get("engine_pid", process.pid)))
             if began and pages > seen:
                 seen = pages
                 self._send(process, machine.Progressed())
