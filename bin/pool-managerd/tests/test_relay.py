@@ -246,6 +246,21 @@ async def test_a_body_of_any_size_and_framing_goes_through(bench: Bench) -> None
         assert await client.answer() == (200, b"ok")
 
 
+async def test_a_body_that_ends_with_its_connection_is_passed_on_to_its_end(bench: Bench) -> None:
+    async with bench.client() as client:
+        client.generate()
+        visit = await bench.engine.visit()
+        await visit.body(2)
+        visit.writer.write(b"HTTP/1.1 200 OK\r\n\r\nfirst ")
+        status, head = await client.head()
+        assert (status, "Connection: close" in head) == (200, True)
+        assert await client.reader.readexactly(6) == b"first "
+        visit.writer.write(b"last")
+        visit.writer.close()
+        assert await client.reader.read() == b"last"
+    await bench.freed()
+
+
 async def test_an_engine_that_does_not_close_holds_its_slot_and_not_its_client(
     bench: Bench,
 ) -> None:

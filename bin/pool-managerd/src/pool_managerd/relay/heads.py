@@ -19,8 +19,8 @@ SET_HERE = frozenset({b"content-length", b"expect", b"x-correlation-id"})
 
 MAX_HEAD_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
-_LAST_CHUNK = b"0\r\n\r\n"
-TAIL_BYTES = len(b"\r\n" + _LAST_CHUNK)
+LAST_CHUNK = b"0\r\n\r\n"
+TAIL_BYTES = len(b"\r\n" + LAST_CHUNK)
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -81,7 +81,7 @@ class Framing:
     def is_whole(self, passed_bytes: int, tail: bytes) -> bool:
         """Tell from the count and the last bytes of a body whether nothing is missing."""
         if self.chunked:
-            return tail.endswith(b"\r\n" + _LAST_CHUNK) or tail == _LAST_CHUNK
+            return tail.endswith(b"\r\n" + LAST_CHUNK) or tail == LAST_CHUNK
         return passed_bytes == self.length_bytes
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import cast
 
 from pool_managerd.relay.heads import (
+    LAST_CHUNK,
     TAIL_BYTES,
     BadHead,
     ResponseHead,
@@ -52,24 +53,31 @@ class EngineLink(asyncio.Protocol):
     ) -> None:
         self.head: ResponseHead | None = None
         """The response's, from when it has been passed on."""
-        self.passed_bytes = 0
-        """In both directions, heads included."""
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self.fault: str | None = None
-        self._client = client
+        self._write = client.write
         self._correlation_id = correlation_id
         self._keep_alive = keep_alive
         self._on_gone = on_gone
         self._engine: asyncio.Transport
         self._head_bytes = b""
+        self._sent_bytes = 0
         self._body_bytes = 0
-        self._tail = b""
+        self._last = b""
+        self._length: int | None = None
+        self._passing = False
         self._left = False
         self._said_goodbye = False
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
+
+    @property
+    def passed_bytes(self) -> int:
+        """In both directions, heads included."""
+        head_bytes = 0 if self.head is None else len(self.head.for_client)
+        return self._sent_bytes + head_bytes + self._body_bytes
 
     @property
     def reusable(self) -> bool:
@@ -80,7 +88,7 @@ class EngineLink(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Write to the engine."""
         if not self._left:
-            self.passed_bytes += len(data)
+            self._sent_bytes += len(data)
             self._engine.write(data)
 
     async def sent(self) -> None:
@@ -111,6 +119,7 @@ class EngineLink(asyncio.Protocol):
         if self._left:
             return
         self._left = True
+        self._passing = False
         self.ended.cancel()
         if self._engine.is_closing():
             return
@@ -137,16 +146,16 @@ class EngineLink(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
-        """Pass one read on."""
-        if self._left:
+        """Pass one read on: the path of every token, so no more is done than must be."""
+        if not self._passing:
+            if not self._left:
+                self._take_head(data)
             return
-        if self.head is None:
-            self._take_head(data)
-            return
-        self.passed_bytes += len(data)
         self._body_bytes += len(data)
-        self._client.write(data)
-        self._note_end(data)
+        self._write(data)
+        last, self._last = self._last, data
+        if data.endswith(LAST_CHUNK) or len(data) < TAIL_BYTES or self._body_bytes == self._length:
+            self._note_end(last[-TAIL_BYTES:] + data)
 
     def pause_writing(self) -> None:
         """The engine is slower than the client's upload."""
@@ -186,30 +195,28 @@ class EngineLink(asyncio.Protocol):
 
     def _begin(self, head: ResponseHead) -> None:
         body, self._head_bytes = self._head_bytes, b""
-        self.head = head
-        self.passed_bytes += len(head.for_client) + len(body)
+        self.head, self._length = head, head.framing.length_bytes
+        self._passing = True
         self._body_bytes = len(body)
-        self._client.write(head.for_client + body)
+        self._write(head.for_client + body)
         self._note_end(body)
 
-    def _note_end(self, data: bytes) -> None:
+    def _note_end(self, received: bytes) -> None:
         """Say goodbye behind a whole response: an engine that keeps connections would wait."""
-        head = self.head
-        if head is None:
-            return
-        if head.framing.chunked:
-            self._tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else self._tail_with(data)
-        if head.framing.is_whole(self._body_bytes, self._tail) and not self._said_goodbye:
+        self._last = received[-TAIL_BYTES:]
+        if self._ends_itself() and not self._said_goodbye:
             self._said_goodbye = True
             self._engine.write_eof()
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(GOODBYE_S, self.end, End.WHOLE)
 
-    def _tail_with(self, data: bytes) -> bytes:
-        return (self._tail + data)[-TAIL_BYTES:]
-
-    def _is_whole(self) -> bool:
+    def _ends_itself(self) -> bool:
+        """Whether the body is whole by its own framing."""
         if self.head is None:
             return False
-        framing = self.head.framing
-        return not framing.ends_itself or framing.is_whole(self._body_bytes, self._tail)
+        return self.head.framing.is_whole(self._body_bytes, self._last[-TAIL_BYTES:])
+
+    def _is_whole(self) -> bool:
+        """Whether the body is whole now that the engine has closed its side."""
+        head = self.head
+        return head is not None and (not head.framing.ends_itself or self._ends_itself())
