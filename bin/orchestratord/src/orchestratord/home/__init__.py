@@ -1,6 +1,6 @@
 """The HOME profile: the control plane and its one node in one process."""
 
-from orchestratord.home.running import Home, running_home
-from orchestratord.home.serving import serve
+from orchestratord.home.demo import banner, with_default_pool, with_demo
+from orchestratord.home.running import running_home
 
-__all__ = ["Home", "running_home", "serve"]
+__all__ = ["banner", "running_home", "with_default_pool", "with_demo"]

@@ -14,8 +14,9 @@ from local_pool_manager import LocalPoolManager, PoolError, ReplicaEndpoint
 from multi_node_placement import ClusterView
 from narration_core import get_logger
 from orchestrator_core import ReplicaKey
+from orchestratord.breakers import host_key
 from orchestratord.home.directory import HomeDirectory
-from orchestratord.home.replicas import LeasedReplicas, host_key
+from orchestratord.home.replicas import LeasedReplicas
 from pool_registry_types import PoolSnapshot
 from worker_http import ClientLimits
 
@@ -99,6 +100,25 @@ class ClusterFeed:
         if models != self._models:
             self._models = models
             await self._directory.refresh()
+        self._tell(snapshots)
+
+    def report_now(self) -> None:
+        """Let placement know at once what was just asked of the pools."""
+        snapshots = self._pools.snapshots()
+        unbound = [
+            replica
+            for pool in snapshots
+            for replica in pool.replicas
+            if replica.health.ready
+            and self._bound.get(ReplicaKey(self._node_id, pool.pool_id, replica.replica_id))
+            != replica.generation
+        ]
+        if unbound:  # Its adapter comes first.
+            self._wake.set()
+        else:
+            self._tell(snapshots)
+
+    def _tell(self, snapshots: tuple[PoolSnapshot, ...]) -> None:
         workloads: dict[str, set[str]] = {}
         for key, description in self._described.items():
             workloads.setdefault(key.pool_id, set()).update(description.workloads)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
-import adapter_host
 from adapter_api import EngineOverloaded, EngineUnreachable, WorkerAdapter
 from adapter_host import AdapterHost, BreakerOpen, NotBound
 from local_pool_manager import (
@@ -16,6 +15,7 @@ from local_pool_manager import (
 )
 from multi_node_placement import ClusterView
 from orchestrator_core import ReplicaKey
+from orchestratord.breakers import Breakers, host_key
 
 
 class LeasedReplicas:
@@ -31,8 +31,8 @@ class LeasedReplicas:
     ) -> None:
         self._pools = pools
         self._host = host
-        self._cluster = cluster
         self._now_ms = now_ms
+        self._breakers = Breakers(host, cluster, now_ms=now_ms)
 
     @asynccontextmanager
     async def call(
@@ -49,7 +49,7 @@ class LeasedReplicas:
             raise EngineUnreachable(str(error)) from error
         try:
             async with self._host.call(host_key(key), self._now_ms) as adapter:
-                self._tell_breaker(key)
+                self._breakers.tell(key)
                 yield adapter
         except NotBound as error:
             raise EngineUnreachable(f"replica {key.replica_id} has just gone") from error
@@ -57,25 +57,8 @@ class LeasedReplicas:
             raise EngineOverloaded(f"replica {key.replica_id} has failed too often") from error
         finally:
             self._pools.release(held)
-            self._tell_breaker(key)
+            self._breakers.tell(key)
 
     def tell_breakers(self) -> bool:
         """Bring the cluster view up to date; whether any breaker keeps tasks away now."""
-        waiting = False
-        for view in list(self._cluster.replicas()):
-            if not view.breaker_closed:
-                self._tell_breaker(view.key)
-                waiting = True
-        return waiting
-
-    def _tell_breaker(self, key: ReplicaKey) -> None:
-        closed = self._host.breaker_closed(host_key(key), self._now_ms())
-        view = self._cluster.get(key)
-        if view is not None and view.breaker_closed is not closed:
-            self._cluster.set_breaker(key, closed=closed)
-
-
-@lru_cache(maxsize=4096)
-def host_key(key: ReplicaKey) -> adapter_host.ReplicaKey:
-    """Return the name under which the adapter host knows a replica."""
-    return adapter_host.ReplicaKey(str(key.pool), key.replica_id)
+        return self._breakers.tell_open()

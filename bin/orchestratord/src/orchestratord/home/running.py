@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from adapter_host import AdapterHost
-from admission_coordinator import AdmissionCoordinator, CoordinatorSettings, SessionLimits
+from admission_coordinator import AdmissionCoordinator
 from artifact_store import LocalArtifactStore
 from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
@@ -14,9 +13,9 @@ from local_pool_manager import LocalPoolManager, owning
 from model_provisioner import ModelProvisioner
 from multi_node_placement import ClusterView
 from narration_core import get_logger
-from orchestrator_core import FullPolicy
+from orchestratord.clock import SteadyClock
+from orchestratord.composed import Composed, coordinator_settings
 from orchestratord.config import Settings, file_url_path
-from orchestratord.home.clock import SteadyClock
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.feed import ClusterFeed
 from orchestratord.home.replicas import LeasedReplicas
@@ -26,17 +25,8 @@ from orchestratord.views import CatalogModels, LocalMachine, LocalPools
 from telemetry_core import Metrics, Program
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """A running HOME."""
-
-    services: Services
-    coordinator: AdmissionCoordinator
-    machine: LocalMachine
-
-
 @asynccontextmanager
-async def running_home(settings: Settings) -> AsyncIterator[Home]:
+async def running_home(settings: Settings) -> AsyncIterator[Composed]:
     """Run everything but the HTTP server; on leaving, tasks end first and engines last."""
     now_ms = SteadyClock()
     metrics = Metrics(
@@ -61,7 +51,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Home]:
                 watch_interval_ms=settings.watch_interval_ms,
             ) as pools,
             AdmissionCoordinator.running(
-                _coordinator_settings(settings),
+                coordinator_settings(settings),
                 cluster=cluster,
                 replicas=(replicas := LeasedReplicas(pools, host, cluster, now_ms=now_ms)),
                 models=directory,
@@ -89,11 +79,11 @@ async def running_home(settings: Settings) -> AsyncIterator[Home]:
                 descriptions=lambda: feed.descriptions,
             )
             try:
-                yield Home(
+                yield Composed(
                     services=Services(
                         tasks=coordinator,
                         artifacts=LocalArtifactStore(file_url_path(settings.artifacts_url)),
-                        pools=LocalPools(settings.node_id, pools),
+                        pools=LocalPools(settings.node_id, pools, changed=feed.report_now),
                         models=CatalogModels(settings.node_id, catalog, pools.snapshots),
                         machine=machine,
                         observer=HttpMetrics(metrics, refresh=gauges.refresh),
@@ -107,29 +97,6 @@ async def running_home(settings: Settings) -> AsyncIterator[Home]:
                 await coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
                 following.cancel()
         await host.close()
-
-
-def _coordinator_settings(settings: Settings) -> CoordinatorSettings:
-    return CoordinatorSettings(
-        capacity=settings.admission_capacity,
-        full_policy=FullPolicy(settings.admission_policy),
-        max_queue_bytes=settings.admission_max_bytes,
-        queue_max_wait_ms=settings.queue_max_wait_ms,
-        batch_max_wait_ms=settings.batch_max_wait_ms,
-        first_token_timeout_ms=settings.first_token_timeout_ms,
-        decode_idle_timeout_ms=settings.decode_idle_timeout_ms,
-        decode_wall_timeout_ms=settings.decode_wall_timeout_ms,
-        task_retention_ms=settings.task_retention_ms,
-        event_log_max_bytes=settings.event_log_max_bytes,
-        retry_budget=settings.retry_budget,
-        allow_pinning=settings.pinning == "allow",
-        sessions=SessionLimits(
-            ttl_ms=settings.session_ttl_ms,
-            max_turns=settings.session_max_turns,
-            token_budget=settings.session_token_budget,
-            time_budget_ms=settings.session_time_budget_ms,
-        ),
-    )
 
 
 async def _tell_gpu_change(change: GpuChange) -> None:

@@ -1,15 +1,23 @@
 """The pools of this process, where there is no other."""
 
+from collections.abc import Callable
+
 from api_types import ApiError, ErrorCode, PoolView
 from local_pool_manager import LocalPoolManager
 
 
 class LocalPools:
-    """The `Pools` of HOME: a name may carry the node's id, which can only be our own."""
+    """The `Pools` of HOME: a name may carry the node's id, which can only be our own.
 
-    def __init__(self, node_id: str, manager: LocalPoolManager) -> None:
+    `changed` lets placement know of what was asked for before the answer leaves.
+    """
+
+    def __init__(
+        self, node_id: str, manager: LocalPoolManager, *, changed: Callable[[], None]
+    ) -> None:
         self._node_id = node_id
         self._manager = manager
+        self._changed = changed
 
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
@@ -23,11 +31,13 @@ class LocalPools:
     async def drain(self, pool_id: str, deadline_ms: int) -> PoolView:
         """Take no new task. Raises ApiError and PoolError."""
         self._manager.drain(self._own(pool_id), deadline_ms)
+        self._changed()
         return self.snapshot(pool_id)
 
     async def resume(self, pool_id: str) -> PoolView:
         """End a drain. Raises ApiError and PoolError."""
         self._manager.resume(self._own(pool_id))
+        self._changed()
         return self.snapshot(pool_id)
 
     def _own(self, name: str) -> str:

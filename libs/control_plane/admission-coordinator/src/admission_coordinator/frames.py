@@ -12,6 +12,8 @@ import msgspec
 _encode: Final = msgspec.json.Encoder().encode
 _FRAME_OVERHEAD_BYTES = 160
 """What Python keeps for a frame besides its text."""
+_VALUE_RATIO = 4
+"""Memory of nested dicts, lists and floats over the length of their JSON; measured 3 to 5."""
 
 
 class TokenFrame(msgspec.Struct, frozen=True):
@@ -37,8 +39,8 @@ class EventFrame(msgspec.Struct, frozen=True):
 
     @property
     def size_bytes(self) -> int:
-        """Roughly what keeping it costs."""
-        return len(_encode(self.data)) + _FRAME_OVERHEAD_BYTES
+        """Roughly what keeping it costs: values take several times their JSON."""
+        return _VALUE_RATIO * len(_encode(self.data)) + _FRAME_OVERHEAD_BYTES
 
 
 Frame = TokenFrame | EventFrame
