@@ -98,6 +98,23 @@ async def test_a_redirect_from_another_machine_to_this_one_is_refused() -> None:
     assert caught.value.rule == "redirect-to-loopback"
 
 
+@pytest.mark.parametrize(
+    ("reference", "place"),
+    [
+        ("s3:bucket/m.gguf", "https://s3.us-east-1.amazonaws.com"),
+        ("gs:bucket/m.gguf", "https://storage.googleapis.com"),
+        ("az:bucket/m.gguf", "https://account.blob.core.windows.net"),
+        ("oci:registry.example/m:1", "https://registry.example"),
+    ],
+)
+async def test_the_place_that_is_asked_for_is_the_one_that_would_be_connected_to(
+    make: MakeProvisioner, reference: str, place: str
+) -> None:
+    with pytest.raises(NetworkRefusedError) as caught:
+        await make(policy=NetworkPolicy.parse("hf.co")).ensure(reference)
+    assert caught.value.place == place
+
+
 @pytest.mark.parametrize("reference", ["hf:org/repo", "s3:bucket/m.gguf", "oci:127.0.0.1/m:1"])
 async def test_every_source_asks_the_policy(make: MakeProvisioner, reference: str) -> None:
     with pytest.raises(NetworkRefusedError):

@@ -238,12 +238,24 @@ async def test_an_object_is_fetched_from_s3(make: MakeProvisioner, s3: str) -> N
         await provisioner.ensure("s3:bucket/no.gguf")
 
 
+@pytest.mark.parametrize(
+    ("scheme", "option"), [("s3", "endpoint"), ("gs", "base_url"), ("az", "endpoint")]
+)
 async def test_a_cut_object_is_gone_on_with(
-    make: MakeProvisioner, server: ModelServer, weights: bytes
+    make: MakeProvisioner, server: ModelServer, weights: bytes, scheme: str, option: str
 ) -> None:
     server.files["/bucket/tiny.gguf"] = weights
     server.faults.cuts = [5_000_000]
-    options = {"endpoint": server.url, "access_key_id": "x", "secret_access_key": "x"}
-    entry = await make(object_store_options={"s3": options}).ensure("s3:bucket/tiny.gguf")
+    options = {option: server.url, "skip_signature": "true"}
+    if scheme == "az":
+        options["account_name"] = "account"
+    provisioner = make(object_store_options={scheme: options})
+    entry = await provisioner.ensure(f"{scheme}:bucket/tiny.gguf")
     assert entry.path.read_bytes() == weights
     assert any(server.bodies("/bucket/tiny.gguf"))
+
+
+async def test_an_option_that_the_store_does_not_know_is_told(make: MakeProvisioner) -> None:
+    provisioner = make(object_store_options={"s3": {"colour": "blue"}})
+    with pytest.raises(SourceError, match="colour"):
+        await provisioner.ensure("s3:bucket/tiny.gguf")

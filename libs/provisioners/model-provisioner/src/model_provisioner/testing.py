@@ -120,6 +120,7 @@ class ModelServer:
         response.headers["X-Repo-Commit"] = COMMIT
         if self.faults.has_etags:
             response.headers["ETag"] = etag
+            response.last_modified = 0  # Object stores insist on one.
         start = self._start(request, etag)
         if start is not None:
             if start >= len(data):

@@ -117,12 +117,13 @@ class Bucket:
 
 
 def _endpoint(scheme: RefScheme, options: Mapping[str, str]) -> str:
+    """Where the store is; also the option's default, so that no variable can lead elsewhere."""
     match scheme:
         case RefScheme.S3:
             region = options.get("region", "us-east-1")
             default = f"https://s3.{region}.amazonaws.com"
         case RefScheme.GS:
-            default = "https://storage.googleapis.com"
+            return options.get("base_url", "https://storage.googleapis.com")
         case _:
             default = f"https://{options.get('account_name', 'account')}.blob.core.windows.net"
     return options.get("endpoint", default)
@@ -150,23 +151,22 @@ def _store(
         # Its limit is for a whole download; the idle limit above bounds each wait instead.
         "timeout": "30 days",
     }
-    # Attempts are counted in one place, the download.
-    retry = {"max_retries": 0}
     stores = library.store
-    match scheme:
-        case RefScheme.S3:
-            # The endpoint is always given, so that no variable can lead elsewhere.
-            config = {**options, "endpoint": endpoint}
-            return stores.S3Store(bucket, config=config, client_options=client, retry_config=retry)
-        case RefScheme.GS:
-            return stores.GCSStore(
-                bucket, config=dict(options), client_options=client, retry_config=retry
-            )
-        case _:
-            config = {**options, "endpoint": endpoint}
-            return stores.AzureStore(
-                bucket, config=config, client_options=client, retry_config=retry
-            )
+    kind, endpoint_option = {
+        RefScheme.S3: (stores.S3Store, "endpoint"),
+        RefScheme.GS: (stores.GCSStore, "base_url"),
+        RefScheme.AZ: (stores.AzureStore, "endpoint"),
+    }[scheme]
+    try:
+        return kind(
+            bucket,
+            config={**options, endpoint_option: endpoint},
+            client_options=client,
+            # Attempts are counted in one place, the download.
+            retry_config={"max_retries": 0},
+        )
+    except library.exceptions.BaseError as error:
+        raise SourceError(f"{scheme}:{bucket}", _brief(error), retriable=False) from error
 
 
 def _brief(error: BaseException) -> str:
