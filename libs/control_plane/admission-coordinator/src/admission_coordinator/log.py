@@ -118,8 +118,9 @@ class EventLog:
     def collect(self, next_id: int, *, dialect: Dialect, max_bytes: int) -> tuple[int, bytes]:
         """Return the frames from `next_id` on, joined, and the id after the last of them."""
         if next_id + 1 == self.next_id and next_id not in self._metrics_ids:
-            # The usual read: one frame, the newest.
-            return next_id + 1, dialect(next_id, self._frames[-1])
+            newest_frame = self._frames[-1]
+            if newest_frame is not None:  # The usual read: one frame, the newest.
+                return next_id + 1, dialect(next_id, newest_frame)
         parts: list[bytes] = []
         size = 0
         newest = self._newest_metrics_id
