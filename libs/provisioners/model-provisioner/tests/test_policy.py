@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_types import ErrorCode
-from model_provisioner import Endpoint, ModelProvisioner, NetworkPolicy, NetworkRefusedError
+from model_provisioner import (
+    Endpoint,
+    ModelProvisioner,
+    NetworkPolicy,
+    NetworkRefusedError,
+    SourceError,
+)
 from model_provisioner.testing import ModelServer
 
 MakeProvisioner = Callable[..., ModelProvisioner]
@@ -113,6 +119,15 @@ async def test_the_place_that_is_asked_for_is_the_one_that_would_be_connected_to
     with pytest.raises(NetworkRefusedError) as caught:
         await make(policy=NetworkPolicy.parse("hf.co")).ensure(reference)
     assert caught.value.place == place
+
+
+async def test_a_registry_is_asked_without_tls_only_where_the_policy_says_so(
+    make: MakeProvisioner,
+) -> None:
+    for words, scheme in (("http://registry.invalid", "http"), ("registry.invalid", "https")):
+        provisioner = make(policy=NetworkPolicy.parse(words), attempts=1)
+        with pytest.raises(SourceError, match=f"{scheme}://registry.invalid"):
+            await provisioner.ensure("oci:registry.invalid/m:1")
 
 
 @pytest.mark.parametrize("reference", ["hf:org/repo", "s3:bucket/m.gguf", "oci:127.0.0.1/m:1"])

@@ -13,6 +13,7 @@ from catalog_core import (
     CatalogStoreError,
     DeleteRetired,
     GcOutcome,
+    GcPlan,
     ModelEntry,
     ModelPinnedError,
     ModelState,
@@ -73,7 +74,9 @@ def test_a_dry_run_deletes_nothing_and_the_run_what_it_said(catalog: Catalog, ro
     plan = prepare_gc(catalog, POLICY, in_use=dict, now_ms=2 * DAY_MS)
     assert entry.path.exists()
     assert plan.freed_bytes >= 3 * SIZE_BYTES
-    result = run_gc(catalog, plan, in_use=dict)
+    sent = GcPlan.model_validate_json(plan.model_dump_json())
+    assert sent == plan
+    result = run_gc(catalog, sent, in_use=dict)
     assert [step.outcome for step in result.steps] == [GcOutcome.DELETED]
     assert result.freed_bytes == plan.freed_bytes
     assert list(root.iterdir()) == []

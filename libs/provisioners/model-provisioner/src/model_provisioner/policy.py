@@ -76,6 +76,10 @@ class NetworkPolicy:
             raise ValueError(msg)
         return cls(hosts=hosts, plain_http_hosts=plain)
 
+    def may_be_plain(self, endpoint: Endpoint) -> bool:
+        """Whether the host may be asked without TLS, if it may be asked at all."""
+        return endpoint.is_loopback or _matches(endpoint, self.plain_http_hosts)
+
     def check(self, endpoint: Endpoint, *, came_from: Endpoint | None = None) -> None:
         """Raise NetworkRefusedError, which names the rule, unless the connection is permitted.
 
@@ -92,9 +96,7 @@ class NetworkPolicy:
             raise NetworkRefusedError(
                 str(endpoint), "redirect-to-loopback", f"{came_from} redirected to this machine"
             )
-        if endpoint.scheme == "http" and not (
-            endpoint.is_loopback or _matches(endpoint, self.plain_http_hosts)
-        ):
+        if endpoint.scheme == "http" and not self.may_be_plain(endpoint):
             raise NetworkRefusedError(
                 str(endpoint),
                 "plain-http",

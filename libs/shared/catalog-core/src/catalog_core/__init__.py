@@ -61,12 +61,11 @@ from catalog_core.locations import (
     require_plain_path,
 )
 from catalog_core.model_files import ModelFacts, files_of_model, read_model
-from catalog_core.references import FETCHED_SCHEMES, ModelRef, RefScheme, derive_model_id
+from catalog_core.references import ModelRef, RefScheme, derive_model_id
 from catalog_core.removals import Removals
 from catalog_core.shards import shard_names
 
 __all__ = [
-    "FETCHED_SCHEMES",
     "Catalog",
     "CatalogError",
     "CatalogGcPolicy",

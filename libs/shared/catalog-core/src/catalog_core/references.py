@@ -39,8 +39,6 @@ class RefScheme(StrEnum):
 
 
 _SCHEMES = frozenset(scheme.value for scheme in RefScheme)
-FETCHED_SCHEMES = frozenset(RefScheme)
-"""The schemes that this version brings models from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalog_core import RegistryLocation, require_plain_path
 from model_provisioner.errors import SourceError, SourceMissingError, UnauthorizedError
-from model_provisioner.policy import Endpoint
 from model_provisioner.settings import FetchSettings
 from model_provisioner.sources.choosing import choose_files
 from model_provisioner.sources.port import Body, RemoteFile
 from model_provisioner.sources.ranged import open_ranged
-from model_provisioner.web import Credentials, WebClient, read_bounded, refusal, shown
+from model_provisioner.web import Credentials, WebClient, endpoint_of, read_bounded, refusal, shown
 
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -68,11 +67,10 @@ class Registry:
     ) -> None:
         self._client = client
         self._location = location
-        host = location.registry
-        bare = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
-        is_plain = Endpoint("http", bare.strip("[]")).is_loopback
-        self._root = f"{'http' if is_plain else 'https'}://{host}"
-        self._login = settings.registry_credentials.get(host)
+        plain = f"http://{location.registry}"
+        may_be_plain = settings.policy.may_be_plain(endpoint_of(plain))
+        self._root = plain if may_be_plain else f"https://{location.registry}"
+        self._login = settings.registry_credentials.get(location.registry)
         self._credentials: Credentials | None = None
 
     async def files(self) -> tuple[RemoteFile, ...]:
