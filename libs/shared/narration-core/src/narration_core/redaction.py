@@ -58,10 +58,13 @@ class _Rule:
     hints: tuple[str, ...]
     pattern: re.Pattern[str]
     replacement: str
+    signs: str = ""
+    """One of these characters must be there as well, if any are given."""
 
 
-def _rule(hints: str, pattern: str, replacement: str = REDACTED) -> _Rule:
-    return _Rule(tuple(hints.split()), re.compile(pattern, re.IGNORECASE | re.DOTALL), replacement)
+def _rule(hints: str, pattern: str, replacement: str = REDACTED, *, signs: str = "") -> _Rule:
+    compiled = re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    return _Rule(tuple(hints.split()), compiled, replacement, signs)
 
 
 _RULES = (
@@ -73,11 +76,17 @@ _RULES = (
     _rule("hf_ gh github_pat_ xox", r"\b(?:hf_|gh[pousr]_|github_pat_|xox[a-z]-)[\w-]{8,}"),
     _rule("akia asia", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     _rule("eyj", r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"),
-    _rule("key token secret passw passphrase signature credential", _ASSIGNED, rf"\1{REDACTED}"),
+    _rule(
+        "key token secret passw passphrase signature credential",
+        _ASSIGNED,
+        rf"\1{REDACTED}",
+        signs="=:",  # "the first token came after 3 ms" is in every task's lines
+    ),
     _rule('"', _JSON_CONTENT, rf"\1{REDACTED}"),
 )
 _Hinted = Sequence[tuple[str, _Rule]]
 _ALL_HINTED: _Hinted = tuple((hint, rule) for rule in _RULES for hint in rule.hints)
+_UNSIGNED: _Hinted = tuple(pair for pair in _ALL_HINTED if not pair[1].signs)
 
 _SHOWN_AS_TEXT = (UUID, PurePath, Decimal, date, timedelta)
 _IDS = re.compile(
@@ -112,9 +121,11 @@ def redact_text(text: str) -> str:
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Turn an event into plain JSON data without secrets, prompts or answers (a processor)."""
     # One look at all short texts together finds which rules could matter: for most lines none.
-    texts = [value for value in event.values() if type(value) is str]
+    # The time is our own, and its colons would look like an assignment's.
+    texts = [v for key, v in event.items() if type(v) is str and key != "timestamp"]
     together = " ".join(texts).lower()
-    hinted = [pair for pair in _ALL_HINTED if pair[0] in together]
+    assigns = "=" in together or ":" in together
+    hinted = [pair for pair in (_ALL_HINTED if assigns else _UNSIGNED) if pair[0] in together]
     plain: EventDict = {}
     for key, value in event.items():
         # The common kinds of values first: several lines are written for every task.
@@ -138,7 +149,7 @@ def _scrub(text: str, hinted: _Hinted) -> str:
         text = text[: 2 * MAX_TEXT_CHARS]
         lowered = text.lower()
         for hint, rule in hinted:
-            if hint in lowered:
+            if hint in lowered and (not rule.signs or any(sign in text for sign in rule.signs)):
                 text = rule.pattern.sub(rule.replacement, text)
     if length <= MAX_TEXT_CHARS:
         return text

@@ -1,7 +1,7 @@
 """From the bytes of a stream to events: one `Tokens` for all that one read brought."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from llamacpp_http.refusals import error_of_body
 from llamacpp_http.wire import ChatChunk, Choice, CompletionChunk, PromptProgress, Timings, Usage
 from worker_http import SseDecoder
 
+_Chunk = TypeVar("_Chunk")
+
 _completion_decoder = msgspec.json.Decoder(CompletionChunk)
 _chat_decoder = msgspec.json.Decoder(ChatChunk)
 
@@ -26,6 +28,21 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
     "length": "length",
     "tool_calls": "tool_calls",
 }
+
+
+def decoded(decoder: msgspec.json.Decoder[_Chunk], events: list[bytes]) -> Iterable[_Chunk]:
+    """Decode the events of one read: at once, or one by one so that those before a bad one count.
+
+    Raises `msgspec.DecodeError`.
+    """
+    if len(events) > 1:
+        try:
+            chunks = decoder.decode_lines(b"\n".join(events))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            chunks = []
+        if len(chunks) == len(events):
+            return chunks
+    return map(decoder.decode, events)
 
 
 class StreamReader:
@@ -39,23 +56,20 @@ class StreamReader:
         self._seed = seed
         self._sse = SseDecoder()
         self._pieces: list[str] = []
-        self._extras: list[Mapping[str, Any] | None] = []
-        self._any_extra = False
+        self._extras: list[Mapping[str, Any] | None] | None = None
 
     def feed(self, data: bytes) -> bool:
         """Decode a read and hand on its tokens; True when there were any."""
         self.in_slot = True
-        for _, event in self._sse.feed(data):
-            try:
-                self._event(event)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                self._flush()
-                raise EngineProtocolError(
-                    "an event of the engine's stream is not its JSON"
-                ) from None
-            except BaseException:
-                self._flush()
-                raise
+        events = [event for _, event in self._sse.feed(data) if event != b"[DONE]"]
+        try:
+            self._take(events)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._flush()
+            raise EngineProtocolError("an event of the engine's stream is not its JSON") from None
+        except BaseException:
+            self._flush()
+            raise
         return self._flush()
 
     def end(self) -> EngineFinish:
@@ -64,14 +78,15 @@ class StreamReader:
             raise EngineReset("the engine's stream ended before its last event")
         return self.finish
 
-    def _event(self, event: bytes) -> None:
+    def _take(self, events: list[bytes]) -> None:
         raise NotImplementedError
 
     def _piece(self, text: str, extra: Mapping[str, Any] | None) -> None:
+        if extra is not None and self._extras is None:
+            self._extras = [None] * len(self._pieces)
         self._pieces.append(text)
-        self._extras.append(extra)
-        if extra is not None:
-            self._any_extra = True
+        if self._extras is not None:
+            self._extras.append(extra)
 
     def _progress(self, progress: PromptProgress) -> None:
         self._flush()
@@ -80,11 +95,10 @@ class StreamReader:
     def _flush(self) -> bool:
         if not self._pieces:
             return False
-        extras = tuple(self._extras) if self._any_extra else None
+        extras = None if self._extras is None else tuple(self._extras)
         tokens = Tokens(tuple(self._pieces), extras)
         self._pieces.clear()
-        self._extras.clear()
-        self._any_extra = False
+        self._extras = None
         self._sink(tokens)
         return True
 
@@ -106,8 +120,14 @@ class StreamReader:
 class CompletionReader(StreamReader):
     """Reads `/completion`."""
 
-    def _event(self, event: bytes) -> None:
-        chunk = _completion_decoder.decode(event)
+    def _take(self, events: list[bytes]) -> None:
+        for chunk in decoded(_completion_decoder, events):
+            if chunk.content and chunk.plain:
+                self._piece(chunk.content, None)
+            else:
+                self._rare(chunk)
+
+    def _rare(self, chunk: CompletionChunk) -> None:
         if chunk.error is not None:
             raise error_of_body(chunk.error)
         if chunk.prompt_progress is not None:
@@ -135,18 +155,16 @@ class ChatReader(StreamReader):
         super().__init__(sink, seed=seed)
         self._reason: FinishReason | None = None
 
-    def _event(self, event: bytes) -> None:
-        if event == b"[DONE]":
-            return
-        chunk = _chat_decoder.decode(event)
-        if chunk.error is not None:
-            raise error_of_body(chunk.error)
-        if chunk.prompt_progress is not None:
-            self._progress(chunk.prompt_progress)
-        for choice in chunk.choices:
-            self._choice(choice)
-        if chunk.usage is not None:
-            self._usage(chunk.usage, chunk.timings)
+    def _take(self, events: list[bytes]) -> None:
+        for chunk in decoded(_chat_decoder, events):
+            if chunk.error is not None:
+                raise error_of_body(chunk.error)
+            if chunk.prompt_progress is not None:
+                self._progress(chunk.prompt_progress)
+            for choice in chunk.choices:
+                self._choice(choice)
+            if chunk.usage is not None:
+                self._usage(chunk.usage, chunk.timings)
 
     def _choice(self, choice: Choice) -> None:
         delta = choice.delta

@@ -50,6 +50,13 @@ class CompletionChunk(msgspec.Struct):
     completion_probabilities: list[dict[str, Any]] | None = None
     error: ErrorBody | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is a token in the middle of a stream and nothing besides."""
+        return not (
+            self.stop or self.completion_probabilities or self.prompt_progress or self.error
+        )
+
 
 class Delta(msgspec.Struct):
     """What one event adds to the assistant's message."""

@@ -36,6 +36,10 @@ class EngineConnection(asyncio.Protocol):
         self.lost = False
         self.on_lost: Callable[[EngineConnection], None] | None = None
         self._transport: asyncio.Transport | None = None
+        self._body: list[bytes] = []
+        self._body_end = 0
+        # Called for each chunk of the body, as often as for each token: so by the parser itself.
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._exchange: Exchange | None = None
         self._content_type = ""
@@ -107,9 +111,18 @@ class EngineConnection(asyncio.Protocol):
             self.usable = False
             exchange.fail(EngineProtocolError("the engine's answer is not HTTP/1.1"))
             return
-        exchange.read_ended()
+        exchange.read(self._read_body())
         if self._exchange is None:
             exchange.complete()
+
+    def _read_body(self) -> bytes:
+        """Return, once, what this read brought of the body that was asked for."""
+        body = self._body
+        if self._exchange is None:
+            del body[self._body_end :]
+        data = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        return data
 
     def eof_received(self) -> None:
         """The engine closed its side; the transport closes ours."""
@@ -161,13 +174,10 @@ class EngineConnection(asyncio.Protocol):
         if self._exchange is not None and status >= 200:
             self._exchange.head(status, self._content_type, self._retry_after_ms)
 
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body; one read may bring many."""
-        if self._exchange is not None:
-            self._exchange.take(body)
-
     def on_message_complete(self) -> None:
         """The response is whole, unless it only said that one will come."""
         if self._parser.get_status_code() >= 200:
+            if self._exchange is not None:
+                self._body_end = len(self._body)
             self._exchange = None
             self.usable = self.usable and self._parser.should_keep_alive()

@@ -66,14 +66,13 @@ class Exchange:
         if status != 200 or content_type != EVENT_STREAM:
             self._on_data = None
 
-    def take(self, part: bytes) -> None:
-        """Keep a piece of the body until the read ends."""
-        self._parts.append(part)
-        self._size_bytes += len(part)
-
-    def read_ended(self) -> None:
-        """Hand on what one read brought."""
+    def read(self, data: bytes) -> None:
+        """Take what one read brought of the body."""
+        if not data:
+            return
         if self._on_data is None:
+            self._parts.append(data)
+            self._size_bytes += len(data)
             if self._size_bytes > self._max_body_bytes:
                 self.fail(
                     EngineProtocolError(
@@ -81,11 +80,8 @@ class Exchange:
                     )
                 )
             return
-        if not self._parts:
-            return
-        parts, self._parts = self._parts, []
         try:
-            alive = self._on_data(parts[0] if len(parts) == 1 else b"".join(parts))
+            alive = self._on_data(data)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who awaits `done`
             self.fail(error)
             return
