@@ -28,7 +28,12 @@ _EXPOSED = (
 _PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST, DELETE",
     "Access-Control-Allow-Headers": (
-        "Accept, Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Correlation-Id"
+        "Accept, Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Correlation-Id, "
+        "X-Deadline-Ms, X-Priority, X-Session-Id, "
+        # What the OpenAI client for JavaScript sends from a page.
+        "X-Stainless-Arch, X-Stainless-Helper-Method, X-Stainless-Lang, X-Stainless-OS, "
+        "X-Stainless-Package-Version, X-Stainless-Retry-Count, X-Stainless-Runtime, "
+        "X-Stainless-Runtime-Version, X-Stainless-Timeout"
     ),
     "Access-Control-Max-Age": "600",
 }
