@@ -43,6 +43,28 @@ class EngineLink(asyncio.Protocol):
     engine has closed its side: only then it has let go of the request.
     """
 
+    __slots__ = (
+        "_body_bytes",
+        "_correlation_id",
+        "_engine",
+        "_head_bytes",
+        "_keep_alive",
+        "_last",
+        "_left",
+        "_length",
+        "_on_gone",
+        "_passing",
+        "_paused",
+        "_said_goodbye",
+        "_sent_bytes",
+        "_timer",
+        "_writable",
+        "_write",
+        "ended",
+        "fault",
+        "head",
+    )
+
     def __init__(
         self,
         client: asyncio.Transport,
@@ -51,6 +73,7 @@ class EngineLink(asyncio.Protocol):
         keep_alive: bool,
         on_gone: Callable[[], None],
     ) -> None:
+        self._engine: asyncio.Transport
         self.head: ResponseHead | None = None
         """The response's, from when it has been passed on."""
         self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
@@ -59,7 +82,6 @@ class EngineLink(asyncio.Protocol):
         self._correlation_id = correlation_id
         self._keep_alive = keep_alive
         self._on_gone = on_gone
-        self._engine: asyncio.Transport
         self._head_bytes = b""
         self._sent_bytes = 0
         self._body_bytes = 0
