@@ -155,6 +155,7 @@ def test_files_of_another_disk_make_no_room_here() -> None:
     elsewhere = fact(away.path, inode=1).model_copy(update={"device": 2})
     found = plan(away, on=disk(away, away=elsewhere))
     assert (found.deletions, found.shortfall_bytes) == ((), 30 * GB)
+    assert reasons(found) == {"away": GcReason.FREES_NOTHING}
 
 
 def test_a_model_retired_at_an_unknown_time_is_kept() -> None:
@@ -244,25 +245,23 @@ def test_no_rule_is_ever_violated_and_the_sums_are_right(
     for_room = [each for each in found.deletions if each.reason is GcReason.ROOM_NEEDED]
     if for_room:
         assert used.free_bytes < found.wanted_free_bytes
-    if any(each.reason is GcReason.ROOM_ENOUGH for each in found.decisions):
-        kept = [each.entry for each in found.decisions if each.reason is GcReason.ROOM_ENOUGH]
-        more = {used.files[each.path].inode for each in kept}
-        if all(links[inode] == inode_names(used, inode) for inode in more):
-            assert found.shortfall_bytes == 0 or not _could_free(kept, deleted, used)
+    for each in found.decisions:
+        if each.reason is GcReason.ROOM_ENOUGH:
+            assert found.shortfall_bytes == 0
+        if each.reason is GcReason.FREES_NOTHING:
+            assert found.shortfall_bytes > 0
+            assert not _could_free(each.entry, found, used)
     assert all(each.explanation for each in found.decisions)
     assert all(each.action is GcAction.KEEP for each in found.decisions[len(deleted) :])
 
 
-def inode_names(used: DiskFacts, inode: int) -> int:
-    return sum(each.inode == inode for each in used.files.values())
-
-
-def _could_free(kept: list[ModelEntry], deleted: list[ModelEntry], used: DiskFacts) -> bool:
-    """Whether deleting all that was kept for lack of need would have freed anything."""
-    inodes = [used.files[each.path].inode for each in (*kept, *deleted)]
-    before = [used.files[each.path].inode for each in deleted]
-    links = {each.inode: each.links for each in used.files.values()}
-    return any(
-        inodes.count(inode) == links[inode] and before.count(inode) < links[inode]
-        for inode in set(inodes)
-    )
+def _could_free(spared: ModelEntry, found: GcPlan, used: DiskFacts) -> bool:
+    """Whether deleting it, with all others that were spared or deleted, would make room."""
+    free = [GcAction.DELETE, GcReason.FREES_NOTHING]
+    inodes = [
+        used.files[each.entry.path].inode
+        for each in found.decisions
+        if each.action in free or each.reason in free
+    ]
+    fact = used.files[spared.path]
+    return inodes.count(fact.inode) == fact.links

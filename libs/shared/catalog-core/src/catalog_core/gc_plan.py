@@ -66,6 +66,7 @@ class GcReason(StrEnum):
     RECENTLY_USED = "recently_used"
     RETIRED_RECENTLY = "retired_recently"
     ROOM_ENOUGH = "room_enough"
+    FREES_NOTHING = "frees_nothing"
     RETIRED_LONG = "retired_long"
     ROOM_NEEDED = "room_needed"
 
@@ -140,9 +141,9 @@ def plan_gc(
         before.append(entry)
         why = ruled[entry.id] or _for_room(entry, wanted_bytes, disk, now_ms=now_ms)
         deletions.append(_decision(entry, why, freed_bytes=gain))
-    enough = _Why(GcAction.KEEP, GcReason.ROOM_ENOUGH, "there is room enough without deleting it")
+    spared = _SPARED[shortfall_bytes == 0]
     kept = [
-        _decision(entry, ruled[entry.id] or enough)
+        _decision(entry, ruled[entry.id] or spared)
         for entry in sorted(entries, key=lambda each: each.id)
         if entry not in before
     ]
@@ -162,6 +163,17 @@ class _Why:
     action: GcAction
     reason: GcReason
     explanation: str
+
+
+_SPARED = {
+    True: _Why(GcAction.KEEP, GcReason.ROOM_ENOUGH, "there is room enough without deleting it"),
+    False: _Why(
+        GcAction.KEEP,
+        GcReason.FREES_NOTHING,
+        "room is needed, but its files have other names as well, or lie on another disk",
+    ),
+}
+"""Why a model that no rule keeps is kept, by whether there will be room enough."""
 
 
 def _is(why: _Why | None, action: GcAction) -> bool:
