@@ -52,13 +52,16 @@ def gpu_pools(pools, machine, tmp_path, models):
     async def running(**changes):
         async def heed(_: object) -> None: ...
 
+        async def look():
+            return discover(machine.driver)
+
         async with (
             GpuMonitor.running(20, heed, look=lambda: discover(machine.driver)) as gpus,
             pools(
                 pool(**changes),
                 models=FixedModels(models),
                 gpus=lambda: gpus.inventory,
-                look=gpus.look,
+                look=look,
                 device_policy=DevicePolicy.GPU,
             ) as manager,
         ):

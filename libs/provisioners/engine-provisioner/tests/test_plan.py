@@ -61,7 +61,7 @@ def test_a_missing_wheel_is_told_with_the_command_that_installs_it(wish):
         plan_engine(wish(), survey)
 
 
-@pytest.mark.parametrize("mode", [EngineMode.SOURCE, EngineMode.CONTAINER])
+@pytest.mark.parametrize("mode", [EngineMode.CONTAINER])
 def test_a_mode_that_this_version_lacks_is_refused_by_name(wish, mode):
     with pytest.raises(ModeNotProvidedError, match=mode.value):
         plan_engine(wish(mode=mode), CPU)

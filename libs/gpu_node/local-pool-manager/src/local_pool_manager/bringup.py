@@ -1,7 +1,9 @@
 """From the configuration of a pool to the plan of its engines."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from catalog_core import ModelEntry
@@ -12,8 +14,11 @@ from engine_provisioner import (
     EngineWish,
     PreflightError,
     Survey,
+    build,
+    plan_build,
     plan_engine,
     survey_machine,
+    survey_tools,
 )
 from gpu_discovery import DeviceMaskError, DevicePolicy, GpuInventory, check, resolve_mask
 from local_pool_manager.config import DEFAULT_CTX_TOKENS, PoolConfig
@@ -93,7 +98,6 @@ def wish_for(
         prompt_cache=config.caches_prompts,
         mode=EngineMode(config.provisioning.mode),
         engine=config.engine,
-        executable=config.provisioning.path,
         executable_sha256=config.provisioning.sha256,
         lane=lane,
     )
@@ -126,6 +130,7 @@ class Planner:
         policy: DevicePolicy,
         *,
         seen: MeasuredMemory,
+        build_dir: Path,
     ) -> None:
         self._models = models
         self._gpus = gpus
@@ -133,6 +138,8 @@ class Planner:
         self._seen = seen
         self._survey: Survey | None = None
         self._surveying = asyncio.Lock()
+        self._build_dir = build_dir
+        self._building = asyncio.Lock()
 
     def devices(self, config: PoolConfig) -> tuple[GpuInfo, ...]:
         """Return the GPUs of the pool as they are now; raises `DevicesMissing`."""
@@ -154,8 +161,12 @@ class Planner:
             model = await self._models.ensure(model_ref)
         except Exception as error:  # whatever a source of models raises, its text is the reason
             raise ModelMissing(str(error) or type(error).__name__) from error
+        executable = await self._built(config, on_gpu=bool(gpus))
         wishes = [
-            wish_for(config, replica_id, model, gpus, lane=lane)
+            replace(
+                wish_for(config, replica_id, model, gpus, lane=lane),
+                executable=executable or config.provisioning.path,
+            )
             for replica_id, lane in lanes.items()
         ]
         async with self._surveying:
@@ -168,6 +179,20 @@ class Planner:
             raise
         need = await asyncio.to_thread(self._need, model, plans[0])
         return Target(model_ref, model, plans, need)
+
+    async def _built(self, config: PoolConfig, *, on_gpu: bool) -> Path | None:
+        """Return the llama-server of mode `source`, built now unless it was before."""
+        tree = config.provisioning.source
+        if tree is None:
+            return None
+        async with self._building:
+            tools = await survey_tools()
+            jobs = max(1, len(os.sched_getaffinity(0)) // 2)
+            return await build(
+                await asyncio.to_thread(
+                    plan_build, tree, self._build_dir, tools=tools, on_gpu=on_gpu, jobs=jobs
+                )
+            )
 
     def _need(self, model: ModelEntry, plan: EnginePlan) -> MemoryNeed:
         """Return what one engine takes: as it was seen, or else computed from the file."""

@@ -31,6 +31,14 @@ class ProvisioningConfig(ClientModel):
     """The `llama-server` of mode `binary`; unset: the one on the PATH."""
     sha256: Annotated[str, Field(pattern=r"^(sha256:)?[0-9a-fA-F]{64}$")] | None = None
     """What that file must be; unset: not checked."""
+    source: Path | None = None
+    """The tree of llama.cpp that mode `source` builds."""
+
+    @model_validator(mode="after")
+    def _source_names_a_tree(self) -> Self:
+        if (self.mode is ProvisioningMode.SOURCE) is not (self.source is not None):
+            raise ValueError("provisioning: mode 'source' and a source tree belong together")
+        return self
 
 
 class PoolConfig(ClientModel):

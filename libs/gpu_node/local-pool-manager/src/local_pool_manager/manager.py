@@ -59,6 +59,8 @@ log = logging.getLogger(__name__)
 
 SWAP_MAX_WAIT_MS = 30_000
 """The starvation bound between models is that between priorities."""
+BUILD_DIR = "builds"
+"""Below the runtime folder: what mode `source` built."""
 GPU_WATCH_S = 0.25
 """How often we see whether there was a new look at the GPUs."""
 
@@ -88,7 +90,9 @@ class LocalPoolManager:
         self._runtime_dir = runtime_dir
         self._gpus = gpus
         self._seen = MeasuredMemory(runtime_dir)
-        self._planner = Planner(models, gpus, device_policy, seen=self._seen)
+        self._planner = Planner(
+            models, gpus, device_policy, seen=self._seen, build_dir=runtime_dir / BUILD_DIR
+        )
         self._choices = ModelChoices(runtime_dir)
         self._keep_engines = keep_engines
         self._limits = limits

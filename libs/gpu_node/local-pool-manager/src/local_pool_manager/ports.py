@@ -19,4 +19,4 @@ Loadable: TypeAlias = Callable[[], Mapping[str, str]]
 """The models that a swapping pool may load: id and reference of each, as the catalog has them."""
 
 Look: TypeAlias = Callable[[], Awaitable[GpuInventory]]
-"""A fresh look at the GPUs; gpu-discovery's `GpuMonitor.look` is one."""
+"""A fresh look at the GPUs, such as gpu-discovery's `discover` in a thread."""

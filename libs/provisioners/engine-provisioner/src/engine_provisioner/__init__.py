@@ -1,5 +1,6 @@
 """Plans, starts and supervises engine processes and writes their handoff files."""
 
+from engine_provisioner.build import BuildPlan, Tools, build, plan_build, survey_tools
 from engine_provisioner.errors import (
     EngineError,
     EngineNotAvailableError,
@@ -22,6 +23,7 @@ from engine_provisioner.supervisor import EngineStatus, EngineSupervisor
 from engine_provisioner.survey import Survey, survey_machine
 
 __all__ = [
+    "BuildPlan",
     "EngineError",
     "EngineMode",
     "EngineNotAvailableError",
@@ -37,13 +39,17 @@ __all__ = [
     "PreflightError",
     "ProcessIdentity",
     "Survey",
+    "Tools",
+    "build",
     "handoff_path",
     "identify",
     "lane_in_service",
+    "plan_build",
     "plan_engine",
     "read_handoff",
     "remove_handoff",
     "stop_orphans",
     "survey_machine",
+    "survey_tools",
     "write_handoff",
 ]

@@ -55,7 +55,7 @@ class EngineWish:
     mode: EngineMode = EngineMode.PACKAGE
     engine: str = ENGINE
     executable: Path | None = None
-    """The `llama-server` of mode `binary`; None: the one on the PATH."""
+    """The `llama-server` of mode `binary` (None: the one on the PATH), or the one built."""
     executable_sha256: str | None = None
     lane: int = 0
     """Of two engines of one replica each has its own: it names their files apart."""
@@ -114,15 +114,15 @@ def plan_engine(wish: EngineWish, survey: Survey) -> EnginePlan:
             f"pool {wish.pool_id!r}: engine {wish.engine!r} is not provided by this version; "
             f"it provides {ENGINE!r}"
         )
-    if wish.mode in {EngineMode.SOURCE, EngineMode.CONTAINER}:
+    if wish.mode is EngineMode.CONTAINER:
         raise ModeNotProvidedError(
             f"pool {wish.pool_id!r}: provisioning mode {wish.mode.value!r} is not provided by this "
-            "version; use 'package', 'binary' with a llama-server that you built, or 'external' "
-            "with an engine that you start yourself"
+            "version; use 'package', 'binary', 'source', or 'external' with an engine that you "
+            "start yourself"
         )
     # A server that was built for this GPU is the first choice; the public wheel knows no GPU.
     by_path = wish.mode is EngineMode.PACKAGE and wish.on_gpu and survey.llama_server_gpus
-    if wish.mode is EngineMode.BINARY or by_path:
+    if wish.mode in {EngineMode.BINARY, EngineMode.SOURCE} or by_path:
         return plan_binary(wish, survey)
     if wish.on_gpu and not survey.wheel_gpus:
         raise EngineNotAvailableError(_no_gpu_engine(wish, survey))
@@ -143,7 +143,11 @@ def plan_engine(wish: EngineWish, survey: Survey) -> EnginePlan:
 
 def plan_binary(wish: EngineWish, survey: Survey) -> EnginePlan:
     """Return the plan for a `llama-server` executable; raises `PreflightError`."""
-    executable = wish.executable or (Path(survey.llama_server) if survey.llama_server else None)
+    executable = wish.executable
+    if wish.mode is EngineMode.SOURCE and executable is None:
+        raise PreflightError(f"pool {wish.pool_id!r}: its llama-server has not been built yet")
+    if executable is None and survey.llama_server is not None:
+        executable = Path(survey.llama_server)
     if executable is None:
         raise PreflightError(
             f"pool {wish.pool_id!r}: mode 'binary' needs a llama-server: name its path "
@@ -153,7 +157,7 @@ def plan_binary(wish: EngineWish, survey: Survey) -> EnginePlan:
     _preflight(wish)
     return _plan(
         wish,
-        mode=EngineMode.BINARY,
+        mode=EngineMode.SOURCE if wish.mode is EngineMode.SOURCE else EngineMode.BINARY,
         version=version,
         host="llama_server_host.py",
         flags=(
@@ -257,7 +261,7 @@ def _no_gpu_engine(wish: EngineWish, survey: Survey) -> str:
     server = (
         f"llama-server at {survey.llama_server} sees no GPU"
         if survey.llama_server
-        else "no llama-server on the PATH"
+        else "no llama-server on the PATH (mode binary)"
     )
     wheel = (
         f"xllamacpp {survey.wheel_version} sees no GPU (the wheel of the public index is CPU-only; "
@@ -271,7 +275,7 @@ def _no_gpu_engine(wish: EngineWish, survey: Survey) -> str:
         else "no container runtime (podman or docker) on the PATH"
     )
     source = (
-        f"a build from source with {survey.nvcc} is not provided by this version"
+        f"nvcc is at {survey.nvcc}: mode source would build one from a tree that you name"
         if survey.nvcc
         else "no nvcc for a build from source"
     )
