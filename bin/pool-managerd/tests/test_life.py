@@ -61,6 +61,22 @@ def test_a_folder_has_one_owner_and_an_address_one_listener(node: MakeNode) -> N
     assert "Traceback" not in other.log.read_text()
 
 
+def test_a_token_is_rolled_through_its_file_without_a_restart(
+    node: MakeNode, tmp_path: Path
+) -> None:
+    old, new, file = "o" * 32, "n" * 32, tmp_path / "tokens"
+    file.write_text(f"{old}\n")
+    place = node()
+    place.environ |= {"LLORCH_API_TOKEN": "", "LLORCH_API_TOKEN_FILE": str(file)}
+    place.start(ready=False)
+    assert place.call("GET", "/v2/pools", headers={"X-API-Key": old})[0] == 200
+    assert place.call("GET", "/v2/pools", headers={"X-API-Key": new})[0] == 401
+    file.write_text(f"{old}\n{new}\n")
+    assert place.call("GET", "/v2/pools", headers={"X-API-Key": new})[0] == 200
+    file.write_text(f"{new}\n")
+    assert place.call("GET", "/v2/pools", headers={"X-API-Key": old})[0] == 401
+
+
 async def test_engines_outlive_a_killed_daemon_and_are_adopted(node: MakeNode) -> None:
     place = node(ENDLESS).start()
     pid = place.handoff("endless")["pid"]

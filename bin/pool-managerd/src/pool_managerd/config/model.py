@@ -237,12 +237,14 @@ def _contradictions(given: Layer) -> Iterable[str]:
 ORCHESTRATORD_KEYS = frozenset(
     {
         *("admission_capacity", "admission_max_bytes", "admission_policy", "allowed_hosts"),
-        *("artifacts_url", "auto_pull", "batch_max_wait_ms", "bind_addr", "cors_origins"),
-        *("decode_idle_timeout_ms", "decode_wall_timeout_ms", "demo", "event_log_max_bytes"),
-        *("first_token_timeout_ms", "max_body_bytes", "metrics_port", "model", "model_aliases"),
-        *("network_policy", "pinning", "queue_max_wait_ms", "retry_budget"),
-        *("session_max_turns", "session_ttl_ms", "shutdown_grace_ms", "task_retention_ms"),
-        "api_tokens",
+        *("api_keys", "api_keys_file", "artifacts_url", "auto_pull", "batch_max_wait_ms"),
+        *("bind_addr", "cors_origins", "decode_idle_timeout_ms", "decode_wall_timeout_ms"),
+        *("demo", "event_log_max_bytes", "first_token_timeout_ms", "max_body_bytes"),
+        *("metrics_port", "model", "model_aliases", "network_policy", "node_timeout_ms"),
+        *("pinning", "pool_managers", "pool_managers_dns", "pool_poll_interval_ms"),
+        *("queue_max_wait_ms", "retry_budget", "session_max_turns", "session_time_budget_ms"),
+        *("session_token_budget", "session_ttl_ms", "shutdown_grace_ms", "task_retention_ms"),
+        "trust_proxy_auth",
     }
 )
 """What a file that HOME was started with may hold besides: it serves here as it is."""

@@ -17,10 +17,12 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._log = get_logger(component="access")
-        source: TokenSource = fixed(TokenSet.parse("".join(self._texts())))
+        source: TokenSource
         if settings.api_token_file is not None:
             source = TokenFile(settings.api_token_file)
-            source()
+            source()  # What is wrong with it shows at the start, not with the first caller.
+        else:
+            source = fixed(TokenSet.parse("".join(self._texts())))
         self.door = Door(opens=source, optional_on_loopback=settings.auth_optional)
         self._server = (
             ServerTls(TlsFiles(settings.tls_cert, settings.tls_key)) if settings.has_tls else None
