@@ -1,8 +1,7 @@
 """Credentials and certificates: what opens this program and what it calls nodes with."""
 
-import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -16,12 +15,12 @@ from auth_min import (
     TokenFile,
     TokenSet,
     TokenSource,
+    WatchedFile,
+    first_token,
     fixed,
 )
 from narration_core import get_logger
 from orchestratord.config import Settings
-
-_SEPARATORS = re.compile(r"[\s,]+")
 
 
 class Access:
@@ -36,6 +35,7 @@ class Access:
         """Opens everything but what is for nodes."""
         self.services = self._door(tokens, others=keys)
         """Opens what is for nodes and their operators."""
+        self._shown = _shown(settings)
         self._server = (
             None
             if settings.tls_cert is None
@@ -53,14 +53,7 @@ class Access:
 
     def token(self) -> str | None:
         """Return the token to show: the first, since a new one is rolled in behind the old."""
-        entries = (
-            entry
-            for text in self._token_texts()
-            for line in text.splitlines()
-            if not line.lstrip().startswith("#")
-            for entry in _SEPARATORS.split(line)
-        )
-        return next(filter(None, entries), None)
+        return self._shown()
 
     def renew(self) -> None:
         """Look at the certificates again; files of credentials are looked at with each request."""
@@ -86,16 +79,6 @@ class Access:
             trust_proxy=settings.trust_proxy_auth,
         )
 
-    def _token_texts(self) -> Iterator[str]:
-        settings = self._settings
-        if settings.api_token is not None:
-            yield settings.api_token.get_secret_value()
-        if settings.api_token_file is not None:
-            try:
-                yield settings.api_token_file.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                self._log.warning("token_file_unreadable", reason=str(error))
-
 
 def _source(given: SecretStr | None, path: Path | None, *, of_clients: bool) -> TokenSource:
     parse = TokenSet.parse_keys if of_clients else TokenSet.parse
@@ -104,3 +87,11 @@ def _source(given: SecretStr | None, path: Path | None, *, of_clients: bool) -> 
         source()  # A file that cannot be used is to be told at the start.
         return source
     return fixed(parse("" if given is None else given.get_secret_value()))
+
+
+def _shown(settings: Settings) -> Callable[[], str | None]:
+    if settings.api_token_file is not None:
+        return WatchedFile(settings.api_token_file, first_token)
+    given = settings.api_token
+    token = None if given is None else first_token(given.get_secret_value())
+    return lambda: token

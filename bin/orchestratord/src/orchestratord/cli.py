@@ -23,6 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> int:
-    from orchestratord.home import serve  # a check of the configuration needs no engine
+    from orchestratord.serving import serve  # a check of the configuration needs no engine
 
     return asyncio.run(serve(settings))

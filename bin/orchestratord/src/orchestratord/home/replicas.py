@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import lru_cache
 
 from adapter_api import EngineOverloaded, EngineUnreachable, WorkerAdapter
 from adapter_host import AdapterHost, BreakerOpen, NotBound

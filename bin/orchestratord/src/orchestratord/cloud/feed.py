@@ -1,0 +1,225 @@
+"""What the registry learns of nodes, made known to placement: adapters first, then the report.
+
+Registration, heartbeat, callback and poll all come through here, and by one path.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from uuid import UUID
+
+from adapter_api import AdapterError, EngineDescription, WorkerAdapter
+from adapter_host import AdapterHost
+from llamacpp_http import LlamaCppAdapter
+from multi_node_placement import ClusterView
+from narration_core import get_logger
+from orchestrator_core import ReplicaKey
+from orchestratord.access import Access
+from orchestratord.breakers import host_key
+from orchestratord.cloud.directory import ClusterDirectory
+from pool_registry_types import PoolSnapshot
+from service_registry import (
+    NodeLease,
+    NodeOffline,
+    NodeRemoved,
+    RegistryEvent,
+    SafeModeEntered,
+    SafeModeLeft,
+)
+
+_DESCRIBE_TIMEOUT_S = 5.0
+_DESCRIBED_AT_ONCE = 32
+
+
+class Way(NamedTuple):
+    """How an engine process is reached; when any of it changes, so must its adapter."""
+
+    incarnation: UUID
+    generation: int
+    url: str
+    token: str | None
+    tls: ssl.SSLContext | None
+
+
+MakeAdapter = Callable[[Way], WorkerAdapter]
+
+ADAPTERS: Mapping[str, MakeAdapter] = {
+    "llamacpp": lambda way: LlamaCppAdapter(way.url, api_key=way.token, ssl_context=way.tls),
+}
+"""Engine kind → how its adapter is made."""
+
+
+class NodeFeed:
+    """Follows the registry: `on_event` takes note, and `run` does what has to be awaited."""
+
+    def __init__(
+        self,
+        *,
+        cluster: ClusterView,
+        host: AdapterHost,
+        directory: ClusterDirectory,
+        access: Access,
+        changed: Callable[[], None],
+        adapters: Mapping[str, MakeAdapter] = ADAPTERS,
+    ) -> None:
+        self._cluster = cluster
+        self._host = host
+        self._directory = directory
+        self._access = access
+        self._changed = changed
+        self._adapters = adapters
+        self._news: dict[str, NodeLease] = {}
+        self._gone: set[str] = set()
+        self._wake = asyncio.Event()
+        self._bound: dict[str, dict[ReplicaKey, Way]] = {}
+        self._described: dict[ReplicaKey, EngineDescription] = {}
+        self._describing: set[ReplicaKey] = set()
+        self._at_once = asyncio.Semaphore(_DESCRIBED_AT_ONCE)
+        self._log = get_logger(component="node_feed")
+
+    @property
+    def descriptions(self) -> dict[ReplicaKey, EngineDescription]:
+        """What each bound engine says of itself."""
+        return self._described
+
+    def on_event(self, event: RegistryEvent) -> None:
+        """Take note; what must not wait is done at once."""
+        match event:
+            case SafeModeEntered() | SafeModeLeft():
+                self._tell(event)
+                return
+            case NodeRemoved(node):
+                self._gone.add(node.node_id)
+                self._news.pop(node.node_id, None)
+                self._cluster.set_online(node.node_id, False)
+            case _:
+                node = event.node
+                self._news[node.node_id] = node
+                if not node.placeable:
+                    self._cluster.set_online(node.node_id, False)
+        if isinstance(event, NodeOffline | NodeRemoved):
+            self._log.warning(
+                "node_lost",
+                node_id=node.node_id,
+                event_kind=type(event).__name__,
+                human=f"Node {node.node_id} is {node.state.value}: no new task goes there.",
+            )
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Apply what has been noted, for ever."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                gone, self._gone = self._gone, set()
+                news, self._news = self._news, {}
+                for node_id in gone:
+                    await self._forget(node_id)
+                for node in news.values():
+                    await self._apply(node, group)
+                self._changed()
+
+    async def _apply(self, node: NodeLease, group: asyncio.TaskGroup) -> None:
+        if not node.reported:
+            self._cluster.set_online(node.node_id, False)
+            return
+        await self._bind_new(node, group)
+        workloads: dict[str, set[str]] = {}
+        for key in self._bound.get(node.node_id, ()):
+            if key in self._described:
+                workloads.setdefault(key.pool_id, set()).update(self._described[key].workloads)
+        self._cluster.apply_report(
+            node.node_id,
+            [_as_asked(pool, node) for pool in node.pools],
+            labels=node.labels,
+            loadable={pool.pool_id: pool.loadable_models for pool in node.pools},
+            workloads=workloads,
+            online=node.online and node.reachable,
+        )
+        self._directory.heard(node)
+
+    async def _bind_new(self, node: NodeLease, group: asyncio.TaskGroup) -> None:
+        bound = self._bound.setdefault(node.node_id, {})
+        present: set[ReplicaKey] = set()
+        for pool in node.pools:
+            for replica in pool.replicas:
+                key = ReplicaKey(node.node_id, pool.pool_id, replica.replica_id)
+                present.add(key)
+                if not replica.health.ready:
+                    continue
+                way = self._way(node, key, replica.generation)
+                if bound.get(key) != way:
+                    await self._bind(key, pool.engine, way)
+                if key in bound and key not in self._described and key not in self._describing:
+                    self._describing.add(key)
+                    group.create_task(self._describe(key, node), name="describe engine")
+        for key in bound.keys() - present:
+            await self._unbind(key)
+
+    def _way(self, node: NodeLease, key: ReplicaKey, generation: int) -> Way:
+        address = node.address.rstrip("/")
+        return Way(
+            node.incarnation,
+            generation,
+            f"{address}/v2/pools/{key.pool_id}/replicas/{key.replica_id}/engine",
+            self._access.token(),
+            self._access.client_context() if address.startswith("https:") else None,
+        )
+
+    async def _bind(self, key: ReplicaKey, engine: str, way: Way) -> None:
+        make = self._adapters.get(engine)
+        if make is None:
+            self._log.error("engine_unknown", pool_id=str(key.pool), engine=engine)
+            return
+        await self._unbind(key)
+        await self._host.bind(str(key.pool), key.replica_id, make(way), generation=way.generation)
+        self._bound[key.node_id][key] = way
+
+    async def _unbind(self, key: ReplicaKey) -> None:
+        """Take an adapter away; what runs on it goes on."""
+        if self._bound[key.node_id].pop(key, None) is not None:
+            self._described.pop(key, None)
+            await self._host.unbind(*host_key(key))
+
+    async def _forget(self, node_id: str) -> None:
+        for key in tuple(self._bound.get(node_id, ())):
+            await self._unbind(key)
+        self._bound.pop(node_id, None)
+        self._cluster.remove_node(node_id)
+        self._directory.forget(node_id)
+
+    async def _describe(self, key: ReplicaKey, node: NodeLease) -> None:
+        """Ask an engine what it can do; until it has told, everything is tried on it."""
+        try:
+            adapter = self._host.get(*host_key(key))
+            if adapter is None:
+                return
+            async with self._at_once, asyncio.timeout(_DESCRIBE_TIMEOUT_S):
+                description = await adapter.describe()
+            if self._host.get(*host_key(key)) is adapter:
+                self._described[key] = description
+                self._news.setdefault(node.node_id, node)
+                self._wake.set()
+        except (AdapterError, TimeoutError) as error:
+            # Its node's next report brings us here again.
+            self._log.warning("engine_silent", pool_id=str(key.pool), error=str(error))
+        finally:
+            self._describing.discard(key)
+
+    def _tell(self, event: SafeModeEntered | SafeModeLeft) -> None:
+        if isinstance(event, SafeModeEntered):
+            self._log.error(
+                "safe_mode",
+                nodes=len(event.suspected),
+                human="Most nodes are silent at once: the network here may be the cause. Nothing "
+                "is placed on them, and nothing of them is given up.",
+            )
+        else:
+            self._log.warning("safe_mode_left", nodes_lost=len(event.lost))
+
+
+def _as_asked(pool: PoolSnapshot, node: NodeLease) -> PoolSnapshot:
+    """Return a pool as draining from the moment in which its node was asked to drain."""
+    return pool.model_copy(update={"draining": True}) if node.drain_asked else pool

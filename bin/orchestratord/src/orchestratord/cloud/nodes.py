@@ -1,0 +1,119 @@
+"""The nodes: what they say, how they stand, and what is asked of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from api_types import ApiError, Availability, ErrorCode, NodeList, NodeStanding
+from orchestratord.cloud.directory import ClusterDirectory
+from orchestratord.cloud.pools import ClusterPools
+from pool_registry_types import PoolSnapshot
+from service_discovery_types import (
+    DeregisterRequest,
+    DeregisterResponse,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    PoolReadyCallback,
+    PoolReadyResponse,
+    RegisterRequest,
+    RegisterResponse,
+)
+from service_registry import LeaseState, NodeLease, Refused, ServiceRegistry, monotonic_ms
+
+_T = TypeVar("_T")
+
+
+class ClusterNodes:
+    """The `Nodes` of CLOUD."""
+
+    def __init__(
+        self,
+        registry: ServiceRegistry,
+        pools: ClusterPools,
+        directory: ClusterDirectory,
+        *,
+        now_ms: Callable[[], int] = monotonic_ms,
+    ) -> None:
+        self._registry = registry
+        self._pools = pools
+        self._directory = directory
+        self._now_ms = now_ms
+
+    def register(self, message: RegisterRequest) -> RegisterResponse:
+        """Take a node in. Raises ApiError."""
+        return _accepted(self._registry.register(message))
+
+    def heartbeat(self, message: HeartbeatRequest) -> HeartbeatResponse:
+        """Take a node's report. Raises ApiError."""
+        return _accepted(self._registry.heartbeat(message))
+
+    def deregister(self, message: DeregisterRequest) -> DeregisterResponse:
+        """Let a node go. Raises ApiError."""
+        return _accepted(self._registry.deregister(message))
+
+    def pool_ready(self, message: PoolReadyCallback) -> PoolReadyResponse:
+        """Take what a node says of one pool. Raises ApiError."""
+        return _accepted(self._registry.pool_ready(message))
+
+    def nodes(self) -> NodeList:
+        """Return how every node stands."""
+        return NodeList(
+            nodes=tuple(self._standing(node) for node in self._registry.nodes()),
+            safe_mode=self._registry.health().safe_mode,
+        )
+
+    async def drain(self, node_id: str, deadline_ms: int) -> NodeStanding:
+        """Drain every pool of a node; nothing new goes there from the first moment on.
+
+        Raises ApiError; a node that does not answer stays marked, and can be asked again.
+        """
+        node = self.find(node_id)
+        self._registry.set_draining(node_id, True)
+        await _all(self._pools.drain_of(node, pool, deadline_ms) for pool in node.pools)
+        return self._standing(self.find(node_id))
+
+    async def resume(self, node_id: str) -> NodeStanding:
+        """End the drain of a node and of all its pools. Raises ApiError."""
+        node = self.find(node_id)
+        await _all(self._pools.resume_of(node, pool) for pool in node.pools)
+        self._registry.set_draining(node_id, False)
+        return self._standing(self.find(node_id))
+
+    def availability(self) -> Availability:
+        """Return where each model is."""
+        return self._directory.availability()
+
+    def find(self, node_id: str) -> NodeLease:
+        """Return a node. Raises ApiError."""
+        node = self._registry.get(node_id)
+        if node is None:
+            known = tuple(each.node_id for each in self._registry.nodes())
+            raise ApiError(
+                ErrorCode.NODE_UNKNOWN,
+                f"no node {node_id} is known",
+                hint="GET /v2/nodes lists the nodes",
+                candidates=known[:16] or None,
+            )
+        return node
+
+    def _standing(self, node: NodeLease) -> NodeStanding:
+        return NodeStanding(
+            **dict(node.info()),
+            silent_ms=max(0, self._now_ms() - node.heard_ms),
+            placeable=node.placeable,
+            reachable=node.reachable,
+            suspected=node.state is LeaseState.SUSPECTED,
+        )
+
+
+def _accepted(answer: _T | Refused) -> _T:
+    if isinstance(answer, Refused):
+        raise ApiError(ErrorCode(answer.code.value), answer.message)
+    return answer
+
+
+async def _all(asked: Iterable[Awaitable[PoolSnapshot]]) -> None:
+    """Wait for all; the first failure is raised once each has been tried."""
+    for outcome in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

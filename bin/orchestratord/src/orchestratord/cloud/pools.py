@@ -1,0 +1,96 @@
+"""The pools of all nodes: as they report them, and drained by asking them."""
+
+import asyncio
+from collections.abc import Iterable
+
+from api_types import ApiError, DrainRequest, ErrorCode, PoolView
+from orchestrator_core import PoolRef
+from orchestratord.cloud.calls import NodeCalls
+from orchestratord.cloud.client import NodeClient
+from pool_registry_types import PoolSnapshot
+from service_registry import NodeLease, ServiceRegistry
+
+NODE_DEADLINE_LATER_MS = 500
+"""A node cuts off what still runs; a moment before, the tasks are ended here, with a word."""
+
+
+class ClusterPools:
+    """The `Pools` of CLOUD: named `node_id:pool_id`, or bare where that is unique."""
+
+    def __init__(self, registry: ServiceRegistry, client: NodeClient, calls: NodeCalls) -> None:
+        self._registry = registry
+        self._client = client
+        self._calls = calls
+
+    def snapshots(self) -> tuple[PoolView, ...]:
+        """Return how every pool is."""
+        return tuple(
+            _view(node, pool)
+            for node in self._registry.nodes()
+            for pool in sorted(node.pools, key=lambda pool: pool.pool_id)
+        )
+
+    def snapshot(self, pool_id: str) -> PoolView:
+        """Return how one pool is. Raises ApiError."""
+        return _view(*self._find(pool_id))
+
+    async def drain(self, pool_id: str, deadline_ms: int) -> PoolView:
+        """Have the node take no new task there. Raises ApiError."""
+        return await self.drain_of(*self._find(pool_id), deadline_ms)
+
+    async def resume(self, pool_id: str) -> PoolView:
+        """End a drain. Raises ApiError."""
+        return await self.resume_of(*self._find(pool_id))
+
+    async def drain_of(self, node: NodeLease, pool: PoolSnapshot, deadline_ms: int) -> PoolView:
+        """Drain a pool of this node. Raises ApiError."""
+        wish = DrainRequest(deadline_ms=min(deadline_ms + NODE_DEADLINE_LATER_MS, 86_400_000))
+        drained = await self._client.post(
+            node, f"/v2/pools/{pool.pool_id}/drain", PoolSnapshot, wish
+        )
+        asyncio.get_running_loop().call_later(
+            deadline_ms / 1000, self._end, PoolRef(node.node_id, pool.pool_id)
+        )
+        return _view(node, drained)
+
+    async def resume_of(self, node: NodeLease, pool: PoolSnapshot) -> PoolView:
+        """End the drain of a pool of this node. Raises ApiError."""
+        path = f"/v2/pools/{pool.pool_id}/resume"
+        return _view(node, await self._client.post(node, path, PoolSnapshot))
+
+    def _end(self, pool: PoolRef) -> None:
+        node = self._registry.get(pool.node_id)
+        known = () if node is None else node.pools
+        draining = any(each.pool_id == pool.pool_id and each.draining for each in known)
+        if draining or (node is not None and node.drain_asked):  # Else it was resumed meanwhile.
+            self._calls.revoke(pool)
+
+    def _find(self, name: str) -> tuple[NodeLease, PoolSnapshot]:
+        node_id, colon, pool_id = name.partition(":")
+        node = self._registry.get(node_id) if colon else None
+        nodes: Iterable[NodeLease] = (node,) if node is not None else ()
+        if not colon:
+            nodes, pool_id = self._registry.nodes(), name
+        found = [(node, pool) for node in nodes for pool in node.pools if pool.pool_id == pool_id]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise ApiError(
+                ErrorCode.POOL_NOT_FOUND,
+                f"no node has a pool {name!r}",
+                hint="GET /v2/pools lists the pools",
+            )
+        names = tuple(f"{node.node_id}:{pool.pool_id}" for node, pool in found)
+        raise ApiError(
+            ErrorCode.AMBIGUOUS_POOL,
+            f"pool {name!r} exists on several nodes: {', '.join(names)}",
+            candidates=names,
+        )
+
+
+def _view(node: NodeLease, pool: PoolSnapshot) -> PoolView:
+    if not node.online:
+        # What it last said of itself is nobody's knowledge any more.
+        told = {"live": False, "ready": False, "last_error": f"node {node.node_id} is silent"}
+        pool = pool.model_copy(update=told)
+    return PoolView.of(pool, name=f"{node.node_id}:{pool.pool_id}", node_id=node.node_id)

@@ -1,0 +1,79 @@
+"""The coordinator's way to engines on other machines: a breaker, and an adapter on the relay.
+
+The node itself grants the lease, with the request.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from adapter_api import EngineOverloaded, EngineUnreachable, WorkerAdapter
+from adapter_host import AdapterHost, BreakerOpen, NotBound
+from multi_node_placement import ClusterView
+from orchestrator_core import ReplicaKey
+from orchestratord.breakers import Breakers, host_key
+from orchestratord.cloud.calls import NodeCalls
+
+
+class RelayedReplicas:
+    """Fulfils `admission_coordinator.Replicas` for pools on other machines.
+
+    `on_outcome` is told whether a node could be reached, `on_busy` of nodes that had no slot where
+    we saw one.
+    """
+
+    def __init__(
+        self,
+        host: AdapterHost,
+        cluster: ClusterView,
+        calls: NodeCalls,
+        *,
+        on_outcome: Callable[[str, bool], None],
+        on_busy: Callable[[str], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._host = host
+        self._cluster = cluster
+        self._calls = calls
+        self._on_outcome = on_outcome
+        self._on_busy = on_busy
+        self._now_ms = now_ms
+        self._breakers = Breakers(host, cluster, now_ms=now_ms)
+
+    @asynccontextmanager
+    async def call(
+        self,
+        key: ReplicaKey,
+        *,
+        lease: str,  # noqa: ARG002 - the adapter sends it with the request
+        on_revoked: Callable[[], None],
+    ) -> AsyncIterator[WorkerAdapter]:
+        """Lend the adapter of a replica."""
+        try:
+            async with self._host.call(host_key(key), self._now_ms) as adapter:
+                self._breakers.tell(key)
+                with self._calls.of(key, adapter, on_revoked) as call, self._noting(key):
+                    yield call
+        except NotBound as error:
+            raise EngineUnreachable(f"replica {key.replica_id} has just gone") from error
+        except BreakerOpen as error:
+            raise EngineOverloaded(f"replica {key.replica_id} has failed too often") from error
+        finally:
+            self._breakers.tell(key)
+
+    def tell_breakers(self) -> bool:
+        """Bring the cluster view up to date; whether any breaker keeps tasks away now."""
+        return self._breakers.tell_open()
+
+    @contextmanager
+    def _noting(self, key: ReplicaKey) -> Iterator[None]:
+        try:
+            yield
+        except EngineOverloaded:
+            self._cluster.mark_full(key)
+            self._on_busy(key.node_id)
+            raise
+        except EngineUnreachable:
+            # A node that lives answers for an engine that does not.
+            self._on_outcome(key.node_id, False)
+            raise
+        self._on_outcome(key.node_id, True)

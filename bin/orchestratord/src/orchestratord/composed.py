@@ -1,0 +1,55 @@
+"""What every profile is put together to, and how the coordinator is set up in each."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from admission_coordinator import AdmissionCoordinator, CoordinatorSettings, SessionLimits
+from api_types import Readiness
+from orchestrator_core import FullPolicy
+from orchestratord.config import Settings
+from orchestratord.http.services import Machine, Services
+
+
+class StoppableMachine(Machine, Protocol):
+    """A machine that can be told to say that it stops."""
+
+    def begin_shutdown(self) -> None:
+        """Be not ready from now on."""
+        ...
+
+    def readiness(self) -> Readiness:
+        """Tell whether tasks can be taken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """Everything but the HTTP server, running."""
+
+    services: Services
+    coordinator: AdmissionCoordinator
+    machine: StoppableMachine
+
+
+def coordinator_settings(settings: Settings) -> CoordinatorSettings:
+    """Return the part of the settings that is the coordinator's."""
+    return CoordinatorSettings(
+        capacity=settings.admission_capacity,
+        full_policy=FullPolicy(settings.admission_policy),
+        max_queue_bytes=settings.admission_max_bytes,
+        queue_max_wait_ms=settings.queue_max_wait_ms,
+        batch_max_wait_ms=settings.batch_max_wait_ms,
+        first_token_timeout_ms=settings.first_token_timeout_ms,
+        decode_idle_timeout_ms=settings.decode_idle_timeout_ms,
+        decode_wall_timeout_ms=settings.decode_wall_timeout_ms,
+        task_retention_ms=settings.task_retention_ms,
+        event_log_max_bytes=settings.event_log_max_bytes,
+        retry_budget=settings.retry_budget,
+        allow_pinning=settings.pinning == "allow",
+        sessions=SessionLimits(
+            ttl_ms=settings.session_ttl_ms,
+            max_turns=settings.session_max_turns,
+            token_budget=settings.session_token_budget,
+            time_budget_ms=settings.session_time_budget_ms,
+        ),
+    )

@@ -1,0 +1,118 @@
+"""`orchestratord` itself: start the profile, serve it, and stop in order when told to."""
+
+import asyncio
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+
+from auth_min import AuthError
+from http_shell import serving
+from local_pool_manager import RuntimeDirTaken
+from narration_core import LogSettings, configure, get_logger
+from orchestratord.access import Access
+from orchestratord.cloud import running_cloud
+from orchestratord.composed import Composed
+from orchestratord.config import Settings
+from orchestratord.home import banner, running_home, with_default_pool, with_demo
+from orchestratord.http.app import METRICS_PORT_OPERATIONS, create_app, create_edge
+from program_config import BindAddress
+
+EXIT_CANNOT_START = 1
+_READY_POLL_S = 0.02
+
+
+async def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    began_s = time.monotonic()
+    configure(
+        LogSettings(
+            format=settings.log_format,
+            level=settings.log_level,
+            service="orchestratord",
+            node_id=settings.node_id,
+            machine_id=settings.machine_id,
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if settings.demo:
+        settings = await asyncio.to_thread(with_demo, settings)
+    elif not settings.remote_nodes:
+        settings = with_default_pool(settings)
+    reason: str | None = None
+    try:
+        await _serve_until(stop, settings, Access(settings), began_s=began_s)
+    except* (AuthError, RuntimeDirTaken, OSError) as group:
+        reason = _first(group)
+    return 0 if reason is None else _cannot_start(reason)
+
+
+async def _serve_until(
+    stop: asyncio.Event, settings: Settings, access: Access, *, began_s: float
+) -> None:
+    log = get_logger(component="orchestratord")
+    for warning in access.warnings():
+        log.warning("insecure", human=warning)
+    async with AsyncExitStack() as stack:
+        composed = await stack.enter_async_context(
+            running_cloud(settings, access) if settings.remote_nodes else running_home(settings)
+        )
+        edge = create_edge(composed.services, settings, access)
+        app = create_app(composed.services, settings)
+        address = await stack.enter_async_context(
+            serving(app, edge, settings.bind_addr, ssl_context=access.server_context())
+        )
+        if settings.metrics_port is not None:
+            metrics_app = create_app(composed.services, settings, only=METRICS_PORT_OPERATIONS)
+            metrics_address = BindAddress(settings.bind_addr.host, settings.metrics_port)
+            await stack.enter_async_context(serving(metrics_app, edge, metrics_address))
+        scheme = "http" if settings.tls_cert is None else "https"
+        log.info(
+            "serving",
+            address=str(address),
+            device_policy=settings.device_policy.value,
+            human=f"orchestratord serves at {scheme}://{address}.",
+        )
+        if settings.demo:
+            await _show_banner(stop, composed, settings, address, began_s=began_s)
+        await stop.wait()
+        log.info("stopping", human="Told to stop: no new task is taken, running ones may finish.")
+        composed.machine.begin_shutdown()
+        await composed.coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
+    log.info("stopped", human="Everything has ended.")
+
+
+async def _show_banner(
+    stop: asyncio.Event,
+    home: Composed,
+    settings: Settings,
+    address: BindAddress,
+    *,
+    began_s: float,
+) -> None:
+    """Wait until the demo's pool is ready or has failed, and say how to go on."""
+    while not (readiness := home.machine.readiness()).ready and not stop.is_set():  # noqa: ASYNC110 - shown once, and pools tell of themselves by snapshots
+        await asyncio.sleep(_READY_POLL_S)
+    failed = [pool for pool in readiness.pools if not pool.ready]
+    if failed:
+        sys.stdout.write(f"the demo's engine did not start: {failed[0].last_error}\n")
+    else:
+        took_s = time.monotonic() - began_s
+        sys.stdout.write(banner(settings, address, took_s=took_s))
+    sys.stdout.flush()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    """Return what the first error of a group says, however deep the task groups around it are."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
+
+
+def _cannot_start(reason: str) -> int:
+    sys.stderr.write(f"orchestratord: cannot start: {reason}\n")
+    return EXIT_CANNOT_START
