@@ -1,6 +1,5 @@
 """The command line: `orchestratord [options]`, `orchestratord config show|check`."""
 
-import asyncio
 import os
 from collections.abc import Sequence
 
@@ -23,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> int:
-    from orchestratord.serving import serve  # a check of the configuration needs no engine
+    # A check of the configuration needs neither an engine nor a server.
+    from http_shell import run
+    from orchestratord.serving import serve
 
-    return asyncio.run(serve(settings))
+    return run(serve(settings))

@@ -16,6 +16,7 @@ from http_shell.edge import (
     RequestObserver,
 )
 from http_shell.errors import BACKPRESSURE_STATUSES, ErrorMap
+from http_shell.loop import run
 from http_shell.server import ClientConnection, serving
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "negotiate",
     "preflight_headers",
     "read_body",
+    "run",
     "serving",
 ]
