@@ -10,7 +10,7 @@ from artifact_store import LocalArtifactStore
 from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
 from local_pool_manager import LocalPoolManager, owning
-from model_provisioner import ModelProvisioner
+from model_provisioner import FetchSettings, ModelProvisioner, NetworkPolicy
 from multi_node_placement import ClusterView
 from narration_core import get_logger
 from orchestratord.clock import SteadyClock
@@ -33,7 +33,9 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
         Program.ORCHESTRATORD, Program.POOL_MANAGERD, constant={"node_id": settings.node_id}
     )
     catalog = Catalog(settings.home / "catalog")
-    models = ModelProvisioner(catalog, base=settings.home / "models", now_ms=now_ms)
+    models = ModelProvisioner(
+        catalog, base=settings.home / "models", now_ms=now_ms, fetch=_fetching(settings)
+    )
     host = AdapterHost()
     cluster = ClusterView()
     directory = HomeDirectory(cluster, aliases=settings.model_aliases, catalog=catalog)
@@ -97,6 +99,13 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 await coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
                 following.cancel()
         await host.close()
+
+
+def _fetching(settings: Settings) -> FetchSettings | None:
+    """Return how models that are not on this disk are fetched; None: not at all."""
+    if not settings.auto_pull:
+        return None
+    return FetchSettings(policy=NetworkPolicy.parse(settings.network_policy))
 
 
 async def _tell_gpu_change(change: GpuChange) -> None:
