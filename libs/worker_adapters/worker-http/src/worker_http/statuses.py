@@ -6,6 +6,7 @@ from adapter_api import (
     EngineOverloaded,
     EngineProtocolError,
     EngineRefused,
+    EngineUnreachable,
 )
 
 _REFUSALS = frozenset({400, 413, 415, 422, 501})
@@ -24,6 +25,8 @@ def error_of_status(
         )
     if status in (401, 403):
         return EngineFailed("the engine did not accept our key")
+    if status == 502:  # No engine says so: it is its node's relay, which cannot reach it.
+        return EngineUnreachable(f"the node cannot reach its engine{reason}")
     if status >= 500:
         return EngineFailed(f"the engine failed with status {status}{reason}")
     return EngineProtocolError(f"the engine answered with the unexpected status {status}")
