@@ -211,10 +211,10 @@ async def test_a_reload_out_of_a_model_that_does_not_load_works(pools, models):
 
 
 async def test_the_owner_may_leave_in_the_middle_of_a_reload(pools, models):
-    async with pools(small_pool(), models=FixedModels(models)) as manager:
+    async with pools(small_pool(), models=FixedModels(models), ram_available=TIGHT) as manager:
         await until_ready(manager)
         outcome = manager.reload("demo", "slow")
-        await until(manager, "demo", lambda _: manager._pools["demo"].successor is not None)
+        await until(manager, "demo", lambda snapshot: snapshot.model_id == "slow")
     assert outcome.cancelled()
 
 

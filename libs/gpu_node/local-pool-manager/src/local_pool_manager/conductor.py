@@ -41,16 +41,17 @@ class Conductor:
             )
         )
 
-    def stir(self) -> None:
-        """Look again: something about the pool has changed."""
-        self._stirred.set()
+    def hear(self, pool_id: str) -> None:
+        """Look again when something about the pool has changed."""
+        if pool_id == self._pool.config.id:
+            self._stirred.set()
 
     def tell_demand(self, demand: Mapping[str, Demand]) -> None:
         """Take the wish list of the pool, in place of the one before."""
         self._turns.tell(demand, self._around.now_ms())
         if any(wish.waiting for wish in demand.values()):
             self._pool.wanted.set()
-        self.stir()
+        self._stirred.set()
 
     def order(self, model_ref: str, drain_ms: int) -> asyncio.Future[ChangeOutcome]:
         """Ask for another model; raises `PoolBusy` while a change is under way."""
@@ -58,7 +59,7 @@ class Conductor:
             raise PoolBusy(f"the model of pool {self._pool.config.id!r} is being changed already")
         self._asked = order = _make_order(model_ref, drain_ms)
         self._pool.wanted.set()
-        self.stir()
+        self._stirred.set()
         return order.outcome
 
     def fault(self, cause: str) -> None:

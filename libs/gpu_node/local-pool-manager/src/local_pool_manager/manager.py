@@ -18,42 +18,26 @@ from engine_provisioner import (
     stop_orphans,
 )
 from gpu_discovery import DevicePolicy, GpuInventory
-from handoff_watcher import (
-    HandoffAppeared,
-    HandoffChanged,
-    HandoffEvent,
-    HandoffMalformed,
-    HandoffVanished,
-    HandoffWatcher,
-    PidState,
-    WatchSettings,
-    WatchTrouble,
-)
+from handoff_watcher import WatchSettings
 from local_pool_manager.bringup import Planner
 from local_pool_manager.changeover import ChangeLimits
 from local_pool_manager.conductor import Conductor
-from local_pool_manager.config import PoolConfig, ProvisioningConfig, ProvisioningMode
+from local_pool_manager.config import PoolConfig
 from local_pool_manager.crew import Crew, Target
+from local_pool_manager.door import Door
 from local_pool_manager.drains import load_drained, save_drained
-from local_pool_manager.errors import (
-    PoolDraining,
-    PoolError,
-    PoolNotFound,
-    PoolNotOurs,
-    ReplicaNotReady,
-)
-from local_pool_manager.foreign import watch_engine
+from local_pool_manager.errors import PoolDraining, PoolNotOurs
 from local_pool_manager.gpuwatch import faults, measure
 from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.pool import Pool
 from local_pool_manager.ports import Loadable, Look, ModelSource
 from local_pool_manager.records import MeasuredMemory, ModelChoices
-from local_pool_manager.replica import Replica
+from local_pool_manager.registry import Registry
 from local_pool_manager.room import Room, ram_available_bytes
 from local_pool_manager.surroundings import Surroundings
 from local_pool_manager.swap import Demand
 from local_pool_manager.types import ChangeOutcome, ReplicaEndpoint
-from pool_registry_types import HandoffPayload, PoolSnapshot
+from pool_registry_types import PoolSnapshot
 
 log = logging.getLogger(__name__)
 
@@ -99,16 +83,10 @@ class LocalPoolManager:
         self._change_limits = change_limits
         self._conductors: dict[str, Conductor] = {}
         self._crews: set[Crew] = set()
-        self._pools: dict[str, Pool] = {}
-        self._cache: dict[str, tuple[GpuInventory, PoolSnapshot]] = {}
-        self._subscribers: list[Callable[[str], None]] = []
-        self._changed: set[str] = set()
+        self._registry = Registry()
         self._drain_timers: dict[str, asyncio.TimerHandle] = {}
-        self._foreign: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._handed_over = asyncio.Event()
-        self._tasks: asyncio.TaskGroup
-        self._hurrying: asyncio.Task[None] | None = None
         self._probe: EngineProbe
+        self._door: Door
 
     @classmethod
     @asynccontextmanager
@@ -150,21 +128,23 @@ class LocalPoolManager:
         await asyncio.to_thread(runtime_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
         drained = load_drained(runtime_dir)
         for config in configs:
-            self._add_pool(config, draining=config.id in drained)
-        await stop_orphans(runtime_dir, keep=self._supervised())
+            self._registry.add_pool(
+                config,
+                model_ref=self._choices.of(config.id, config.model_ref),
+                draining=config.id in drained,
+            )
+        await stop_orphans(runtime_dir, keep=self._registry.supervised())
         async with AsyncExitStack() as stack:
             self._probe = await stack.enter_async_context(
                 EngineProbe.running(timeout_s=probe_timeout_s)
             )
-            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            stack.callback(self._stop_looking)
-            watcher = await stack.enter_async_context(
-                HandoffWatcher.running(
+            self._door = await stack.enter_async_context(
+                Door.running(
+                    self._registry,
+                    self._probe,
                     WatchSettings(runtime_dir, watch_interval_ms, auto_delete_handoff),
-                    self._on_handoff,
                 )
             )
-            self._hurrying = self._tasks.create_task(self._hurry(watcher), name="handoff-hurry")
             engines = await stack.enter_async_context(asyncio.TaskGroup())
             around = Surroundings(
                 runtime_dir=runtime_dir,
@@ -173,16 +153,17 @@ class LocalPoolManager:
                 room=Room(gpus, look or self._last_look, ram_available),
                 enlist=partial(self._enlist, engines),
                 our_pids=self._our_pids,
-                touch=self._touch,
+                touch=self._registry.touch,
                 loadable=loadable,
                 limits=self._change_limits,
                 max_wait_ms=swap_max_wait_ms,
                 now_ms=monotonic_ms,
             )
             loops = [engines.create_task(self._watch_gpus(), name="gpu-watch")]
-            for pool in self._pools.values():
+            for pool in self._registry.pools.values():
                 if pool.supervised:
                     conductor = self._conductors[pool.config.id] = Conductor(pool, around)
+                    stack.callback(self._registry.subscribe(conductor.hear))
                     name = f"pool {pool.config.id}"
                     loops.append(engines.create_task(conductor.run(), name=name))
             try:
@@ -199,29 +180,24 @@ class LocalPoolManager:
 
     def snapshots(self) -> tuple[PoolSnapshot, ...]:
         """Return how every pool is, in the order of the configuration."""
-        return tuple(self.snapshot(pool_id) for pool_id in self._pools)
+        return tuple(self.snapshot(pool_id) for pool_id in self._registry.pools)
 
     def snapshot(self, pool_id: str) -> PoolSnapshot:
         """Return how one pool is; raises `PoolNotFound`."""
-        pool, inventory = self._pool(pool_id), self._gpus()
-        cached = self._cache.get(pool_id)
-        if cached is None or cached[0] is not inventory:
-            cached = self._cache[pool_id] = inventory, pool.snapshot(inventory)
-        return cached[1]
+        return self._registry.pool(pool_id).snapshot(self._gpus())
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call back with the pool's id soon after each change; the result ends that.
 
         Changes that come in one turn of the event loop are told once.
         """
-        self._subscribers.append(callback)
-        return partial(self._subscribers.remove, callback)
+        return self._registry.subscribe(callback)
 
     def endpoint(self, pool_id: str, replica_id: str) -> ReplicaEndpoint:
         """Return where the ready replica is; raises `PoolNotFound` or `ReplicaNotReady`."""
-        endpoint = self._replica(pool_id, replica_id).endpoint()
+        endpoint = self._registry.replica(pool_id, replica_id).endpoint()
         if endpoint is None:
-            raise self._not_ready(pool_id, replica_id)
+            raise self._registry.not_ready(pool_id, replica_id)
         return endpoint
 
     # Leases and drains
@@ -241,25 +217,25 @@ class LocalPoolManager:
         refused when another one has taken over since. At the deadline of a drain `on_revoked` is
         called with the reason; the holder ends its task and releases the lease as always.
         """
-        replica, pool = self._replica(pool_id, replica_id), self._pools[pool_id]
+        replica, pool = self._registry.replica(pool_id, replica_id), self._registry.pools[pool_id]
         if pool.draining:
             raise PoolDraining(f"pool {pool_id!r} is draining and takes no new task")
         if pool.closing:
             raise PoolDraining(f"pool {pool_id!r} is about to load another model")
         if replica.leases is None or pool.fault is not None:
-            raise self._not_ready(pool_id, replica_id)
+            raise self._registry.not_ready(pool_id, replica_id)
         if generation not in {None, replica.generation}:
             raise PoolDraining(f"{pool_id}/{replica_id} has another engine since")
         lease = replica.leases.acquire(task_key, on_revoked)
         pool.last_used_ms = monotonic_ms()
-        self._touch(pool_id)
+        self._registry.touch(pool_id)
         return lease
 
     def release(self, lease: Lease) -> None:
         """Give the slot back, exactly once; raises `LeaseError` when it was given back before."""
-        self._replica(lease.pool_id, lease.replica_id).release(lease)
-        self._pools[lease.pool_id].last_used_ms = monotonic_ms()
-        self._touch(lease.pool_id)
+        self._registry.replica(lease.pool_id, lease.replica_id).release(lease)
+        self._registry.pools[lease.pool_id].last_used_ms = monotonic_ms()
+        self._registry.touch(lease.pool_id)
 
     def drain(self, pool_id: str, deadline_ms: int) -> None:
         """Refuse new leases, also after a restart; at the deadline revoke those that still run."""
@@ -274,7 +250,7 @@ class LocalPoolManager:
 
     def preload(self, pool_id: str) -> None:
         """Start the engines of a pool that waits for its first wish (`preload = false`)."""
-        self._pool(pool_id).wanted.set()
+        self._registry.pool(pool_id).wanted.set()
 
     # The model of a pool
 
@@ -301,7 +277,7 @@ class LocalPoolManager:
         self._conductor(pool_id).tell_demand(wishes)
 
     def _conductor(self, pool_id: str) -> Conductor:
-        self._pool(pool_id)
+        self._registry.pool(pool_id)
         try:
             return self._conductors[pool_id]
         except KeyError:
@@ -314,16 +290,17 @@ class LocalPoolManager:
         return self._gpus()
 
     def _set_draining(self, pool_id: str, *, draining: bool) -> None:
-        self._pool(pool_id).draining = draining
+        self._registry.pool(pool_id).draining = draining
         if timer := self._drain_timers.pop(pool_id, None):
             timer.cancel()
         save_drained(
-            self._runtime_dir, {name for name, pool in self._pools.items() if pool.draining}
+            self._runtime_dir,
+            {name for name, pool in self._registry.pools.items() if pool.draining},
         )
-        self._touch(pool_id)
+        self._registry.touch(pool_id)
 
     def _revoke(self, pool_id: str) -> None:
-        for replica in self._pools[pool_id].replicas.values():
+        for replica in self._registry.pools[pool_id].replicas.values():
             if replica.leases is not None:
                 replica.leases.revoke(f"pool {pool_id!r} was drained and its deadline has passed")
 
@@ -361,7 +338,7 @@ class LocalPoolManager:
         return frozenset(pid for crew in self._crews for pid in crew.pids)
 
     async def _watch_gpus(self) -> None:
-        before = self._gpus()
+        before, pools = self._gpus(), self._registry.pools
         while True:
             await asyncio.sleep(GPU_WATCH_S)
             after = self._gpus()
@@ -369,15 +346,13 @@ class LocalPoolManager:
                 continue
             for uuid, cause in faults(before, after).items():
                 for pool_id, conductor in self._conductors.items():
-                    if uuid in {gpu.uuid for gpu in self._pools[pool_id].devices}:
+                    if uuid in {gpu.uuid for gpu in pools[pool_id].devices}:
                         conductor.fault(cause)
-            for pool in self._pools.values():
+            for pool_id, pool in pools.items():
                 if pool.devices:
-                    self._touch(pool.config.id)
-            await asyncio.to_thread(measure, tuple(self._pools.values()), after, self._seen)
+                    self._registry.touch(pool_id)
+            await asyncio.to_thread(measure, tuple(pools.values()), after, self._seen)
             before = after
-
-    # What engines and handoff files tell
 
     def _on_engine(self, pool: Pool, plan: EnginePlan, status: EngineStatus) -> None:
         replica = pool.replicas[plan.wish.replica_id]
@@ -387,152 +362,5 @@ class LocalPoolManager:
             *(status.pid, plan.wish.model.id),
         )
         replica.tell(plan, status)
-        self._handed_over.set()
-        self._refresh(replica)
-
-    async def _hurry(self, watcher: HandoffWatcher) -> None:
-        """Look for a handoff as soon as we know that there is one, instead of at the next event."""
-        while True:
-            await self._handed_over.wait()
-            self._handed_over.clear()
-            await watcher.rescan()
-
-    async def _on_handoff(self, event: HandoffEvent) -> None:
-        match event:
-            case (
-                HandoffAppeared(payload=payload, pid=pid) | HandoffChanged(payload=payload, pid=pid)
-            ):
-                self._take_over(payload, pid)
-            case HandoffVanished(payload=payload):
-                self._hand_back(payload)
-            case HandoffMalformed(file=file, reason=reason):
-                log.warning("handoff file %s cannot be used: %s", file, reason)
-            case WatchTrouble(reason=reason):
-                log.warning("handoff files: %s", reason)
-
-    def _take_over(self, payload: HandoffPayload, pid: PidState) -> None:
-        pool = self._pools.get(payload.pool_id) or self._add_pool(_foreign_config(payload))
-        replica = pool.replicas.get(payload.replica_id) or self._add_replica(
-            pool, payload.replica_id, supervised=False
-        )
-        replica.take_over(payload)
-        if not replica.supervised:
-            self._stop_watching(replica)
-            self._foreign[replica.pool_id, replica.replica_id] = self._tasks.create_task(
-                watch_engine(
-                    payload,
-                    self._probe,
-                    partial(self._on_answer, replica),
-                    pid_trusted=pid is not PidState.UNTRUSTED,
-                ),
-                name=f"foreign engine {replica.pool_id}/{replica.replica_id}",
-            )
-        self._refresh(replica)
-
-    def _hand_back(self, payload: HandoffPayload) -> None:
-        replica = self._replica(payload.pool_id, payload.replica_id)
-        if replica.handoff is not None and replica.handoff.pid != payload.pid:
-            return  # Another engine has taken over since.
-        if replica.serves:
-            replica.trouble = "its handoff file was removed by somebody else"
-        replica.handoff = None
-        self._stop_watching(replica)
-        self._refresh(replica)
-
-    def _on_answer(self, replica: Replica, answers: bool, trouble: str | None) -> None:
-        if (answers, trouble) != (replica.answers, replica.trouble):
-            replica.answers, replica.trouble = answers, trouble
-            self._refresh(replica)
-
-    def _stop_looking(self) -> None:
-        for task in (self._hurrying, *self._foreign.values()):
-            if task is not None:
-                task.cancel()
-
-    def _stop_watching(self, replica: Replica) -> None:
-        replica.answers = False
-        if task := self._foreign.pop((replica.pool_id, replica.replica_id), None):
-            task.cancel()
-
-    # Records
-
-    def _add_pool(self, config: PoolConfig, *, draining: bool = False) -> Pool:
-        pool = self._pools[config.id] = Pool(
-            config,
-            draining=draining,
-            model_ref=self._choices.of(config.id, config.model_ref),
-        )
-        if config.preload:
-            pool.wanted.set()
-        if config.provisioning.mode is not ProvisioningMode.EXTERNAL:
-            for number in range(config.replicas):
-                self._add_replica(pool, f"r{number}", supervised=True)
-        return pool
-
-    def _add_replica(self, pool: Pool, replica_id: str, *, supervised: bool) -> Replica:
-        replica = pool.replicas[replica_id] = Replica(
-            pool.config.id, replica_id, supervised, prompt_cache=pool.config.caches_prompts
-        )
-        return replica
-
-    def _supervised(self) -> frozenset[tuple[str, str]]:
-        return frozenset(
-            (replica.pool_id, replica.replica_id)
-            for pool in self._pools.values()
-            for replica in pool.replicas.values()
-            if replica.supervised and pool.model_ref is not None
-        )
-
-    def _pool(self, pool_id: str) -> Pool:
-        try:
-            return self._pools[pool_id]
-        except KeyError:
-            known = ", ".join(self._pools) or "none"
-            raise PoolNotFound(f"no pool {pool_id!r} on this machine; there are: {known}") from None
-
-    def _replica(self, pool_id: str, replica_id: str) -> Replica:
-        replicas = self._pool(pool_id).replicas
-        try:
-            return replicas[replica_id]
-        except KeyError:
-            known = ", ".join(replicas) or "none"
-            raise PoolNotFound(
-                f"no replica {replica_id!r} in pool {pool_id!r}; there are: {known}"
-            ) from None
-
-    def _not_ready(self, pool_id: str, replica_id: str) -> PoolError:
-        pool = self._pools[pool_id]
-        why = (
-            pool.fault
-            or pool.trouble
-            or pool.replicas[replica_id].last_error
-            or "its engine is starting"
-        )
-        return ReplicaNotReady(f"{pool_id}/{replica_id} is not ready: {why}")
-
-    def _refresh(self, replica: Replica) -> None:
-        replica.renew()
-        self._touch(replica.pool_id)
-
-    def _touch(self, pool_id: str) -> None:
-        self._cache.pop(pool_id, None)
-        if conductor := self._conductors.get(pool_id):
-            conductor.stir()
-        if not self._changed:
-            asyncio.get_running_loop().call_soon(self._tell)
-        self._changed.add(pool_id)
-
-    def _tell(self) -> None:
-        changed, self._changed = self._changed, set()
-        for pool_id in changed:
-            for callback in tuple(self._subscribers):
-                callback(pool_id)
-
-
-def _foreign_config(payload: HandoffPayload) -> PoolConfig:
-    return PoolConfig(
-        id=payload.pool_id,
-        engine=payload.engine,
-        slots=payload.slots,
-        provisioning=ProvisioningConfig(mode=ProvisioningMode.EXTERNAL),
-    )
+        self._door.expect()
+        self._registry.refresh(replica)

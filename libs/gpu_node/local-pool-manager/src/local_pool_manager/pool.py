@@ -43,6 +43,7 @@ class Pool:
     loadable: tuple[str, ...] = ()
     """The models that it could load, if it swaps."""
     last_used_ms: int = 0
+    _snapshot: tuple[GpuInventory, PoolSnapshot] | None = None
     devices: tuple[GpuInfo, ...] = ()
     """The GPUs that its engines compute on, none under the cpu policy."""
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,12 +60,22 @@ class Pool:
         return sum(len(table.held) for table in tables if table is not None)
 
     def snapshot(self, inventory: GpuInventory) -> PoolSnapshot:
-        """Return how it is, as it is reported."""
+        """Return how it is, as it is reported; made once for each change."""
+        if self._snapshot is None or self._snapshot[0] is not inventory:
+            self._snapshot = inventory, self._make_snapshot(inventory)
+        return self._snapshot[1]
+
+    def forget_snapshot(self) -> None:
+        """Note that something has changed."""
+        self._snapshot = None
+
+    def _make_snapshot(self, inventory: GpuInventory) -> PoolSnapshot:
         replicas = tuple(
             replica.snapshot(
                 self.waiting,
                 draining=self.draining,
-                closing=self.closing or self.fault is not None,
+                closing=self.closing,
+                fault=self.fault,
             )
             for replica in self.replicas.values()
         )
@@ -73,7 +84,7 @@ class Pool:
         return PoolSnapshot(
             pool_id=self.config.id,
             live=any(replica.health.live for replica in replicas),
-            ready=self.fault is None and any(replica.health.ready for replica in replicas),
+            ready=any(replica.health.ready for replica in replicas),
             draining=self.draining,
             slots_total=sum(replica.slots_total for replica in replicas),
             slots_free=sum(replica.slots_free for replica in replicas),

@@ -167,11 +167,16 @@ class Replica:
         return HealthState.STOPPED if self.handoff is None else HealthState.STARTING
 
     def snapshot(
-        self, waiting: HealthState, *, draining: bool, closing: bool = False
+        self,
+        waiting: HealthState,
+        *,
+        draining: bool,
+        closing: bool = False,
+        fault: str | None = None,
     ) -> ReplicaSnapshot:
         """Return how it is, as it is reported; while `closing` it takes no new lease."""
         offer, table, state = self._offer(), self.leases, self.state(waiting)
-        ready = table is not None and not draining
+        ready = table is not None and not draining and fault is None
         foreign = self.handoff if not self.supervised else None
         pid = self.engine.pid if self.engine else foreign.pid if foreign else None
         return ReplicaSnapshot(
@@ -181,7 +186,7 @@ class Replica:
                 live=self.answers if self.engine is None else pid is not None,
                 ready=ready,
                 draining=draining,
-                last_error=self.last_error,
+                last_error=fault or self.last_error,
             ),
             slots_total=offer.slots if offer else 0,
             slots_free=table.free_count if table and ready and not closing else 0,

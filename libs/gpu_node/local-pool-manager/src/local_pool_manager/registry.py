@@ -1,0 +1,96 @@
+"""The records of all pools of the machine, and who is told when one changes."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from local_pool_manager.config import PoolConfig, ProvisioningMode
+from local_pool_manager.errors import PoolError, PoolNotFound, ReplicaNotReady
+from local_pool_manager.pool import Pool
+from local_pool_manager.replica import Replica
+
+
+class Registry:
+    """Finds pools and replicas by name, and tells of their changes once a turn of the loop."""
+
+    def __init__(self) -> None:
+        self.pools: dict[str, Pool] = {}
+        self._subscribers: list[Callable[[str], None]] = []
+        self._changed: set[str] = set()
+
+    def add_pool(
+        self, config: PoolConfig, *, model_ref: str | None = None, draining: bool = False
+    ) -> Pool:
+        """Enter a pool, with its replicas if their engines are ours."""
+        pool = self.pools[config.id] = Pool(config, draining=draining, model_ref=model_ref)
+        if config.preload:
+            pool.wanted.set()
+        if config.provisioning.mode is not ProvisioningMode.EXTERNAL:
+            for number in range(config.replicas):
+                self.add_replica(pool, f"r{number}", supervised=True)
+        return pool
+
+    def add_replica(self, pool: Pool, replica_id: str, *, supervised: bool) -> Replica:
+        """Enter a replica."""
+        replica = pool.replicas[replica_id] = Replica(
+            pool.config.id, replica_id, supervised, prompt_cache=pool.config.caches_prompts
+        )
+        return replica
+
+    def supervised(self) -> frozenset[tuple[str, str]]:
+        """Return the pool and replica ids whose engines an earlier run may have left for us."""
+        return frozenset(
+            (pool.config.id, replica.replica_id)
+            for pool in self.pools.values()
+            for replica in pool.supervised
+            if pool.model_ref is not None
+        )
+
+    def pool(self, pool_id: str) -> Pool:
+        """Return a pool; raises `PoolNotFound`."""
+        try:
+            return self.pools[pool_id]
+        except KeyError:
+            known = ", ".join(self.pools) or "none"
+            raise PoolNotFound(f"no pool {pool_id!r} on this machine; there are: {known}") from None
+
+    def replica(self, pool_id: str, replica_id: str) -> Replica:
+        """Return a replica; raises `PoolNotFound`."""
+        replicas = self.pool(pool_id).replicas
+        try:
+            return replicas[replica_id]
+        except KeyError:
+            known = ", ".join(replicas) or "none"
+            raise PoolNotFound(
+                f"no replica {replica_id!r} in pool {pool_id!r}; there are: {known}"
+            ) from None
+
+    def not_ready(self, pool_id: str, replica_id: str) -> PoolError:
+        """Return the error that says why a replica takes no task."""
+        pool = self.pools[pool_id]
+        error = pool.replicas[replica_id].last_error
+        why = pool.fault or pool.trouble or error or "its engine is starting"
+        return ReplicaNotReady(f"{pool_id}/{replica_id} is not ready: {why}")
+
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call back with the pool's id soon after each change; the result ends that."""
+        self._subscribers.append(callback)
+        return partial(self._subscribers.remove, callback)
+
+    def touch(self, pool_id: str) -> None:
+        """Note that a pool has changed."""
+        self.pools[pool_id].forget_snapshot()
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._changed.add(pool_id)
+
+    def refresh(self, replica: Replica) -> None:
+        """Note that a replica has changed, which may have another engine now."""
+        replica.renew()
+        self.touch(replica.pool_id)
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, set()
+        for pool_id in changed:
+            for callback in tuple(self._subscribers):
+                callback(pool_id)
