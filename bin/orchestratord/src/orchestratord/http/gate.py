@@ -12,6 +12,7 @@ OPEN_PATHS = frozenset({"/health", "/ready", "/metrics"})
 """Without authentication: nothing secret is in them."""
 SERVICE_PREFIXES = ("/v2/nodes", "/v2/callbacks", "/callbacks")
 """What is for nodes and those who run them: the service token alone opens it."""
+_SERVICE_PATHS = tuple(f"{prefix}/" for prefix in SERVICE_PREFIXES)
 
 
 class Gate:
@@ -41,6 +42,5 @@ class Gate:
         return self._browsers.check_origin(request)
 
     def _door_of(self, request: web.BaseRequest) -> Door:
-        path = request.path
-        service = any(path == p or path.startswith(f"{p}/") for p in SERVICE_PREFIXES)
+        service = f"{request.path}/".startswith(_SERVICE_PATHS)
         return self._services if service else self._clients

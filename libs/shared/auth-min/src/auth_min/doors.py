@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from auth_min.files import TokenSource, fixed
 from auth_min.tokens import LOCALHOST, Identity, TokenSet
@@ -59,6 +60,7 @@ def read_credentials(headers: Mapping[str, str]) -> Credentials:
     return Credentials(frozenset(filter(None, secrets)), forwarded)
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str | None) -> bool:
     """Tell whether a name or address means this machine, without asking a resolver."""
     if host is None:
