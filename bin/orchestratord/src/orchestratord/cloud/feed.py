@@ -69,7 +69,8 @@ class NodeFeed:
         self._access = access
         self._changed = changed
         self._adapters = adapters
-        self._news: dict[str, NodeLease] = {}
+        self._newest: dict[str, NodeLease] = {}
+        self._news: set[str] = set()
         self._gone: set[str] = set()
         self._wake = asyncio.Event()
         self._bound: dict[str, dict[ReplicaKey, Way]] = {}
@@ -91,11 +92,13 @@ class NodeFeed:
                 return
             case NodeRemoved(node):
                 self._gone.add(node.node_id)
-                self._news.pop(node.node_id, None)
+                self._newest.pop(node.node_id, None)
+                self._news.discard(node.node_id)
                 self._cluster.set_online(node.node_id, False)
             case _:
                 node = event.node
-                self._news[node.node_id] = node
+                self._newest[node.node_id] = node
+                self._news.add(node.node_id)
                 if not node.placeable:
                     self._cluster.set_online(node.node_id, False)
         if isinstance(event, NodeOffline | NodeRemoved):
@@ -114,11 +117,12 @@ class NodeFeed:
                 await self._wake.wait()
                 self._wake.clear()
                 gone, self._gone = self._gone, set()
-                news, self._news = self._news, {}
+                news, self._news = self._news, set()
                 for node_id in gone:
                     await self._forget(node_id)
-                for node in news.values():
-                    await self._apply(node, group)
+                for node_id in news:
+                    if (node := self._newest.get(node_id)) is not None:
+                        await self._apply(node, group)
                 self._changed()
 
     async def _apply(self, node: NodeLease, group: asyncio.TaskGroup) -> None:
@@ -154,7 +158,7 @@ class NodeFeed:
                     await self._bind(key, pool.engine, way)
                 if key in bound and key not in self._described and key not in self._describing:
                     self._describing.add(key)
-                    group.create_task(self._describe(key, node), name="describe engine")
+                    group.create_task(self._describe(key), name="describe engine")
         for key in bound.keys() - present:
             await self._unbind(key)
 
@@ -190,7 +194,7 @@ class NodeFeed:
         self._cluster.remove_node(node_id)
         self._directory.forget(node_id)
 
-    async def _describe(self, key: ReplicaKey, node: NodeLease) -> None:
+    async def _describe(self, key: ReplicaKey) -> None:
         """Ask an engine what it can do; until it has told, everything is tried on it."""
         try:
             adapter = self._host.get(*host_key(key))
@@ -200,7 +204,7 @@ class NodeFeed:
                 description = await adapter.describe()
             if self._host.get(*host_key(key)) is adapter:
                 self._described[key] = description
-                self._news.setdefault(node.node_id, node)
+                self._news.add(key.node_id)
                 self._wake.set()
         except (AdapterError, TimeoutError) as error:
             # Its node's next report brings us here again.

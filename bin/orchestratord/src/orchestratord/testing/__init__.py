@@ -1,5 +1,7 @@
 """Fakes of what the HTTP shell stands on."""
 
+from orchestratord.testing.control_plane import ControlPlane
+from orchestratord.testing.nodes import MODEL, ScriptedNode
 from orchestratord.testing.services import (
     FakeMachine,
     FakeModels,
@@ -11,13 +13,16 @@ from orchestratord.testing.shell import Answer, Shell, read_chunk, read_chunks, 
 from orchestratord.testing.tasks import FakeCursor, FakeTasks, frame
 
 __all__ = [
+    "MODEL",
     "Answer",
+    "ControlPlane",
     "FakeCursor",
     "FakeMachine",
     "FakeModels",
     "FakeObserver",
     "FakePools",
     "FakeTasks",
+    "ScriptedNode",
     "Shell",
     "fake_services",
     "frame",

@@ -1,0 +1,1 @@
+"""The CLOUD profile over real sockets."""
