@@ -1,0 +1,1 @@
+"""CLOUD end to end: one control plane, several nodes, real engines, and faults between them."""
