@@ -223,3 +223,21 @@ async def test_the_model_of_foreign_engines_is_not_ours_to_change(pools, models)
     async with pools(external, models=FixedModels(models)) as manager:
         with pytest.raises(PoolNotOurs):
             manager.reload("demo", "other")
+
+
+@pytest.mark.engines
+@either_way
+async def test_a_reload_works_with_a_real_llama_server_too(pools, models, client, said_by, ram):
+    named = os.environ.get("LLORCH_TEST_LLAMA_SERVER")
+    if named is None:
+        pytest.skip("LLORCH_TEST_LLAMA_SERVER names no llama-server")
+    pool = small_pool(provisioning={"mode": "binary", "path": named})
+    async with pools(pool, models=FixedModels(models), ram_available=ram) as manager:
+        await until_ready(manager)
+        tasks = client(manager)
+        assert await tasks.task() == ("recital", said_by("recital"))
+        assert (await manager.reload("demo", "other")).error is None
+        assert await tasks.task() == ("other", said_by("other"))
+        assert "not within the file bounds" in (await manager.reload("demo", "broken")).error
+        await until_ready(manager)
+        assert await tasks.task() == ("other", said_by("other"))
