@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import demo_model
 from gpu_discovery import DevicePolicy
 from local_pool_manager import PoolConfig
 from orchestratord.config import Settings
@@ -14,6 +13,8 @@ DEMO_SLOTS = 4
 
 def with_demo(settings: Settings) -> Settings:
     """Return the settings of the demo: its model is made now if it is not there (blocking)."""
+    import demo_model  # brings numpy along: a quarter of a start that needs none of it
+
     path = demo_model.ensure(settings.home / "models" / "demo")
     pool = PoolConfig(
         id=DEMO_POOL, model_ref=f"file:{path}", slots=DEMO_SLOTS, threads=1, embeddings=True
