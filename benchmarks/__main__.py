@@ -58,7 +58,8 @@ def main() -> None:
     told = json.loads(results.read_text()) if results.exists() else {}
     for name in chosen.scenarios or SCENARIOS:
         print(f"{name} …", flush=True)
-        told[name] = {"run": _conditions(chosen.full, names), "result": SCENARIOS[name](scale)}
+        result = SCENARIOS[name](scale)
+        told[name] = {"run": _conditions(chosen.full, names), "result": result}
         results.write_text(json.dumps(told, indent=1) + "\n")
         print(report.brief(name, told[name]["result"]), flush=True)
     report.write(told, chosen.out)
@@ -74,7 +75,7 @@ def _conditions(full: bool, names: tuple[str, ...]) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
-        "peers": {name: peers.version(name) for name in names},
+        "peers": {name: peers.version(name) for name in names if peers.version(name)},
     }
 
 

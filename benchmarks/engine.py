@@ -17,6 +17,7 @@ from benchmarks.loops import run
 
 MODEL = "bench"
 SLOTS = 4096
+CTX_TOKENS = 2**20
 PIECE = " word"
 """Every token's text; nothing else in any answer contains it."""
 
@@ -125,7 +126,7 @@ _ANSWERS = {
     b"/v1/models": _whole({"object": "list", "data": [{"id": MODEL, "object": "model"}]}),
     b"/props": _whole(
         {
-            "default_generation_settings": {"n_ctx": 8192},
+            "default_generation_settings": {"n_ctx": CTX_TOKENS},
             "total_slots": SLOTS,
             "model_path": f"/models/{MODEL}.gguf",
             "model_alias": MODEL,

@@ -133,11 +133,13 @@ def overload(scale: Scale) -> dict[str, Any]:
 
 def slow_readers(scale: Scale) -> dict[str, Any]:
     """Readers that take nothing beside one that reads: it keeps its pace, and memory stays."""
-    tokens = 20_000
+    tokens = 100_000
     with places.engine() as engine, places.orchestratord(engine) as ours:
         talk = load.native(tokens)
         run(load.closed_loop(ours.port, talk, clients=1, count=3))
         alone = run(load.closed_loop(ours.port, talk, clients=1, count=5))
+        if not all(answer.good for answer in alone):
+            raise RuntimeError(f"the reader that reads was answered {alone[0].status}")
         before = memory_bytes(ours.pid)
         beside = run(_beside_slow_readers(ours, talk, scale.slow_readers))
         return {

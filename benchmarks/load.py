@@ -13,7 +13,7 @@ from benchmarks.engine import MODEL, PIECE
 WORD = PIECE.encode()
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length:\s*(\d+)")
 LOCATION = re.compile(rb"(?i)\r\nlocation:\s*(\S+)")
-_LAST_CHUNK = b"0\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
             self._head()
         elif self._left is not None:
             self._left -= len(data)
-        self._tail = self._tail[-4:] + data if len(data) < 5 else data
+        self._tail = self._tail[-6:] + data if len(data) < 7 else data
         if self._status and (
             self._left <= 0 if self._left is not None else self._tail.endswith(_LAST_CHUNK)
         ):

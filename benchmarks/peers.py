@@ -112,9 +112,11 @@ def program(package: str, name: str | None = None) -> Path:
 
 
 def version(package: str) -> str:
-    """The installed version of a peer."""
+    """The installed version of a peer; empty when it is not there."""
     environment = ENVIRONMENTS / package
-    python = str(environment / "bin" / "python")
+    python = environment / "bin" / "python"
+    if not python.exists():
+        return ""
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
     told = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "not installed"
+    return told.stdout.strip()

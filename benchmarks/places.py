@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.engine import MODEL, SLOTS
+from benchmarks.engine import CTX_TOKENS, MODEL, SLOTS
 from engine_provisioner import write_handoff
 from pool_registry_types import HandoffModel, HandoffPayload
 
@@ -130,7 +130,7 @@ def _handoff(behind: Place, slots: int) -> HandoffPayload:
         url=f"http://127.0.0.1:{behind.port}",
         slots=slots,
         pid=behind.pid,
-        ctx_max=8192,
+        ctx_max=CTX_TOKENS,
         model=HandoffModel(id=MODEL, path=f"/models/{MODEL}.gguf", size_bytes=1),
         created_ms=0,
     )
@@ -176,6 +176,8 @@ def _answers(url: str) -> str | None:
 def _until(look: Callable[[], str | None], log: Path, what: str) -> str:
     end_s = time.monotonic() + START_S
     while not (seen := look()):
+        if not log.exists() or "Traceback" in log.read_text(errors="replace"):
+            raise RuntimeError(f"it failed before {what}\n{log.read_text()[-2000:]}")
         if time.monotonic() > end_s:
             raise TimeoutError(f"not within {START_S} s: {what}\n{log.read_text()[-2000:]}")
         time.sleep(_POLL_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import subprocess
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -62,10 +63,13 @@ def subjects(
         found.append(Subject("nginx", nginx, load.llamacpp(tokens)))
     except FileNotFoundError:
         print("nginx is not installed: left out")
-    found += [
-        Subject(name, stack.enter_context(peers.PEERS[name](engine.port)), load.openai(tokens))
-        for name in wanted_peers
-    ]
+    for name in wanted_peers:
+        try:
+            place = stack.enter_context(peers.PEERS[name](engine.port))
+        except (subprocess.CalledProcessError, RuntimeError, TimeoutError) as error:
+            print(f"{name} does not install or start, and is left out: {error}")
+        else:
+            found.append(Subject(name, place, load.openai(tokens)))
     ours = stack.enter_context(places.orchestratord(engine, ORCHD_ADMISSION_CAPACITY="100000"))
     found += [
         Subject("native, one request", ours, load.native(tokens)),
