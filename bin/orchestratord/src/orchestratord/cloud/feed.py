@@ -99,14 +99,14 @@ class NodeFeed:
                 node = event.node
                 self._newest[node.node_id] = node
                 self._news.add(node.node_id)
-                if not node.placeable:
+                if not (node.online and node.reachable and node.reported):
                     self._cluster.set_online(node.node_id, False)
-        if isinstance(event, NodeOffline | NodeRemoved):
+        if isinstance(event, NodeOffline):
             self._log.warning(
                 "node_lost",
                 node_id=node.node_id,
-                event_kind=type(event).__name__,
-                human=f"Node {node.node_id} is {node.state.value}: no new task goes there.",
+                state=node.state.value,
+                human=f"Node {node.node_id} is silent: no new task goes there.",
             )
         self._wake.set()
 

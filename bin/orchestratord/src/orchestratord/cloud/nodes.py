@@ -1,13 +1,11 @@
 """The nodes: what they say, how they stand, and what is asked of them."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
 
 from api_types import ApiError, Availability, ErrorCode, NodeList, NodeStanding
 from orchestratord.cloud.directory import ClusterDirectory
 from orchestratord.cloud.pools import ClusterPools
-from pool_registry_types import PoolSnapshot
 from service_discovery_types import (
     DeregisterRequest,
     DeregisterResponse,
@@ -69,13 +67,13 @@ class ClusterNodes:
         """
         node = self.find(node_id)
         self._registry.set_draining(node_id, True)
-        await _all(self._pools.drain_of(node, pool, deadline_ms) for pool in node.pools)
+        await self._pools.drain_all(node, deadline_ms)
         return self._standing(self.find(node_id))
 
     async def resume(self, node_id: str) -> NodeStanding:
         """End the drain of a node and of all its pools. Raises ApiError."""
         node = self.find(node_id)
-        await _all(self._pools.resume_of(node, pool) for pool in node.pools)
+        await self._pools.resume_all(node)
         self._registry.set_draining(node_id, False)
         return self._standing(self.find(node_id))
 
@@ -110,10 +108,3 @@ def _accepted(answer: _T | Refused) -> _T:
     if isinstance(answer, Refused):
         raise ApiError(ErrorCode(answer.code.value), answer.message)
     return answer
-
-
-async def _all(asked: Iterable[Awaitable[PoolSnapshot]]) -> None:
-    """Wait for all; the first failure is raised once each has been tried."""
-    for outcome in await asyncio.gather(*asked, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome

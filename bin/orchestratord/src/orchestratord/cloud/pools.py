@@ -1,10 +1,11 @@
 """The pools of all nodes: as they report them, and drained by asking them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
-from api_types import ApiError, DrainRequest, ErrorCode, PoolView
+from api_types import ApiError, DrainRequest, ErrorCode, PoolView, ReloadRequest
 from orchestrator_core import PoolRef
+from orchestratord.cloud.asking import Asking
 from orchestratord.cloud.calls import NodeCalls
 from orchestratord.cloud.client import NodeClient
 from pool_registry_types import PoolSnapshot
@@ -17,9 +18,12 @@ NODE_DEADLINE_LATER_MS = 500
 class ClusterPools:
     """The `Pools` of CLOUD: named `node_id:pool_id`, or bare where that is unique."""
 
-    def __init__(self, registry: ServiceRegistry, client: NodeClient, calls: NodeCalls) -> None:
+    def __init__(
+        self, registry: ServiceRegistry, client: NodeClient, asking: Asking, calls: NodeCalls
+    ) -> None:
         self._registry = registry
         self._client = client
+        self._asking = asking
         self._calls = calls
 
     def snapshots(self) -> tuple[PoolView, ...]:
@@ -36,27 +40,47 @@ class ClusterPools:
 
     async def drain(self, pool_id: str, deadline_ms: int) -> PoolView:
         """Have the node take no new task there. Raises ApiError."""
-        return await self.drain_of(*self._find(pool_id), deadline_ms)
+        node, pool = self._find(pool_id)
+        await self._drain(node, pool, deadline_ms)
+        return await self._now(node, pool)
 
     async def resume(self, pool_id: str) -> PoolView:
         """End a drain. Raises ApiError."""
-        return await self.resume_of(*self._find(pool_id))
+        node, pool = self._find(pool_id)
+        await self._resume(node, pool)
+        return await self._now(node, pool)
 
-    async def drain_of(self, node: NodeLease, pool: PoolSnapshot, deadline_ms: int) -> PoolView:
-        """Drain a pool of this node. Raises ApiError."""
+    async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
+        """Have the node change the model. Raises ApiError."""
+        node, pool = self._find(pool_id)
+        path, wish = f"/v2/pools/{pool.pool_id}/reload", ReloadRequest(new_model_ref=new_model_ref)
+        await self._client.post(node, path, PoolSnapshot, wish)
+        return await self._now(node, pool)
+
+    async def drain_all(self, node: NodeLease, deadline_ms: int) -> None:
+        """Drain every pool of a node. Raises ApiError, once each was tried."""
+        await _all(self._drain(node, pool, deadline_ms) for pool in node.pools)
+        await self._asking.ask(node.node_id)
+
+    async def resume_all(self, node: NodeLease) -> None:
+        """End the drain of every pool of a node. Raises ApiError, once each was tried."""
+        await _all(self._resume(node, pool) for pool in node.pools)
+        await self._asking.ask(node.node_id)
+
+    async def _now(self, node: NodeLease, pool: PoolSnapshot) -> PoolView:
+        """Have placement know what was done before the caller does."""
+        await self._asking.ask(node.node_id)
+        return self.snapshot(f"{node.node_id}:{pool.pool_id}")
+
+    async def _drain(self, node: NodeLease, pool: PoolSnapshot, deadline_ms: int) -> None:
         wish = DrainRequest(deadline_ms=min(deadline_ms + NODE_DEADLINE_LATER_MS, 86_400_000))
-        drained = await self._client.post(
-            node, f"/v2/pools/{pool.pool_id}/drain", PoolSnapshot, wish
-        )
+        await self._client.post(node, f"/v2/pools/{pool.pool_id}/drain", PoolSnapshot, wish)
         asyncio.get_running_loop().call_later(
             deadline_ms / 1000, self._end, PoolRef(node.node_id, pool.pool_id)
         )
-        return _view(node, drained)
 
-    async def resume_of(self, node: NodeLease, pool: PoolSnapshot) -> PoolView:
-        """End the drain of a pool of this node. Raises ApiError."""
-        path = f"/v2/pools/{pool.pool_id}/resume"
-        return _view(node, await self._client.post(node, path, PoolSnapshot))
+    async def _resume(self, node: NodeLease, pool: PoolSnapshot) -> None:
+        await self._client.post(node, f"/v2/pools/{pool.pool_id}/resume", PoolSnapshot)
 
     def _end(self, pool: PoolRef) -> None:
         node = self._registry.get(pool.node_id)
@@ -94,3 +118,10 @@ def _view(node: NodeLease, pool: PoolSnapshot) -> PoolView:
         told = {"live": False, "ready": False, "last_error": f"node {node.node_id} is silent"}
         pool = pool.model_copy(update=told)
     return PoolView.of(pool, name=f"{node.node_id}:{pool.pool_id}", node_id=node.node_id)
+
+
+async def _all(asked: Iterable[Awaitable[None]]) -> None:
+    """Wait for all; the first failure is raised once each has been tried."""
+    for outcome in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -12,6 +12,7 @@ from narration_core import get_logger
 from node_health_poller import NodeHealthPoller, NodePolled, PollResult, PollSettings
 from orchestratord.access import Access
 from orchestratord.clock import SteadyClock
+from orchestratord.cloud.asking import Asking
 from orchestratord.cloud.calls import NodeCalls
 from orchestratord.cloud.client import NodeClient
 from orchestratord.cloud.directory import ClusterDirectory
@@ -43,7 +44,8 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
         asyncio.TaskGroup() as group,
     ):
         directory = ClusterDirectory(cluster, registry.nodes, aliases=settings.model_aliases)
-        upkeep = Upkeep(registry, calls, client, access, settings)
+        asking = Asking(registry, client)
+        upkeep = Upkeep(registry, calls, asking, access, settings)
         replicas = RelayedReplicas(
             host,
             cluster,
@@ -68,7 +70,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
                 changed=coordinator.cluster_changed,
             )
             events.to = feed.on_event
-            pools = ClusterPools(registry, client, calls)
+            pools = ClusterPools(registry, client, asking, calls)
             nodes = ClusterNodes(registry, pools, directory)
             gauges = NodeGauges(metrics, registry)
             machine = ClusterMachine(

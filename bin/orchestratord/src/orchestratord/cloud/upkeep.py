@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Callable, Iterator
 
-from api_types import ApiError, PoolList
+from api_types import ApiError
 from narration_core import get_logger
 from orchestratord.access import Access
+from orchestratord.cloud.asking import Asking
 from orchestratord.cloud.calls import NodeCalls
-from orchestratord.cloud.client import NodeClient
 from orchestratord.config import Settings
-from service_discovery_types import RegisterRequest
 from service_registry import LeaseState, ServiceRegistry
 
 _INTERVAL_S = 0.25
@@ -24,13 +23,13 @@ class Upkeep:
         self,
         registry: ServiceRegistry,
         calls: NodeCalls,
-        client: NodeClient,
+        asking: Asking,
         access: Access,
         settings: Settings,
     ) -> None:
         self._registry = registry
         self._calls = calls
-        self._client = client
+        self._asking = asking
         self._access = access
         self._silence_s = settings.node_timeout_ms / 1000
         self._to_ask: set[str] = set()
@@ -74,13 +73,7 @@ class Upkeep:
                     self._log.warning("streams_given_up", node_id=node_id, streams=ended)
 
     async def _ask(self, node_id: str) -> None:
-        node = self._registry.get(node_id)
-        if node is None:
-            return
         try:
-            told = await self._client.get(node, "/v2/node", RegisterRequest)
-            pools = await self._client.get(node, "/v2/pools", PoolList)
+            await self._asking.ask(node_id)
         except ApiError as error:
             self._log.info("node_unanswered", node_id=node_id, reason=error.message)
-        else:
-            self._registry.polled(told, pools.pools)
