@@ -91,8 +91,10 @@ async def test_a_model_that_does_not_fit_is_refused_with_the_arithmetic(gpu_pool
 
 async def test_what_an_engine_took_is_measured_and_remembered(gpu_pools, machine, tmp_path):
     async with gpu_pools(devices=("1",)) as manager:
-        pid = (await until_ready(manager)).replicas[0].pid
-        machine.occupy(1, pid)
+        guardian = (await until_ready(manager)).replicas[0].pid
+        # The memory is held by the server below it.
+        (server,) = manager.engine_pids() - {guardian}
+        machine.occupy(1, server)
         file = tmp_path / MEMORY_FILE
         async with asyncio.timeout(5):
             while not file.exists():
@@ -104,7 +106,8 @@ async def test_a_reload_starts_beside_where_the_gpu_holds_both_and_waits_for_the
     gpu_pools, machine
 ):
     async with gpu_pools(devices=("1",)) as manager:
-        old = (await until_ready(manager)).replicas[0].pid
+        guardian = (await until_ready(manager)).replicas[0].pid
+        (old,) = manager.engine_pids() - {guardian}
         # All of the device is ours: the second engine has no room until the first one is gone.
         machine.occupy(1, old, taken=24 * GIB)
         await until(manager, "demo", lambda snapshot: snapshot.vram_free_bytes == 0)

@@ -105,8 +105,11 @@ def wish_for(
 
 def read_head_sizes(path: Path, architecture: str) -> HeadSizes | None:
     """Return the widths of the heads where a GGUF file tells them apart from its embedding."""
-    with path.open("rb") as file:
-        start = file.read(METADATA_BYTES)
+    try:
+        with path.open("rb") as file:
+            start = file.read(METADATA_BYTES)
+    except OSError:
+        return None  # The engine's own start will say why it cannot be read.
     key, value = (
         _uint32_after(start, f"{architecture}.attention.{name}_length".encode())
         for name in ("key", "value")

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 FAULT_DRAIN_MS = 5_000
 """What runs on a broken device is not worth waiting for."""
 
+FAULT_MEMORY_MS = 600_000
+"""Devices that broke within this time make the pause before a restart longer."""
+
 
 class Conductor:
     """Decides what the engines of one pool do; `run` is the only task that does it."""
@@ -31,6 +34,7 @@ class Conductor:
         self._asked: Order | None = None
         self._under_way: Order | None = None
         self._faults = 0
+        self._fault_ms = 0
         self._since_ms = 0
         self._stirred = asyncio.Event()
         self._turns = Turns(
@@ -145,6 +149,10 @@ class Conductor:
         await pool.wanted.wait()
         if pool.fault is not None:
             self._wait(HealthState.RESTARTING, pool.fault)
+            now_ms = around.now_ms()
+            if now_ms - self._fault_ms > FAULT_MEMORY_MS:
+                self._faults = 0
+            self._fault_ms = now_ms
             await asyncio.sleep(retry_pause_s(self._faults))
             self._faults += 1
         attempt = 0

@@ -1,7 +1,7 @@
 """The engines of one pool that run one model: started, announced and stopped together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,7 +61,7 @@ class Crew:
     @property
     def pids(self) -> frozenset[int]:
         """The engines' processes."""
-        return frozenset(status.pid for status in self.statuses.values() if status.pid)
+        return frozenset(pid for status in self.statuses.values() for pid in _pids(status))
 
     @property
     def all_pids(self) -> frozenset[int]:
@@ -124,9 +124,15 @@ class Crew:
 
     def _on_change(self, plan: EnginePlan, status: EngineStatus) -> None:
         self.statuses[plan.wish.replica_id] = status
-        if status.pid:
-            self._all_pids.add(status.pid)
+        self._all_pids.update(_pids(status))
         if status.state in {EngineState.BACKOFF, EngineState.FAILED} and self._failure is None:
             self._failure = status.last_error or "its engine failed"
         self._changed.set()
         self._tell(plan, status)
+
+
+def _pids(status: EngineStatus) -> Iterator[int]:
+    if status.pid:
+        yield status.pid
+        if status.compute_pid:
+            yield status.compute_pid

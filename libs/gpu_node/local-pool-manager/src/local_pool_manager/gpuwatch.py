@@ -42,7 +42,7 @@ def measure(pools: Iterable[Pool], inventory: GpuInventory, seen: MeasuredMemory
             status = crew.statuses.get(plan.wish.replica_id)
             if status is None or status.state is not EngineState.READY or status.pid is None:
                 continue
-            held = used_by(inventory.devices, [status.pid])
+            held = used_by(inventory.devices, [status.compute_pid or status.pid])
             total = sum(held.values()) - len(held) * DEVICE_OVERHEAD_BYTES
             if total > 0 and total != seen.of(plan):
                 log.info("engine %s/%s takes %d bytes", pool.config.id, plan.wish.replica_id, total)

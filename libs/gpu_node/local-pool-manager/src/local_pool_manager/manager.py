@@ -152,7 +152,7 @@ class LocalPoolManager:
                 choices=self._choices,
                 room=Room(gpus, look or self._last_look, ram_available),
                 enlist=partial(self._enlist, engines),
-                our_pids=self._our_pids,
+                our_pids=self.engine_pids,
                 touch=self._registry.touch,
                 loadable=loadable,
                 limits=self._change_limits,
@@ -199,6 +199,10 @@ class LocalPoolManager:
         if endpoint is None:
             raise self._registry.not_ready(pool_id, replica_id)
         return endpoint
+
+    def engine_pids(self) -> frozenset[int]:
+        """Return the processes of our engines: what else holds memory of a GPU is foreign."""
+        return frozenset(pid for crew in self._crews for pid in crew.pids)
 
     # Leases and drains
 
@@ -333,9 +337,6 @@ class LocalPoolManager:
             announce=announce,
             keep_on_exit=self._keep_engines,
         )
-
-    def _our_pids(self) -> frozenset[int]:
-        return frozenset(pid for crew in self._crews for pid in crew.pids)
 
     async def _watch_gpus(self) -> None:
         before, pools = self._gpus(), self._registry.pools

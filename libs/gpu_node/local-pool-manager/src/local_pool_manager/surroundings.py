@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine_provisioner import lane_in_service, read_handoff
+from engine_provisioner import engine_pids, lane_in_service
 from local_pool_manager.bringup import Planner
 from local_pool_manager.changeover import ChangeLimits
 from local_pool_manager.crew import Crew, Target
@@ -72,8 +72,9 @@ class Surroundings:
 
     def _pids_handed_over(self, pool: Pool) -> frozenset[int]:
         # Engines that an earlier run left: they are adopted or stopped.
-        found = (
-            read_handoff(self.runtime_dir, pool.config.id, replica.replica_id)
-            for replica in pool.supervised
+        return frozenset().union(
+            *(
+                engine_pids(self.runtime_dir, pool.config.id, replica.replica_id)
+                for replica in pool.supervised
+            )
         )
-        return frozenset(payload.pid for payload in found if payload is not None)

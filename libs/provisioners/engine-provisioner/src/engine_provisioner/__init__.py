@@ -8,6 +8,7 @@ from engine_provisioner.errors import (
     PreflightError,
 )
 from engine_provisioner.handoff import (
+    engine_pids,
     handoff_path,
     lane_in_service,
     read_handoff,
@@ -41,6 +42,7 @@ __all__ = [
     "Survey",
     "Tools",
     "build",
+    "engine_pids",
     "handoff_path",
     "identify",
     "lane_in_service",

@@ -94,6 +94,16 @@ def lane_in_service(runtime_dir: Path, pool_id: str, replica_id: str) -> int:
     return 0
 
 
+def engine_pids(runtime_dir: Path, pool_id: str, replica_id: str) -> frozenset[int]:
+    """Return the processes of the living engine of ours that the handoff names."""
+    lane = lane_in_service(runtime_dir, pool_id, replica_id)
+    process = own_process(runtime_dir, pool_id, replica_id, lane)
+    if process is None:
+        return frozenset()
+    told = read_status(status_path(runtime_dir, pool_id, replica_id, lane))
+    return frozenset({process.pid, int(told.get("engine_pid", process.pid))})
+
+
 def read_status(path: Path) -> dict[str, str | int]:
     """Return what the engine's host last told, empty when nothing."""
     try:

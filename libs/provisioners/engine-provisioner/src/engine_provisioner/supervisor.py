@@ -53,6 +53,8 @@ class EngineStatus:
     pid: int | None
     last_error: str | None
     adopted: bool
+    compute_pid: int | None = None
+    """The process that holds the model: another one where a guardian runs the engine."""
 
 
 def monotonic_ms() -> int:
@@ -97,6 +99,7 @@ class EngineSupervisor:
         self._process: EngineProcess | None = None
         self._payload: HandoffPayload | None = None
         self._key = ""
+        self._compute_pid: int | None = None
         self._announced = announce
         self._door = asyncio.Lock()
         names = (runtime_dir, plan.wish.pool_id, plan.wish.replica_id, plan.wish.lane)
@@ -157,6 +160,7 @@ class EngineSupervisor:
             pid=process.pid if process and engine.state not in _WITHOUT_PROCESS else None,
             last_error=engine.last_error,
             adopted=process is not None and not process.child,
+            compute_pid=self._compute_pid,
         )
 
     async def announce(self) -> None:
@@ -325,6 +329,7 @@ class EngineSupervisor:
     async def _report(self, process: EngineProcess, url: str | None) -> None:
         if url is None:
             url = await self._await_url(process)
+        self._compute_pid = int(read_status(self._status_file).get("engine_pid", process.pid))
         wish = self._plan.wish
         while (trouble := await self._probe.trouble(url)) is not None:
             self._send(process, machine.Unhealthy(trouble))
