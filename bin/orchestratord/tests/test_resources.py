@@ -43,6 +43,15 @@ async def test_a_drain_with_a_foolish_deadline_is_refused(shell: Shell) -> None:
     assert not shell.pools.draining
 
 
+async def test_a_reload_is_accepted_and_a_second_one_finds_the_pool_busy(shell: Shell) -> None:
+    wish = {"new_model_ref": "file:/other.gguf"}
+    answer = await shell.ask("POST", "/v2/pools/default/reload", body=wish)
+    assert (answer.status, answer.json()["pool_id"]) == (202, "default")
+    assert shell.pools.new_model_ref == "file:/other.gguf"
+    answer = await shell.ask("POST", "/v2/pools/default/reload", body=wish)
+    assert (answer.status, answer.json()["code"]) == (409, "POOL_BUSY")
+
+
 async def test_models_are_listed_and_shown(shell: Shell) -> None:
     (model,) = (await shell.ask("GET", "/v2/catalog/models")).json()["models"]
     assert (await shell.ask("GET", "/v2/catalog/models/recital")).json() == model

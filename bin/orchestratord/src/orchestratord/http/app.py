@@ -11,7 +11,7 @@ from http_shell import Doors, Edge
 from orchestratord import openai
 from orchestratord.access import Access
 from orchestratord.config import Settings
-from orchestratord.http import nodes, pools, resources, tasks
+from orchestratord.http import catalog, nodes, pools, resources, tasks
 from orchestratord.http.errors import ERRORS
 from orchestratord.http.gate import Gate
 from orchestratord.http.handlers import Context, Handler, bind
@@ -35,6 +35,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
             pools.get_pool_status,
             pools.drain_pool,
             pools.resume_pool,
+            pools.reload_pool,
             nodes.register_node,
             nodes.heartbeat_node,
             nodes.deregister_node,
@@ -44,8 +45,15 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
             nodes.drain_node,
             nodes.resume_node,
             nodes.get_availability,
-            resources.list_models,
-            resources.get_model,
+            catalog.list_models,
+            catalog.get_model,
+            catalog.pull_model,
+            catalog.remove_model,
+            catalog.verify_model,
+            catalog.set_model_state,
+            catalog.pin_model,
+            catalog.plan_gc,
+            catalog.run_gc,
             resources.create_artifact,
             resources.list_artifacts,
             resources.get_artifact,

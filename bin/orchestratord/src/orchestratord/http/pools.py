@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api_types import DrainRequest, PoolHealth, PoolList, PoolMetrics
+from api_types import DrainRequest, PoolHealth, PoolList, PoolMetrics, ReloadRequest
 from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context
 
@@ -54,3 +54,10 @@ async def drain_pool(context: Context, call: Call[None, DrainRequest]) -> web.St
 async def resume_pool(context: Context, call: Call[None, None]) -> web.StreamResponse:
     """End a drain."""
     return json_answer(await context.services.pools.resume(call.path["pool_id"]))
+
+
+async def reload_pool(context: Context, call: Call[None, ReloadRequest]) -> web.StreamResponse:
+    """Change the model; the answer does not wait for the outcome."""
+    pools = context.services.pools
+    pool = await pools.reload(call.path["pool_id"], call.body.new_model_ref)
+    return json_answer(pool, status=202)

@@ -1,4 +1,4 @@
-"""Handlers of artifacts and models, and of what the daemon tells about itself."""
+"""Handlers of artifacts, and of what the daemon tells about itself."""
 
 import json
 import platform
@@ -14,7 +14,6 @@ from api_types import (
     ArtifactRequest,
     ArtifactView,
     Liveness,
-    ModelList,
     NodeQuery,
     VersionInfo,
     openapi_document,
@@ -50,17 +49,6 @@ async def get_artifact(context: Context, call: Call[None, None]) -> web.StreamRe
     """Return one artifact."""
     artifact = await context.services.artifacts.get(call.path["artifact_id"], owner=call.identity)
     return json_answer(_view(artifact.info, artifact.content))
-
-
-async def list_models(context: Context, call: Call[NodeQuery, None]) -> web.StreamResponse:
-    """List the models of the catalog."""
-    return json_answer(ModelList(models=await context.services.models.models(call.query.node_id)))
-
-
-async def get_model(context: Context, call: Call[NodeQuery, None]) -> web.StreamResponse:
-    """Return one model of the catalog."""
-    models, node_id = context.services.models, call.query.node_id
-    return json_answer(await models.model(call.path["model_id"], node_id))
 
 
 async def list_gpus(context: Context, call: Call[NodeQuery, None]) -> web.StreamResponse:

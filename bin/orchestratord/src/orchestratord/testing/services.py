@@ -15,7 +15,7 @@ from api_types import (
     Readiness,
 )
 from artifact_store import ArtifactStore
-from local_pool_manager import PoolNotFound
+from local_pool_manager import PoolBusy, PoolNotFound
 from node_types import NodeCapabilities, NodeStatus
 from orchestratord.http import Services, Tasks
 from pool_registry_types import HealthState
@@ -27,6 +27,7 @@ class FakePools:
     def __init__(self) -> None:
         self.draining = False
         self.deadline_ms: int | None = None
+        self.new_model_ref: str | None = None
 
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return the one pool."""
@@ -62,6 +63,13 @@ class FakePools:
         """End it."""
         self.snapshot(pool_id)
         self.draining = False
+        return self.snapshot(pool_id)
+
+    async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
+        """Note the wish; a second one finds the pool busy."""
+        if self.new_model_ref is not None:
+            raise PoolBusy("the model is being changed already")
+        self.new_model_ref = new_model_ref
         return self.snapshot(pool_id)
 
 

@@ -1,6 +1,6 @@
 """The pools of this process, where there is no other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from api_types import ApiError, ErrorCode, PoolView
 from local_pool_manager import LocalPoolManager
@@ -18,6 +18,7 @@ class LocalPools:
         self._node_id = node_id
         self._manager = manager
         self._changed = changed
+        self._arriving: dict[str, str] = {}
 
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
@@ -39,6 +40,19 @@ class LocalPools:
         self._manager.resume(self._own(pool_id))
         self._changed()
         return self.snapshot(pool_id)
+
+    async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
+        """Begin to change the model. Raises ApiError and PoolError."""
+        own = self._own(pool_id)
+        outcome = self._manager.reload(own, new_model_ref)
+        self._arriving[own] = new_model_ref
+        outcome.add_done_callback(lambda _: self._arriving.pop(own, None))
+        self._changed()
+        return self.snapshot(pool_id)
+
+    def arriving(self) -> Mapping[str, str]:
+        """Return the references that pools are changing to, by pool."""
+        return dict(self._arriving)
 
     def _own(self, name: str) -> str:
         node_id, separator, pool_id = name.rpartition(":")

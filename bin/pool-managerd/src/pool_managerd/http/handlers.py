@@ -4,7 +4,15 @@ from typing import Any
 
 from aiohttp import web
 
-from api_types import ApiError, DrainRequest, ErrorCode, Liveness, ModelList, PoolList
+from api_types import (
+    ApiError,
+    DrainRequest,
+    ErrorCode,
+    Liveness,
+    ModelList,
+    PoolList,
+    ReloadRequest,
+)
 from http_shell import Call, json_answer
 from pool_managerd.http.services import NodeServices
 
@@ -34,6 +42,12 @@ class Handlers:
         pool_id = self._pool_id(call)
         self._services.pools.resume(pool_id)
         return json_answer(self._services.pools.snapshot(pool_id))
+
+    async def reload_pool(self, call: Call[None, ReloadRequest]) -> web.StreamResponse:
+        """Change the model; the answer does not wait for the outcome."""
+        pool_id = self._pool_id(call)
+        self._services.pools.reload(pool_id, call.body.new_model_ref)
+        return json_answer(self._services.pools.snapshot(pool_id), status=202)
 
     async def preload_pool(self, call: Call[None, None]) -> web.StreamResponse:
         """Start the engines of a pool that waits."""

@@ -4,7 +4,7 @@ from api_types import JSON, ROUTES, Answer, ErrorCode, Route
 from pool_registry_types import PoolSnapshot
 
 SHARED_OPERATIONS = (
-    *("list_pools", "get_pool_status", "drain_pool", "resume_pool"),
+    *("list_pools", "get_pool_status", "drain_pool", "resume_pool", "reload_pool"),
     *("list_models", "get_model", "list_gpus", "get_node", "get_health", "get_metrics"),
 )
 """What a node answers as orchestratord does."""

@@ -31,6 +31,10 @@ class Pools(Protocol):
         """End a drain."""
         ...
 
+    def reload(self, pool_id: str, new_model_ref: str) -> None:
+        """Begin to change the model."""
+        ...
+
     def preload(self, pool_id: str) -> None:
         """Start the engines of a pool that waits."""
         ...

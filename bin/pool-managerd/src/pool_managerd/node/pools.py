@@ -43,6 +43,10 @@ class NodePools:
         """End a drain."""
         self._pools.resume(pool_id)
 
+    def reload(self, pool_id: str, new_model_ref: str) -> None:
+        """Begin to change the model of a pool; its `last_error` tells if that failed."""
+        self._pools.reload(pool_id, new_model_ref)
+
     def preload(self, pool_id: str) -> None:
         """Start the engines of a pool that waits."""
         self._pools.preload(pool_id)

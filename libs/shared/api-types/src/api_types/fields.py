@@ -24,6 +24,13 @@ LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
 
 
+def only_true_or_false(value: object) -> object:
+    """Refuse what else could be read as a switch of a query: 1, yes, on."""
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError("should be true or false")
+    return value
+
+
 def _finite(value: JsonValue) -> JsonValue:
     match value:
         case float() if not isfinite(value):

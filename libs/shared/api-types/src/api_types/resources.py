@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from api_types.fields import WHOLE, FiniteJson, PoolName, SessionId
+from api_types.fields import WHOLE, FiniteJson, ModelRefText, PoolName, SessionId
 from pool_registry_types import (
     ByteCount,
     ClientModel,
@@ -137,24 +137,10 @@ class DrainRequest(ClientModel):
     deadline_ms: Annotated[int, Field(ge=0, le=86_400_000), WHOLE] = 60_000
 
 
-class ModelView(ServiceModel):
-    """A model as the catalog knows it."""
+class ReloadRequest(ClientModel):
+    """`POST /v2/pools/{id}/reload`."""
 
-    model_id: str
-    reference: str
-    state: str
-    digest: str | None = None
-    size_bytes: int | None = None
-    ctx_max: int | None = None
-    architecture: str | None = None
-    quantization: str | None = None
-    served_by: tuple[str, ...] = ()
-
-
-class ModelList(ServiceModel):
-    """`GET /v2/catalog/models`."""
-
-    models: tuple[ModelView, ...] = ()
+    new_model_ref: ModelRefText
 
 
 class EngineCapability(ServiceModel):

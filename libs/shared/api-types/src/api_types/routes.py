@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import StringConstraints
 
+from api_types.catalog_routes import CATALOG_ROUTES, OF_A_NODE
 from api_types.errors import ErrorCode
 from api_types.fields import PoolName, SessionId
 from api_types.resources import (
@@ -20,8 +21,6 @@ from api_types.resources import (
     DrainRequest,
     GpuList,
     Liveness,
-    ModelList,
-    ModelView,
     NodeList,
     NodeQuery,
     NodeStanding,
@@ -30,13 +29,14 @@ from api_types.resources import (
     PoolList,
     PoolView,
     Readiness,
+    ReloadRequest,
     SessionView,
     VersionInfo,
 )
 from api_types.routing import EVENT_STREAM, JSON, METRICS_TEXT, Answer, Header, Route
 from api_types.task_views import TaskAccepted, TaskList, TaskStatus
 from api_types.tasks import EventsQuery, TaskQuery, TaskRequest
-from pool_registry_types import Digest, NodeId, ServiceModel
+from pool_registry_types import Digest, NodeId
 
 ADMISSION_ERRORS = (
     ErrorCode.MODEL_NOT_FOUND,
@@ -78,16 +78,11 @@ _TASK_HEADERS = (
     Header("X-Budget-Time-Remaining-Ms", "Where the session has a time budget.", int),
     Header("X-Budget-Cost-Remaining", "Where the session has a cost budget.", float),
 )
-_OF_A_NODE = (ErrorCode.NODE_UNKNOWN, ErrorCode.NODE_UNAVAILABLE)
 _LAST_EVENT_ID = Header(
     "Last-Event-ID",
     "The id of the last frame that was read; only later ones are sent.",
     Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")],
 )
-
-
-def _json(model: type[ServiceModel], description: str, status: int = 200) -> Answer:
-    return Answer(status=status, description=description, model=model, content_type=JSON)
 
 
 def _stream(description: str, headers: tuple[Header, ...] = ()) -> Answer:
@@ -121,7 +116,7 @@ ROUTES: tuple[Route, ...] = (
         summary="List tasks, newest first.",
         tag="tasks",
         query=TaskQuery,
-        answers=(_json(TaskList, "A page of tasks."),),
+        answers=(Answer.json(TaskList, "A page of tasks."),),
     ),
     Route(
         method="GET",
@@ -129,7 +124,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_task",
         summary="Where a task stands, and its text so far.",
         tag="tasks",
-        answers=(_json(TaskStatus, "The task."),),
+        answers=(Answer.json(TaskStatus, "The task."),),
         errors=(ErrorCode.TASK_NOT_FOUND,),
     ),
     Route(
@@ -161,7 +156,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="list_pools",
         summary="The pools and their replicas.",
         tag="pools",
-        answers=(_json(PoolList, "The pools."),),
+        answers=(Answer.json(PoolList, "The pools."),),
     ),
     Route(
         method="GET",
@@ -169,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_pool_health",
         summary="Whether a pool is live and ready, and its numbers.",
         tag="pools",
-        answers=(_json(PoolHealth, "The health of the pool."),),
+        answers=(Answer.json(PoolHealth, "The health of the pool."),),
         errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
     ),
     Route(
@@ -178,7 +173,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_pool_status",
         summary="The status of a pool as its node reports it.",
         tag="pools",
-        answers=(_json(PoolView, "The status of the pool."),),
+        answers=(Answer.json(PoolView, "The status of the pool."),),
         errors=(ErrorCode.POOL_NOT_FOUND, ErrorCode.AMBIGUOUS_POOL),
     ),
     Route(
@@ -189,7 +184,7 @@ ROUTES: tuple[Route, ...] = (
         tag="pools",
         request=DrainRequest,
         request_required=False,
-        answers=(_json(PoolView, "The pool drains until it is resumed.", 202),),
+        answers=(Answer.json(PoolView, "The pool drains until it is resumed.", 202),),
         errors=(
             ErrorCode.POOL_NOT_FOUND,
             ErrorCode.AMBIGUOUS_POOL,
@@ -202,10 +197,25 @@ ROUTES: tuple[Route, ...] = (
         operation_id="resume_pool",
         summary="End a drain.",
         tag="pools",
-        answers=(_json(PoolView, "The pool takes tasks again."),),
+        answers=(Answer.json(PoolView, "The pool takes tasks again."),),
         errors=(
             ErrorCode.POOL_NOT_FOUND,
             ErrorCode.AMBIGUOUS_POOL,
+            ErrorCode.NODE_UNAVAILABLE,
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v2/pools/{pool_id}/reload",
+        operation_id="reload_pool",
+        summary="Change the model: the new one serves in the end, or the old one still does.",
+        tag="pools",
+        request=ReloadRequest,
+        answers=(Answer.json(PoolView, "The pool changes; its status tells how it ended.", 202),),
+        errors=(
+            ErrorCode.POOL_NOT_FOUND,
+            ErrorCode.AMBIGUOUS_POOL,
+            ErrorCode.POOL_BUSY,
             ErrorCode.NODE_UNAVAILABLE,
         ),
     ),
@@ -215,7 +225,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="list_nodes",
         summary="The nodes, and how each stands.",
         tag="nodes",
-        answers=(_json(NodeList, "The nodes."),),
+        answers=(Answer.json(NodeList, "The nodes."),),
         cloud_only=True,
     ),
     Route(
@@ -226,8 +236,8 @@ ROUTES: tuple[Route, ...] = (
         tag="nodes",
         request=DrainRequest,
         request_required=False,
-        answers=(_json(NodeStanding, "The node drains until it is resumed.", 202),),
-        errors=_OF_A_NODE,
+        answers=(Answer.json(NodeStanding, "The node drains until it is resumed.", 202),),
+        errors=OF_A_NODE,
         cloud_only=True,
     ),
     Route(
@@ -236,8 +246,8 @@ ROUTES: tuple[Route, ...] = (
         operation_id="resume_node",
         summary="End the drain of a node and of all its pools.",
         tag="nodes",
-        answers=(_json(NodeStanding, "The node takes tasks again."),),
-        errors=_OF_A_NODE,
+        answers=(Answer.json(NodeStanding, "The node takes tasks again."),),
+        errors=OF_A_NODE,
         cloud_only=True,
     ),
     Route(
@@ -246,29 +256,10 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_availability",
         summary="Where each model is.",
         tag="catalog",
-        answers=(_json(Availability, "The models and their nodes."),),
+        answers=(Answer.json(Availability, "The models and their nodes."),),
         cloud_only=True,
     ),
-    Route(
-        method="GET",
-        path="/v2/catalog/models",
-        operation_id="list_models",
-        summary="The models of the catalog.",
-        tag="catalog",
-        query=NodeQuery,
-        answers=(_json(ModelList, "The models."),),
-        errors=_OF_A_NODE,
-    ),
-    Route(
-        method="GET",
-        path="/v2/catalog/models/{model_id}",
-        operation_id="get_model",
-        summary="One model of the catalog.",
-        tag="catalog",
-        query=NodeQuery,
-        answers=(_json(ModelView, "The model."),),
-        errors=(ErrorCode.MODEL_NOT_FOUND, *_OF_A_NODE),
-    ),
+    *CATALOG_ROUTES,
     Route(
         method="POST",
         path="/v2/artifacts",
@@ -277,8 +268,8 @@ ROUTES: tuple[Route, ...] = (
         tag="artifacts",
         request=ArtifactRequest,
         answers=(
-            _json(ArtifactCreated, "The content is new.", 201),
-            _json(ArtifactCreated, "The same content was there."),
+            Answer.json(ArtifactCreated, "The content is new.", 201),
+            Answer.json(ArtifactCreated, "The same content was there."),
         ),
         errors=(ErrorCode.DISK_FULL,),
     ),
@@ -289,7 +280,7 @@ ROUTES: tuple[Route, ...] = (
         summary="List artifacts, without their contents.",
         tag="artifacts",
         query=ArtifactQuery,
-        answers=(_json(ArtifactList, "The artifacts."),),
+        answers=(Answer.json(ArtifactList, "The artifacts."),),
     ),
     Route(
         method="GET",
@@ -297,7 +288,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_artifact",
         summary="One artifact with its content.",
         tag="artifacts",
-        answers=(_json(ArtifactView, "The artifact."),),
+        answers=(Answer.json(ArtifactView, "The artifact."),),
         errors=(ErrorCode.ARTIFACT_NOT_FOUND,),
     ),
     Route(
@@ -306,7 +297,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_session",
         summary="The counters and budgets of a session.",
         tag="sessions",
-        answers=(_json(SessionView, "The session."),),
+        answers=(Answer.json(SessionView, "The session."),),
         errors=(ErrorCode.SESSION_NOT_FOUND,),
     ),
     Route(
@@ -325,8 +316,8 @@ ROUTES: tuple[Route, ...] = (
         summary="The GPUs of this machine, or of the node that the query names.",
         tag="node",
         query=NodeQuery,
-        answers=(_json(GpuList, "The GPUs."),),
-        errors=_OF_A_NODE,
+        answers=(Answer.json(GpuList, "The GPUs."),),
+        errors=OF_A_NODE,
     ),
     Route(
         method="GET",
@@ -335,8 +326,8 @@ ROUTES: tuple[Route, ...] = (
         summary="What this machine, or the node that the query names, is and offers.",
         tag="node",
         query=NodeQuery,
-        answers=(_json(NodeView, "The node."),),
-        errors=_OF_A_NODE,
+        answers=(Answer.json(NodeView, "The node."),),
+        errors=OF_A_NODE,
     ),
     Route(
         method="GET",
@@ -344,7 +335,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_capabilities",
         summary="Engines, models, features and limits.",
         tag="meta",
-        answers=(_json(Capabilities, "The capabilities."),),
+        answers=(Answer.json(Capabilities, "The capabilities."),),
     ),
     Route(
         method="GET",
@@ -352,7 +343,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_version",
         summary="The version of the service and of the API.",
         tag="meta",
-        answers=(_json(VersionInfo, "The versions."),),
+        answers=(Answer.json(VersionInfo, "The versions."),),
     ),
     Route(
         method="GET",
@@ -360,7 +351,7 @@ ROUTES: tuple[Route, ...] = (
         operation_id="get_health",
         summary="Whether the process lives.",
         tag="meta",
-        answers=(_json(Liveness, "It lives."),),
+        answers=(Answer.json(Liveness, "It lives."),),
     ),
     Route(
         method="GET",
@@ -369,8 +360,8 @@ ROUTES: tuple[Route, ...] = (
         summary="Whether tasks can be taken.",
         tag="meta",
         answers=(
-            _json(Readiness, "Every configured pool is ready or failed."),
-            _json(Readiness, "Not yet, or no longer.", 503),
+            Answer.json(Readiness, "Every configured pool is ready or failed."),
+            Answer.json(Readiness, "Not yet, or no longer.", 503),
         ),
     ),
     Route(

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from api_types.errors import ErrorBody, ErrorCode
 from pool_registry_types import ClientModel, ServiceModel
@@ -11,7 +11,7 @@ JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 METRICS_TEXT = "text/plain; version=0.0.4"
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
 COMMON_ERRORS = (
@@ -52,7 +52,12 @@ class Answer:
     content_type: str | None = None
     headers: tuple[Header, ...] = ()
     native_events: bool = True
-    """Of an event stream: whether it has the frames of the contract."""
+    """Of an event stream: whether it has the frames of a task."""
+
+    @classmethod
+    def json(cls, model: type[ServiceModel], description: str, status: int = 200) -> Self:
+        """Return an answer whose body is a model."""
+        return cls(status=status, description=description, model=model, content_type=JSON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from api_types.fields import (
     PositiveMs,
     SessionId,
     Text,
+    only_true_or_false,
 )
 from pool_registry_types import ClientModel, Identifier
 
@@ -258,14 +259,8 @@ class TaskQuery(ClientModel):
     cursor: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
 
 
-def _only_true_or_false(value: object) -> object:
-    if isinstance(value, str) and value not in ("true", "false"):
-        raise ValueError("should be true or false")
-    return value
-
-
 class EventsQuery(ClientModel):
     """The query of `GET /v2/tasks/{task_id}/events`."""
 
-    verbose: Annotated[bool, BeforeValidator(_only_true_or_false)] = False
+    verbose: Annotated[bool, BeforeValidator(only_true_or_false)] = False
     """Adds fields to the frames, never frames."""

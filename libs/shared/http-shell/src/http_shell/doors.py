@@ -26,7 +26,7 @@ _EXPOSED = (
     "X-Budget-Time-Remaining-Ms, X-Budget-Tokens-Remaining, X-Correlation-Id, X-Task-Id"
 )
 _PREFLIGHT_HEADERS = {
-    "Access-Control-Allow-Methods": "GET, POST, DELETE",
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
     "Access-Control-Allow-Headers": (
         "Accept, Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Correlation-Id, "
         "X-Deadline-Ms, X-Priority, X-Session-Id, "
