@@ -2,57 +2,50 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
 
 from admission_coordinator import ModelChoice
 from api_types import ApiError, Availability, ErrorCode, ModelAvailability
-from multi_node_placement import ClusterView, ServedModel
 from pool_registry_types import ModelState
 from service_registry import NodeLease
 
-_Facts = tuple[object, ...]
-
 
 class ClusterDirectory:
-    """Fulfils `admission_coordinator.ModelDirectory` from the cluster view and the reports.
+    """Fulfils `admission_coordinator.ModelDirectory` from the reports of nodes.
 
-    Sums over all replicas are made when a report has changed what is served, not for each task.
+    What they say of models is summed up when it has changed, not for each task.
     """
 
     def __init__(
-        self,
-        cluster: ClusterView,
-        nodes: Callable[[], Iterable[NodeLease]],
-        *,
-        aliases: Mapping[str, str],
+        self, nodes: Callable[[], Iterable[NodeLease]], *, aliases: Mapping[str, str]
     ) -> None:
-        self._cluster = cluster
         self._nodes = nodes
         self._aliases = aliases
-        self._facts: dict[str, _Facts] = {}
-        self._served: Mapping[str, ServedModel] | None = None
-        self._known: frozenset[str] = frozenset()
+        self._reported: dict[str, _Models] = {}
+        self._sum: _Models | None = None
 
     def heard(self, node: NodeLease) -> None:
         """Note what a node has reported."""
-        facts = _facts(node)
-        if self._facts.get(node.node_id) != facts:
-            self._facts[node.node_id] = facts
-            self._served = None
+        models = _Models.of(node)
+        if self._reported.get(node.node_id) != models:
+            self._reported[node.node_id] = models
+            self._sum = None
 
     def forget(self, node_id: str) -> None:
         """Note that a node has left."""
-        self._facts.pop(node_id, None)
-        self._served = None
+        self._reported.pop(node_id, None)
+        self._sum = None
 
     def resolve(self, model_ref: str | None) -> ModelChoice:
         """Return the model; raises `ApiError` with the near names of an unknown one."""
-        served = self._sums()
+        models = self._summed_up()
         if model_ref is None:
-            return _choice(self._only_one(served), served)
+            return models.choice(_only_one(models.served))
         wanted = self._aliases.get(model_ref, model_ref)
-        if wanted in served or wanted in self._known:
-            return _choice(wanted, served)
-        names = sorted({*served, *self._known, *self._aliases})
+        if wanted in models.served or wanted in models.on_disk:
+            return models.choice(wanted)
+        names = sorted({*models.served, *models.on_disk, *self._aliases})
         near = tuple(difflib.get_close_matches(model_ref, names, n=5, cutoff=0.4))
         raise ApiError(
             ErrorCode.MODEL_NOT_FOUND,
@@ -63,19 +56,25 @@ class ClusterDirectory:
 
     def availability(self) -> Availability:
         """Return where each model is."""
-        having: dict[str, set[str]] = {model_id: set() for model_id in self._known}
+        models = self._summed_up()
+        having: dict[str, list[str]] = {name: [] for name in {*models.served, *models.on_disk}}
+        capacity = dict.fromkeys(having, 0)
         for node in self._nodes():
-            if node.online:
-                for model_id in _models_of(node):
-                    having.setdefault(model_id, set()).add(node.node_id)
-        capacity = {
-            model_id: served.slots_total for model_id, served in self._cluster.models().items()
-        }
+            reported = self._reported.get(node.node_id)
+            if reported is None or not node.online:
+                continue
+            for model_id in {*reported.served, *reported.on_disk}:
+                having.setdefault(model_id, []).append(node.node_id)
+            for pool in node.pools:
+                for replica in pool.replicas:
+                    serving = replica.model_id or pool.model_id
+                    if serving is not None and replica.health.ready:
+                        capacity[serving] = capacity.get(serving, 0) + replica.slots_total
         return Availability(
             models=tuple(
                 ModelAvailability(
                     model_id=model_id,
-                    nodes=tuple(sorted(nodes)),
+                    nodes=tuple(nodes),
                     total_nodes=len(nodes),
                     total_capacity=capacity.get(model_id, 0),
                 )
@@ -83,52 +82,68 @@ class ClusterDirectory:
             )
         )
 
-    def _sums(self) -> Mapping[str, ServedModel]:
-        if self._served is None:
-            self._served = self._cluster.models()
-            self._known = frozenset(
-                model_id for node in self._nodes() for model_id in _models_of(node)
-            )
-        return self._served
+    def _summed_up(self) -> "_Models":
+        if self._sum is None:
+            self._sum = _Models.all_of(self._reported.values())
+        return self._sum
 
-    def _only_one(self, served: Mapping[str, ServedModel]) -> str:
-        if len(served) == 1:
-            return next(iter(served))
-        if served:
-            raise ApiError(
-                ErrorCode.INVALID_PARAMS,
-                f"model_ref is needed, since several models are served: {', '.join(served)}",
-                candidates=tuple(served),
-            )
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What is said of models, without what changes with each task."""
+
+    served: Mapping[str, int | None]
+    """Model → the largest context that an engine gives a task of it, where one has told."""
+    on_disk: frozenset[str]
+
+    @classmethod
+    def of(cls, node: NodeLease) -> Self:
+        """Return what one node says."""
+        served: dict[str, int | None] = {}
+        for pool in node.pools:
+            for model_id in pool.loadable_models:
+                served.setdefault(model_id, None)
+            if pool.model_id is not None:
+                served.setdefault(pool.model_id, None)
+            for replica in pool.replicas:
+                if replica.model_id is not None:
+                    ctx_max = served.get(replica.model_id)
+                    served[replica.model_id] = _larger(ctx_max, replica.ctx_max)
+        on_disk = (model.model_id for model in node.models if model.state is ModelState.ACTIVE)
+        return cls(served, frozenset(on_disk))
+
+    @classmethod
+    def all_of(cls, parts: Iterable[Self]) -> Self:
+        """Return what several nodes say together."""
+        served: dict[str, int | None] = {}
+        on_disk: set[str] = set()
+        for part in parts:
+            on_disk |= part.on_disk
+            for model_id, ctx_max in part.served.items():
+                served[model_id] = _larger(served.get(model_id), ctx_max)
+        return cls(served, frozenset(on_disk))
+
+    def choice(self, model_id: str) -> ModelChoice:
+        """Return the model as the coordinator wants it."""
+        return ModelChoice(model_id=model_id, ctx_max=self.served.get(model_id))
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return one if other is None else other if one is None else max(one, other)
+
+
+def _only_one(served: Mapping[str, int | None]) -> str:
+    if len(served) == 1:
+        return next(iter(served))
+    if served:
+        names = tuple(sorted(served))
         raise ApiError(
-            ErrorCode.MODEL_NOT_AVAILABLE,
-            "no node serves a model yet",
-            hint="GET /v2/nodes tells which nodes there are, GET /v2/pools what each waits for",
+            ErrorCode.INVALID_PARAMS,
+            f"model_ref is needed, since several models are served: {', '.join(names)}",
+            candidates=names,
         )
-
-
-def _choice(model_id: str, served: Mapping[str, ServedModel]) -> ModelChoice:
-    known = served.get(model_id)
-    return ModelChoice(model_id=model_id, ctx_max=None if known is None else known.ctx_max)
-
-
-def _models_of(node: NodeLease) -> set[str]:
-    """Return what a node has on its disk or in an engine."""
-    on_disk = {model.model_id for model in node.models if model.state is ModelState.ACTIVE}
-    return on_disk | {pool.model_id for pool in node.pools if pool.model_id is not None}
-
-
-def _facts(node: NodeLease) -> _Facts:
-    """Return what a report says of models, and nothing that changes with each task."""
-    return (
-        node.models,
-        *(
-            (
-                pool.pool_id,
-                pool.model_id,
-                pool.loadable_models,
-                *((replica.model_id, replica.ctx_max) for replica in pool.replicas),
-            )
-            for pool in node.pools
-        ),
+    raise ApiError(
+        ErrorCode.MODEL_NOT_AVAILABLE,
+        "no node serves a model yet",
+        hint="GET /v2/nodes tells which nodes there are, GET /v2/pools what each waits for",
     )

@@ -43,7 +43,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
         NodeClient.running(access, on_outcome=registry.report_call_outcome) as client,
         asyncio.TaskGroup() as group,
     ):
-        directory = ClusterDirectory(cluster, registry.nodes, aliases=settings.model_aliases)
+        directory = ClusterDirectory(registry.nodes, aliases=settings.model_aliases)
         asking = Asking(registry, client)
         upkeep = Upkeep(registry, calls, asking, access, settings)
         replicas = RelayedReplicas(
