@@ -125,6 +125,8 @@ class Talk:
     request: bytes
     then_events: bool = False
     marker: bytes = WORD
+    reconnect: bool = False
+    """Use each connection once: the server closes it after a stream without saying so."""
 
     async def hold(self, connection: Connection) -> Answer:
         """Ask once and read to the end."""
@@ -180,7 +182,8 @@ async def closed_loop(port: int, talk: Talk, *, clients: int, count: int) -> lis
         while left[0] > 0:
             left[0] -= 1
             answers.append(await talk.hold(connection))
-            if not connection.alive:
+            if talk.reconnect or not connection.alive:
+                connection.transport.close()
                 connection = await connect(port)
         connection.transport.close()
 

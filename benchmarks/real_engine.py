@@ -40,7 +40,9 @@ def _bare(key: str) -> Talk:
     body = {"prompt": "1", "n_predict": TOKENS, "stream": True, **_GREEDY}
     request = request_bytes("POST", "/completion", body)
     line = f"Host: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n".encode()
-    return Talk(request.replace(b"Host: 127.0.0.1\r\n", line, 1), marker=b'"content":"')
+    return Talk(
+        request.replace(b"Host: 127.0.0.1\r\n", line, 1), marker=b'"content":"', reconnect=True
+    )
 
 
 def _through() -> Talk:

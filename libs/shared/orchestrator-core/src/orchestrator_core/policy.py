@@ -18,8 +18,8 @@ from orchestrator_core.feasibility import Refusal, passing_refusal, standing_ref
 from orchestrator_core.replica_index import Rank, ReplicaIndex
 from orchestrator_core.replicas import ReplicaKey, ReplicaView
 
-_LOOKED_AT = 4
-"""So many times as many replicas as are explained; a cluster may have thousands."""
+_LOOKED_AT = 128
+"""So many replicas are looked at for an explanation with a limit; a cluster may have thousands."""
 
 Scorer = Callable[[ReplicaView, int], float]
 """Estimated seconds until the task would be done on a replica that runs so many tasks."""
@@ -70,12 +70,12 @@ class PlacementDecision:
 
         Not paid for by `decide`; so ask before the index changes (before reserving), afterwards
         it raises StaleDecision. Replicas of other models are left out while there is one that
-        has the model. With a limit, no more than a few times as many are looked at.
+        has the model. With a limit, no more than 128 are looked at, or as many.
         """
         index, constraint = self.input.replicas, self.input.constraint
         if index.version != self.version:
             raise StaleDecision(f"decided at version {self.version}, now {index.version}")
-        most = None if limit is None else _LOOKED_AT * limit
+        most = None if limit is None else max(_LOOKED_AT, limit)
         views = list(islice(index.of_model(constraint.model_id), most))
         views = views or list(islice(index, most))
         if self.chosen is not None and self.chosen not in views:
