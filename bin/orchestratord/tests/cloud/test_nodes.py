@@ -233,3 +233,15 @@ async def test_it_is_ready_without_any_node_and_shows_them_in_metrics(
     assert 'orchd_nodes{status="online"} 1.0' in shown
     assert "orchd_safe_mode 0.0" in shown
     assert 'orchd_node_report_age_ms{node_id="gpu-a"}' in shown
+
+
+async def test_home_may_poll_nodes_of_this_machine_in_place_of_its_own(
+    tmp_path: Path, start_node: StartNode
+) -> None:
+    node = await start_node()
+    settings = Settings(
+        home=tmp_path, pool_managers=(node.messages.address,), pool_poll_interval_ms=50
+    )
+    async with ControlPlane.running(settings) as home:
+        await home.until(lambda found: found["models"], "/v2/catalog/availability")
+        assert said(await home.run(model_ref=MODEL)) == SPEECH
