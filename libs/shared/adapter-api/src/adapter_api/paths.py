@@ -21,6 +21,14 @@ class EnginePath:
     generates: bool = False
 
 
+_OPENAI_PATHS = (
+    EnginePath("GET", "/v1/models"),
+    EnginePath("POST", "/v1/completions", generates=True),
+    EnginePath("POST", "/v1/chat/completions", generates=True),
+    EnginePath("POST", "/v1/embeddings", generates=True),
+    EnginePath("POST", "/v1/rerank", generates=True),
+)
+
 ENGINE_PATHS: Mapping[str, tuple[EnginePath, ...]] = MappingProxyType(
     {
         "llamacpp": (
@@ -35,6 +43,19 @@ ENGINE_PATHS: Mapping[str, tuple[EnginePath, ...]] = MappingProxyType(
             EnginePath("POST", "/v1/chat/completions", generates=True),
             EnginePath("POST", "/v1/embeddings", generates=True),
             EnginePath("POST", "/v1/rerank", generates=True),
+        ),
+        "openai": (
+            EnginePath("GET", "/health"),
+            EnginePath("GET", "/slots"),
+            EnginePath("POST", "/tokenize"),
+            *_OPENAI_PATHS,
+        ),
+        "vllm": (
+            EnginePath("GET", "/health"),
+            EnginePath("GET", "/version"),
+            EnginePath("GET", "/metrics"),
+            EnginePath("POST", "/tokenize"),
+            *_OPENAI_PATHS,
         ),
     }
 )
