@@ -38,6 +38,7 @@ def real_engine(scale: Scale) -> dict[str, Any]:
 
 def _bare(key: str) -> Talk:
     body = {"prompt": "1", "n_predict": TOKENS, "stream": True, **_GREEDY}
+    body["cache_prompt"] = False  # as a task that does not ask for its session's cache
     request = request_bytes("POST", "/completion", body)
     line = f"Host: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n".encode()
     return Talk(

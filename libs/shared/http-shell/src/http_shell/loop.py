@@ -7,10 +7,10 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-_GC_THRESHOLDS = (2_000, 50, 1_000)
+_GC_THRESHOLDS = (2_000, 10, 100)
 """A task makes a few hundred objects that live as long as it does: Python's 700 looks for garbage
-after every other task, and finds none. Fewer and larger looks save no more, and stall the loop:
-a middle one meets 100,000 objects, some ten milliseconds."""
+after every other task, and finds none. Fewer looks at what is older save no more: they stall the
+loop longer, and let the cycles of refused tasks pile up. Measured in docs/performance.md."""
 
 
 def run(main: Coroutine[None, None, _T]) -> _T:
