@@ -206,6 +206,9 @@ async def test_both_sides_speak_tls_and_trust_their_ca_only(
         await cloud.welcome(node)
         assert said(await cloud.run(model_ref=MODEL)) == SPEECH
         assert (await cloud.get("/v2/gpus?node_id=gpu-a"))["reason"] == "none here"
+        plain = await start_node("gpu-c")
+        answer = await cloud.say("POST", "/v2/nodes/register", plain.messages.register())
+        assert (answer.status, answer.json()["code"]) == (400, "INVALID_PARAMS")
         await cloud.welcome(impostor)
         answer = await cloud.ask("GET", "/v2/gpus?node_id=gpu-b", credential=KEY)
         assert (answer.status, answer.json()["code"]) == (503, "NODE_UNAVAILABLE")

@@ -233,6 +233,12 @@ async def test_it_is_ready_without_any_node_and_shows_them_in_metrics(
     assert 'orchd_nodes{status="online"} 1.0' in shown
     assert "orchd_safe_mode 0.0" in shown
     assert 'orchd_node_report_age_ms{node_id="gpu-a"}' in shown
+    assert 'orchd_pools_available{pool_id="gpu-a:chat"} 1.0' in shown
+    node = await start_node("gpu-b")
+    await cloud.welcome(node)
+    await cloud.say("DELETE", "/v2/nodes/gpu-b", node.messages.deregister())
+    shown = (await cloud.ask("GET", "/metrics")).body.decode()
+    assert "gpu-b" not in shown
 
 
 async def test_home_may_poll_nodes_of_this_machine_in_place_of_its_own(

@@ -14,6 +14,7 @@ from adapter_host import AdapterHost
 from llamacpp_http import LlamaCppAdapter
 from multi_node_placement import ClusterView
 from narration_core import get_logger
+from openai_http import OpenAiAdapter
 from orchestrator_core import ReplicaKey
 from orchestratord.access import Access
 from orchestratord.breakers import host_key
@@ -27,6 +28,7 @@ from service_registry import (
     SafeModeEntered,
     SafeModeLeft,
 )
+from vllm_http import VllmAdapter
 
 _DESCRIBE_TIMEOUT_S = 5.0
 _DESCRIBED_AT_ONCE = 32
@@ -46,6 +48,8 @@ MakeAdapter = Callable[[Way], WorkerAdapter]
 
 ADAPTERS: Mapping[str, MakeAdapter] = {
     "llamacpp": lambda way: LlamaCppAdapter(way.url, api_key=way.token, ssl_context=way.tls),
+    "openai": lambda way: OpenAiAdapter(way.url, api_key=way.token, ssl_context=way.tls),
+    "vllm": lambda way: VllmAdapter(way.url, api_key=way.token, ssl_context=way.tls),
 }
 """Engine kind → how its adapter is made."""
 

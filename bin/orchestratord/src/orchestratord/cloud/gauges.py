@@ -17,6 +17,7 @@ class NodeGauges:
         self._safe_mode = metrics.gauge("orchd_safe_mode")
         self._available = metrics.gauge("orchd_pools_available")
         self._shown: set[str] = set()
+        self._shown_pools: set[str] = set()
 
     def refresh(self) -> None:
         """Read the registry."""
@@ -24,6 +25,7 @@ class NodeGauges:
         by_status = Counter(node.status for node in nodes)
         for status in NodeStatus:
             self._nodes.labels(status=status.value).set(by_status[status])
+        pools: set[str] = set()
         for node in nodes:
             age_ms = max(0, monotonic_ms() - node.heard_ms)
             self._ages.labels(node_id=node.node_id).set(age_ms)
@@ -31,8 +33,11 @@ class NodeGauges:
                 taking = node.placeable and pool.ready and not pool.draining
                 name = f"{node.node_id}:{pool.pool_id}"
                 self._available.labels(pool_id=name).set(taking)
+                pools.add(name)
         present = {node.node_id for node in nodes}
         for node_id in self._shown - present:
             self._ages.remove(node_id=node_id)
-        self._shown = present
+        for name in self._shown_pools - pools:
+            self._available.remove(pool_id=name)
+        self._shown, self._shown_pools = present, pools
         self._safe_mode.labels().set(self._registry.health().safe_mode)

@@ -30,15 +30,18 @@ class ClusterNodes:
         pools: ClusterPools,
         directory: ClusterDirectory,
         *,
+        plaintext: bool,
         now_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         self._registry = registry
         self._pools = pools
         self._directory = directory
+        self._plaintext = plaintext
         self._now_ms = now_ms
 
     def register(self, message: RegisterRequest) -> RegisterResponse:
         """Take a node in. Raises ApiError."""
+        check_address(message, plaintext=self._plaintext)
         return _accepted(self._registry.register(message))
 
     def heartbeat(self, message: HeartbeatRequest) -> HeartbeatResponse:
@@ -101,6 +104,16 @@ class ClusterNodes:
             placeable=node.placeable,
             reachable=node.reachable,
             suspected=node.state is LeaseState.SUSPECTED,
+        )
+
+
+def check_address(message: RegisterRequest, *, plaintext: bool) -> None:
+    """Refuse a node to which the token and prompts would travel in the open. Raises ApiError."""
+    if not plaintext and not message.address.startswith("https://"):
+        raise ApiError(
+            ErrorCode.INVALID_PARAMS,
+            f"address: node {message.node_id} must be reached by https, not {message.address}",
+            hint="configure its certificate, or set LLORCH_INSECURE_PLAINTEXT=true on both sides",
         )
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from adapter_host import AdapterHost
 from admission_coordinator import AdmissionCoordinator
+from api_types import ApiError
 from artifact_store import LocalArtifactStore
 from multi_node_placement import ClusterView
 from narration_core import get_logger
@@ -18,13 +19,13 @@ from orchestratord.cloud.client import NodeClient
 from orchestratord.cloud.directory import ClusterDirectory
 from orchestratord.cloud.feed import NodeFeed
 from orchestratord.cloud.gauges import NodeGauges
-from orchestratord.cloud.nodes import ClusterNodes
+from orchestratord.cloud.nodes import ClusterNodes, check_address
 from orchestratord.cloud.pools import ClusterPools
 from orchestratord.cloud.replicas import RelayedReplicas
 from orchestratord.cloud.upkeep import Upkeep
 from orchestratord.cloud.views import ClusterMachine, ClusterModels
 from orchestratord.composed import Composed, coordinator_settings
-from orchestratord.config import Settings, file_url_path
+from orchestratord.config import Profile, Settings, file_url_path
 from orchestratord.http.services import Services
 from orchestratord.observing import FanOut, HttpMetrics, TaskMetrics, TaskNarrator
 from service_registry import Refused, RegistryEvent, RegistrySettings, ServiceRegistry
@@ -71,14 +72,15 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
             )
             events.to = feed.on_event
             pools = ClusterPools(registry, client, asking, calls)
-            nodes = ClusterNodes(registry, pools, directory)
+            plaintext = settings.insecure_plaintext or settings.profile is Profile.HOME
+            nodes = ClusterNodes(registry, pools, directory, plaintext=plaintext)
             gauges = NodeGauges(metrics, registry)
             machine = ClusterMachine(
                 settings, registry, nodes, pools, client, descriptions=lambda: feed.descriptions
             )
             async with NodeHealthPoller.running(
                 _poll_settings(settings),
-                _Polls(registry),
+                _Polls(registry, plaintext=plaintext),
                 token=access.token,
                 tls=access.client_context,
                 also=upkeep.unreachable,
@@ -123,12 +125,18 @@ class _Later:
 class _Polls:
     """What polls find out, told to the registry like any message of a node."""
 
-    def __init__(self, registry: ServiceRegistry) -> None:
+    def __init__(self, registry: ServiceRegistry, *, plaintext: bool) -> None:
         self._registry = registry
+        self._plaintext = plaintext
         self._log = get_logger(component="polls")
 
     def __call__(self, result: PollResult) -> None:
         if isinstance(result, NodePolled):
+            try:
+                check_address(result.node, plaintext=self._plaintext)
+            except ApiError as error:
+                self._log.warning("node_refused", url=result.url, reason=error.message)
+                return
             refused = self._registry.polled(result.node, result.pools)
             if isinstance(refused, Refused):
                 self._log.warning("node_refused", url=result.url, reason=refused.message)
