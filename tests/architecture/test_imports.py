@@ -31,6 +31,8 @@ BEYOND_SHARED = {
         "handoff_watcher",
     },
     "llamacpp_http": {"worker_http"},
+    "openai_http": {"worker_http"},
+    "vllm_http": {"worker_http"},
 }
 """What a package of another tier may import besides all of shared."""
 

@@ -75,14 +75,14 @@ class GpuMonitor:
 
     async def _ask(self) -> GpuInventory:
         """Wait a bounded time; a broken driver can hang for ever and gets no second question."""
-        if self._pending is None:
-            self._pending = _in_daemon_thread(self._look)
-        done, _ = await asyncio.wait({self._pending}, timeout=self._answer_timeout_ms / 1000)
+        pending = self._pending = self._pending or _in_daemon_thread(self._look)
+        done, _ = await asyncio.wait({pending}, timeout=self._answer_timeout_ms / 1000)
         if not done:
             seconds = self._answer_timeout_ms / 1000
             return GpuInventory(reason=f"NVML did not answer within {seconds:g} s")
-        answered, self._pending = self._pending, None
-        return answered.result()
+        if self._pending is pending:  # Looks may overlap: the first to come back clears it.
+            self._pending = None
+        return pending.result()
 
 
 def _in_daemon_thread(call: Callable[[], GpuInventory]) -> asyncio.Future[GpuInventory]:
