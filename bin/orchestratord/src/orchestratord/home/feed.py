@@ -13,11 +13,13 @@ from llamacpp_http import LlamaCppAdapter
 from local_pool_manager import LocalPoolManager, PoolError, ReplicaEndpoint
 from multi_node_placement import ClusterView
 from narration_core import get_logger
+from openai_http import OpenAiAdapter
 from orchestrator_core import ReplicaKey
 from orchestratord.breakers import host_key
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.replicas import LeasedReplicas
 from pool_registry_types import PoolSnapshot
+from vllm_http import VllmAdapter
 from worker_http import ClientLimits
 
 _REPORT_INTERVAL_S = 2.0
@@ -27,11 +29,18 @@ _REST_S = 0.02
 """Between two reports: every lease is a change, and a report is only a hint."""
 _DESCRIBE_TIMEOUT_S = 5.0
 
+
+def _limits(at: ReplicaEndpoint) -> ClientLimits:
+    """Each slot may keep its connection: llama.cpp has a thread for each slot and two more."""
+    return ClientLimits(max_idle=max(_MIN_IDLE, at.slots))
+
+
 ADAPTERS: dict[str, Callable[[ReplicaEndpoint], WorkerAdapter]] = {
-    # The engine has a thread for each slot and two more, so each slot may keep its connection.
-    "llamacpp": lambda at: LlamaCppAdapter(
-        at.url, api_key=at.engine_key, limits=ClientLimits(max_idle=max(_MIN_IDLE, at.slots))
+    "llamacpp": lambda at: LlamaCppAdapter(at.url, api_key=at.engine_key, limits=_limits(at)),
+    "openai": lambda at: OpenAiAdapter(
+        at.url, api_key=at.engine_key, limits=_limits(at), model=at.model_id
     ),
+    "vllm": lambda at: VllmAdapter(at.url, api_key=at.engine_key, limits=_limits(at)),
 }
 """Engine kind → how its adapter is made."""
 
