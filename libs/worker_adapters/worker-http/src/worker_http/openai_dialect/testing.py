@@ -50,7 +50,7 @@ class ScriptedOpenAi:
         self.course = Course()
         self.requests: list[WireRequest] = []
         self._make = make
-        self._url = _NOBODY
+        self.url = _NOBODY
         card = {"id": _MODEL, "object": "model", "owned_by": owned_by, "max_model_len": 1024}
         models = json.dumps({"object": "list", "data": [card]}).encode()
         self._answers: dict[str, Answer] = {"/v1/models": lambda _: (200, models)}
@@ -64,7 +64,7 @@ class ScriptedOpenAi:
         """Serve until the block ends."""
         async with ScriptedServer.running(self._serve) as server:
             self.requests = server.requests
-            self._url = server.url
+            self.url = server.url
             self.adapter = self._make(server.url)
             try:
                 yield self
@@ -77,7 +77,7 @@ class ScriptedOpenAi:
         self._reached.clear()
         self._abandoned.clear()
         nobody = course.trouble is Trouble.UNREACHABLE
-        self.adapter = self._make(_NOBODY if nobody else self._url)
+        self.adapter = self._make(_NOBODY if nobody else self.url)
 
     async def reached(self) -> None:
         """Wait until a request has come to the point where its course stalls."""
