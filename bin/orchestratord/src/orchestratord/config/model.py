@@ -188,6 +188,25 @@ class Settings(ProgramSettings):
     gpu_discovery_interval_ms: Annotated[
         Milliseconds, Variable("POOL_MANAGERD_GPU_DISCOVERY_INTERVAL_MS")
     ] = 10_000
+    gc_max_disk_usage_percent: Annotated[
+        float, Variable("POOL_MANAGERD_GC_MAX_DISK_USAGE_PERCENT")
+    ] = Field(default=80, gt=0, le=100)
+    gc_min_free_gb: Annotated[float, Variable("POOL_MANAGERD_GC_MIN_FREE_GB")] = Field(
+        default=50, ge=0
+    )
+    """In units of 1,000,000,000 bytes. Where less is free, what was unused longest is deleted."""
+    gc_recent_days: Annotated[int, Variable("POOL_MANAGERD_GC_RECENT_DAYS")] = Field(
+        default=14, ge=0
+    )
+    """A model that was used within so many days is kept."""
+    gc_retired_after_days: Annotated[int, Variable("POOL_MANAGERD_GC_RETIRED_AFTER_DAYS")] = Field(
+        default=7, ge=0
+    )
+    """A Retired model is kept so long, then deleted."""
+    gc_interval_ms: Annotated[int, Variable("POOL_MANAGERD_GC_INTERVAL_MS")] = Field(
+        default=0, ge=0
+    )
+    """How often models are collected; 0: only when asked for."""
     node_id: Annotated[Identifier, Variable("POOL_MANAGERD_NODE_ID")] = Field(
         default_factory=default_node_id
     )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from adapter_host import AdapterHost
 from admission_coordinator import AdmissionCoordinator
@@ -10,7 +11,7 @@ from artifact_store import LocalArtifactStore
 from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
 from local_pool_manager import LocalPoolManager, owning
-from model_provisioner import FetchSettings, ModelProvisioner, NetworkPolicy
+from model_provisioner import FetchSettings, NetworkPolicy
 from multi_node_placement import ClusterView
 from narration_core import get_logger
 from orchestratord.clock import SteadyClock
@@ -18,10 +19,13 @@ from orchestratord.composed import Composed, coordinator_settings
 from orchestratord.config import Settings, file_url_path
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.feed import ClusterFeed
+from orchestratord.home.fetching import CountedProvisioner, Pulls
+from orchestratord.home.keeping import CatalogKeeper, GarbageCollector, policy_of
+from orchestratord.home.needs import Needs
 from orchestratord.home.replicas import LeasedReplicas
-from orchestratord.http.services import Services
+from orchestratord.http.services import Disk, Services
 from orchestratord.observing import FanOut, HttpMetrics, PoolGauges, TaskMetrics, TaskNarrator
-from orchestratord.views import CatalogModels, LocalMachine, LocalPools
+from orchestratord.views import CatalogModels, LocalMachine, LocalPools, check_own
 from telemetry_core import Metrics, Program
 
 
@@ -33,8 +37,12 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
         Program.ORCHESTRATORD, Program.POOL_MANAGERD, constant={"node_id": settings.node_id}
     )
     catalog = Catalog(settings.home / "catalog")
-    models = ModelProvisioner(
-        catalog, base=settings.home / "models", now_ms=now_ms, fetch=_fetching(settings)
+    models = CountedProvisioner(
+        catalog,
+        base=settings.home / "models",
+        now_ms=now_ms,
+        fetch=_fetching(settings),
+        fetched=metrics.counter("model_fetch_bytes_total").labels().inc,
     )
     host = AdapterHost()
     cluster = ClusterView()
@@ -80,13 +88,48 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 inventory=lambda: gpus.inventory,
                 descriptions=lambda: feed.descriptions,
             )
+            local_pools = LocalPools(settings.node_id, pools, changed=feed.report_now)
+            catalog_models = CatalogModels(settings.node_id, catalog, pools.snapshots)
+            needs = Needs(
+                catalog,
+                models,
+                pools,
+                arriving=local_pools.arriving,
+                waiting=coordinator.queue_depth,
+            )
+            pulls = Pulls(models, group, view=catalog_models.view, changed=directory.refresh)
+            collector = GarbageCollector(
+                catalog,
+                needs,
+                policy_of(settings),
+                models_dir=settings.home / "models",
+                changed=directory.refresh,
+                freed=metrics.counter("model_gc_freed_bytes_total").labels().inc,
+                now_ms=now_ms,
+            )
+            loops = [following, group.create_task(collector.note_uses(), name="uses of models")]
+            if settings.gc_interval_ms:
+                collecting = collector.run_every(settings.gc_interval_ms)
+                loops.append(group.create_task(collecting, name="collection of models"))
             try:
                 yield Composed(
                     services=Services(
                         tasks=coordinator,
                         artifacts=LocalArtifactStore(file_url_path(settings.artifacts_url)),
-                        pools=LocalPools(settings.node_id, pools, changed=feed.report_now),
-                        models=CatalogModels(settings.node_id, catalog, pools.snapshots),
+                        pools=local_pools,
+                        models=catalog_models,
+                        disk=Disk(
+                            fetcher=pulls,
+                            keeper=CatalogKeeper(
+                                catalog,
+                                needs,
+                                view=catalog_models.view,
+                                changed=directory.refresh,
+                                now_ms=now_ms,
+                            ),
+                            collector=collector,
+                            check_node=partial(check_own, settings.node_id),
+                        ),
                         machine=machine,
                         observer=HttpMetrics(metrics, refresh=gauges.refresh),
                         now_ms=now_ms,
@@ -97,7 +140,9 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
             finally:
                 machine.begin_shutdown()
                 await coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
-                following.cancel()
+                pulls.stop()
+                for loop in loops:
+                    loop.cancel()
         await host.close()
 
 

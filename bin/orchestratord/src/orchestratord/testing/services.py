@@ -18,6 +18,7 @@ from artifact_store import ArtifactStore
 from local_pool_manager import PoolBusy, PoolNotFound
 from node_types import NodeCapabilities, NodeStatus
 from orchestratord.http import Services, Tasks
+from orchestratord.testing.disk import RECITAL, FakeDisk
 from pool_registry_types import HealthState
 
 
@@ -86,7 +87,7 @@ class FakeModels:
             raise ApiError(
                 ErrorCode.MODEL_NOT_FOUND, f"no model {model_id}", candidates=("recital",)
             )
-        return ModelView(model_id=model_id, reference="file:/recital.gguf", state="Active")
+        return RECITAL
 
 
 class FakeMachine:
@@ -168,6 +169,7 @@ def fake_services(
     observer: FakeObserver,
     pools: FakePools,
     machine: FakeMachine,
+    disk: FakeDisk | None = None,
 ) -> Services:
     """Put the fakes together."""
     return Services(
@@ -177,5 +179,6 @@ def fake_services(
         models=FakeModels(),
         machine=machine,
         observer=observer,
+        disk=None if disk is None else disk.services(),
         now_ms=lambda: 1_000,
     )

@@ -12,6 +12,7 @@ from http_shell import serving
 from orchestratord.access import Access
 from orchestratord.config import Settings
 from orchestratord.http import create_app, create_edge
+from orchestratord.testing.disk import FakeDisk
 from orchestratord.testing.services import FakeMachine, FakeObserver, FakePools, fake_services
 from orchestratord.testing.tasks import FakeTasks
 from program_config import BindAddress
@@ -39,6 +40,7 @@ class Shell:
     pools: FakePools
     machine: FakeMachine
     observer: FakeObserver
+    disk: FakeDisk
     connections: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -134,12 +136,18 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 @asynccontextmanager
 async def running_shell(
-    settings: Settings, *, only: frozenset[str] | None = None
+    settings: Settings, *, only: frozenset[str] | None = None, has_disk: bool = True
 ) -> AsyncIterator[Shell]:
     """Serve the fakes on a free port, with all operations or only some."""
     tasks, observer, pools, machine = FakeTasks(), FakeObserver(), FakePools(), FakeMachine()
+    disk = FakeDisk()
     services = fake_services(
-        MemoryArtifactStore(), tasks, observer=observer, pools=pools, machine=machine
+        MemoryArtifactStore(),
+        tasks,
+        observer=observer,
+        pools=pools,
+        machine=machine,
+        disk=disk if has_disk else None,
     )
     async with serving(
         create_app(services, settings, only=only, keep_alive_s=0.05),
@@ -147,7 +155,7 @@ async def running_shell(
         BindAddress("127.0.0.1", 0),
         shutdown_timeout_s=1.0,
     ) as address:
-        shell = Shell(address.port, tasks, pools, machine, observer)
+        shell = Shell(address.port, tasks, pools, machine, observer, disk)
         yield shell
         for writer in shell.connections:
             writer.close()

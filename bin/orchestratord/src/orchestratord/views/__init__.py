@@ -2,6 +2,7 @@
 
 from orchestratord.views.machine import API_VERSION, LocalMachine, capabilities, pool_readiness
 from orchestratord.views.models import CatalogModels
+from orchestratord.views.naming import check_own
 from orchestratord.views.pools import LocalPools
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "LocalMachine",
     "LocalPools",
     "capabilities",
+    "check_own",
     "pool_readiness",
 ]

@@ -23,14 +23,15 @@ class CatalogModels:
         """Return all models. Raises ApiError where another node is meant."""
         check_own(self._node_id, node_id)
         entries = await asyncio.to_thread(self._catalog.list)
-        return tuple(self._view(entry) for entry in entries)
+        return tuple(self.view(entry) for entry in entries)
 
     async def model(self, model_id: str, node_id: str | None = None) -> ModelView:
         """Return one; raises MODEL_NOT_FOUND with near names."""
         check_own(self._node_id, node_id)
-        return self._view(await asyncio.to_thread(self._catalog.get, model_id))
+        return self.view(await asyncio.to_thread(self._catalog.get, model_id))
 
-    def _view(self, entry: ModelEntry) -> ModelView:
+    def view(self, entry: ModelEntry) -> ModelView:
+        """Return an entry as clients see it."""
         served_by = [
             pool.pool_id
             for pool in self._snapshots()
@@ -46,4 +47,7 @@ class CatalogModels:
             architecture=entry.header.architecture,
             quantization=entry.header.quantization,
             served_by=tuple(served_by),
+            pinned=entry.pinned,
+            last_used_ms=entry.last_used_ms,
+            verdict=entry.last_verification.verdict if entry.last_verification else None,
         )

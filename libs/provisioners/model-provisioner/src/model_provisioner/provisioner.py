@@ -1,7 +1,7 @@
 """Brings models to this disk, one piece of work a model however many ask for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class ModelProvisioner:
 
     async def pull(
         self, reference: str | ModelRef, *, expected_digest: str | None = None
-    ) -> AsyncIterator[PreparationStep | ModelEntry]:
+    ) -> AsyncGenerator[PreparationStep | ModelEntry]:
         """The steps of `ensure` as they come, for a progress bar or a stream; the entry is last.
 
         Steps are skipped while the reader is slow. Leaving the loop early counts as a cancel; close

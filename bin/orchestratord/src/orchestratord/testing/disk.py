@@ -1,0 +1,148 @@
+"""A disk with one model, `recital`, and a source that says what the test wants."""
+
+# ruff: noqa: ARG002 - a fake answers the same whatever it is asked
+
+from collections.abc import AsyncGenerator
+from functools import partial
+
+from api_types import (
+    ApiError,
+    ErrorCode,
+    GcDecisionView,
+    GcPlanView,
+    GcRunView,
+    GcStepView,
+    ModelView,
+    PreparationStep,
+    PullRequest,
+    PullView,
+    VerificationView,
+)
+from orchestratord.http.services import Disk
+from orchestratord.views import check_own
+
+RECITAL = ModelView(model_id="recital", reference="file:/recital.gguf", state="Active")
+
+
+class FakeFetcher:
+    """Tells `steps`, then fails with `error` or brings the model."""
+
+    def __init__(self) -> None:
+        self.steps: tuple[PreparationStep, ...] = ()
+        self.error: ApiError | None = None
+        self.started: list[PullRequest] = []
+        self.left = 0
+
+    def start(self, request: PullRequest, correlation_id: str) -> PullView:
+        """Note the wish."""
+        self.started.append(request)
+        return self.pulls()[-1]
+
+    async def follow(self, request: PullRequest) -> AsyncGenerator[PreparationStep | ModelView]:
+        """Tell what the test wants."""
+        try:
+            for step in self.steps:
+                yield step
+            if self.error is not None:
+                raise self.error
+            yield RECITAL
+        finally:
+            self.left += 1
+
+    def pulls(self) -> tuple[PullView, ...]:
+        """Return what was started."""
+        return tuple(PullView(reference=each.reference, state="running") for each in self.started)
+
+
+class FakeKeeper:
+    """Keeps the one model; `in_use` protects it."""
+
+    def __init__(self) -> None:
+        self.model: ModelView | None = RECITAL
+        self.in_use = False
+
+    async def retire(self, model_id: str) -> ModelView:
+        """Retire it, unless it is in use."""
+        self._check_free(model_id)
+        return self._changed(model_id, state="Retired")
+
+    async def purge(self, model_id: str) -> None:
+        """Delete it, unless it is in use."""
+        self._check_free(model_id)
+        self.model = None
+
+    async def verify(self, model_id: str) -> VerificationView:
+        """Find it intact."""
+        self._changed(model_id)
+        return VerificationView(model_id=model_id, verdict="intact", expected="sha256:0")
+
+    async def set_state(self, model_id: str, state: str) -> ModelView:
+        """Change its state."""
+        return self._changed(model_id, state=state)
+
+    async def pin(self, model_id: str, *, pinned: bool) -> ModelView:
+        """Pin it."""
+        return self._changed(model_id, pinned=pinned)
+
+    def _check_free(self, model_id: str) -> None:
+        self._changed(model_id)
+        if self.in_use:
+            raise ApiError(ErrorCode.MODEL_IN_USE, "pool default serves it")
+
+    def _changed(self, model_id: str, **update: object) -> ModelView:
+        if self.model is None or model_id != self.model.model_id:
+            raise ApiError(ErrorCode.MODEL_NOT_FOUND, f"no model {model_id}")
+        self.model = self.model.model_copy(update=update)
+        return self.model
+
+
+class FakeCollector:
+    """Would delete one model; counts its runs."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    async def plan(self) -> GcPlanView:
+        """Return the one deletion."""
+        decision = GcDecisionView(
+            model_id="old",
+            action="delete",
+            reason="retired_long",
+            explanation="it was retired 9 days ago",
+            size_bytes=7,
+            freed_bytes=7,
+        )
+        return GcPlanView(
+            decisions=(decision,),
+            disk_total_bytes=100,
+            disk_free_bytes=10,
+            wanted_free_bytes=20,
+            freed_bytes=7,
+            shortfall_bytes=3,
+        )
+
+    async def run(self) -> GcRunView:
+        """Count."""
+        self.runs += 1
+        step = GcStepView(
+            model_id="old", outcome="deleted", explanation="it was deleted", freed_bytes=7
+        )
+        return GcRunView(steps=(step,), freed_bytes=7)
+
+
+class FakeDisk:
+    """All three together, on the machine `node`."""
+
+    def __init__(self) -> None:
+        self.fetcher = FakeFetcher()
+        self.keeper = FakeKeeper()
+        self.collector = FakeCollector()
+
+    def services(self) -> Disk:
+        """Return them as handlers want them."""
+        return Disk(
+            fetcher=self.fetcher,
+            keeper=self.keeper,
+            collector=self.collector,
+            check_node=partial(check_own, "node"),
+        )

@@ -1,0 +1,172 @@
+"""Models over their life: a pool takes another one, a fetch, a pin, a collection."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from demo_model import ENDLESS, SLOW, ensure
+from model_provisioner.testing import ModelServer
+
+from .calls import EVENT_STREAM, Answer, Api, Frame, check_grammar, eventually, text_of
+from .daemons import Daemon, Place, Pool
+
+GREEDY = {"temperature": 0}
+
+
+async def reload(api: Api, pool_id: str, model: Path) -> Answer:
+    wish = {"new_model_ref": f"file:{model}"}
+    return await api.call("POST", f"/v2/pools/{pool_id}/reload", json=wish)
+
+
+async def served(api: Api, pool_id: str) -> Any:
+    return await api.get(f"/v2/pools/{pool_id}/status")
+
+
+async def test_a_pool_takes_another_model_under_load_and_no_task_fails(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    old, new = (
+        Pool.of(models, SLOW, pool_id="main", slots=4, ctx=4096),
+        ensure(models, spec=ENDLESS),
+    )
+    api = connect(place(old).start())
+
+    async def recite(model: Path, tokens: int) -> list[Frame]:
+        return await api.run(model_ref=model.stem, prompt="1", max_tokens=tokens, sampling=GREEDY)
+
+    async with asyncio.TaskGroup() as group:
+        before = [group.create_task(recite(old.model, 120)) for _ in range(4)]
+        await eventually(lambda: _all_busy(api, "main"), "four tasks that run")
+        answer = await reload(api, "main", new)
+        assert (answer.status, answer.json()["pool_id"]) == (202, "main")
+        second = await reload(api, "main", new)
+        assert (second.status, second.json()["code"]) == (409, "POOL_BUSY")
+    await eventually(lambda: _serves(api, "main", new.stem), "the new model", within_s=30)
+    after = await asyncio.gather(*(recite(new, 64) for _ in range(4)))
+    for frames in (*(task.result() for task in before), *after):
+        check_grammar(frames)
+        assert frames[-1].event == "end", frames[-1]
+    assert {text_of(task.result()) for task in before} == {SLOW.expected_text(120)}
+    assert {text_of(frames) for frames in after} == {ENDLESS.expected_text(64)}
+    assert (await served(api, "main"))["last_error"] is None
+
+
+async def test_a_reload_to_a_broken_file_rolls_back_while_streams_finish(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api], tmp_path: Path
+) -> None:
+    pool = Pool.of(models, SLOW, pool_id="main", slots=2, ctx=4096)
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(pool.model.read_bytes()[:-4096])
+    api = connect(place(pool).start())
+    async with api.open(prompt="1", max_tokens=150, sampling=GREEDY) as stream:
+        frames = await stream.until("token")
+        assert (await reload(api, "main", broken)).status == 202
+        status = await eventually(lambda: _complains(api, "main"), "the reason", within_s=30)
+        frames += await stream.rest()
+    check_grammar(frames)
+    assert frames[-1].event == "end"
+    assert "broken" in status["last_error"]
+    assert status["model_id"] == pool.model.stem
+    assert (await api.run(prompt="1", max_tokens=5))[-1].event == "end"
+
+
+async def test_a_model_is_pulled_pinned_verified_retired_and_collected(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    pool = Pool.of(models, SLOW, pool_id="main")
+    daemon = place(pool, gc_recent_days=0, gc_retired_after_days=0).start()
+    api = connect(daemon)
+    async with ModelServer.running() as server:
+        server.files["/endless.gguf"] = ensure(models, spec=ENDLESS).read_bytes()
+        events = await _pull(api, reference=f"{server.url}/endless.gguf")
+    assert {name for name, _ in events[:-1]} == {"progress"}
+    name, model = events[-1]
+    assert (name, model["state"], model["pinned"]) == ("model", "Active", False)
+    at = f"/v2/catalog/models/{model['model_id']}"
+    pinned = await api.call("POST", f"{at}/pin")
+    assert (pinned.status, pinned.json()["pinned"]) == (200, True)
+    assert (await api.call("POST", f"{at}/verify")).json()["verdict"] == "intact"
+    assert (await api.call("DELETE", f"{at}?purge=true")).json()["code"] == "MODEL_IN_USE"
+    await api.call("POST", f"{at}/pin", json={"pinned": False})
+    assert (await api.call("DELETE", at)).json()["state"] == "Retired"
+
+    decisions = (await api.get("/v2/catalog/gc/plan"))["decisions"]
+    told = {each["model_id"]: (each["action"], each["reason"]) for each in decisions}
+    assert told == {
+        model["model_id"]: ("delete", "retired_long"),
+        pool.model.stem: ("keep", "in_use"),
+    }
+    assert (await api.get(at))["state"] == "Retired", "a plan deletes nothing"
+    ran = (await api.call("POST", "/v2/catalog/gc/run")).json()
+    assert [step["outcome"] for step in ran["steps"]] == ["deleted"]
+    assert ran["freed_bytes"] >= model["size_bytes"]
+    assert (await api.call("GET", at)).status == 404
+    metrics = (await api.call("GET", "/metrics")).body.decode()
+    assert _counted(metrics, "model_gc_freed_bytes_total") == ran["freed_bytes"]
+    assert _counted(metrics, "model_fetch_bytes_total") == model["size_bytes"]
+
+
+async def test_a_model_of_another_digest_is_refused_and_told_in_the_list(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    api = connect(place(Pool.of(models, SLOW, pool_id="main")).start())
+    wrong = f"sha256:{'0' * 64}"
+    async with ModelServer.running() as server:
+        server.files["/endless.gguf"] = ensure(models, spec=ENDLESS).read_bytes()
+        wish = {"reference": f"{server.url}/endless.gguf", "digest": wrong}
+        begun = await api.call("POST", "/v2/catalog/models", json=wish)
+        assert (begun.status, begun.json()["state"]) == (202, "running")
+        (pull,) = await eventually(lambda: _failed(api), "a pull that failed")
+    assert (pull["state"], pull["error"]["code"]) == ("failed", "INVALID_PARAMS")
+    assert wrong in pull["error"]["message"]
+    assert [one["model_id"] for one in (await api.get("/v2/catalog/models"))["models"]] == [
+        Pool.of(models, SLOW).model.stem
+    ]
+
+
+async def test_a_model_that_a_pool_serves_is_neither_retired_nor_deleted(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    pool = Pool.of(models, SLOW, pool_id="main")
+    api = connect(place(pool).start())
+    for query in ("", "?purge=true"):
+        answer = await api.call("DELETE", f"/v2/catalog/models/{pool.model.stem}{query}")
+        assert (answer.status, answer.json()["code"]) == (409, "MODEL_IN_USE")
+        assert "main" in answer.json()["message"]
+
+
+async def _pull(api: Api, **wish: str) -> list[tuple[str, dict[str, Any]]]:
+    answer = await api.call("POST", "/v2/catalog/models", json=wish, headers=EVENT_STREAM)
+    assert answer.status == 200, answer
+    blocks = [block.splitlines() for block in answer.body.decode().split("\n\n") if block]
+    return [
+        (lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: ")))
+        for lines in blocks
+        if not lines[0].startswith(":")
+    ]
+
+
+async def _failed(api: Api) -> Any:
+    pulls = (await api.get("/v2/catalog/models"))["pulls"]
+    return pulls if all(pull["state"] == "failed" for pull in pulls) else None
+
+
+def _counted(metrics: str, name: str) -> float:
+    (line,) = [line for line in metrics.splitlines() if line.startswith(f"{name}{{")]
+    return float(line.rpartition(" ")[2])
+
+
+async def _all_busy(api: Api, pool_id: str) -> bool:
+    return bool((await served(api, pool_id))["slots_free"] == 0)
+
+
+async def _serves(api: Api, pool_id: str, model_id: str) -> bool:
+    status = await served(api, pool_id)
+    return bool(status["ready"] and status["model_id"] == model_id)
+
+
+async def _complains(api: Api, pool_id: str) -> Any:
+    status = await served(api, pool_id)
+    return status if status["last_error"] else None
