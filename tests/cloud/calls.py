@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 
 from .cluster import TOKEN, Cluster, ControlPlane
-from .of_home import Api, Frame, check_grammar, eventually, text_of
+from .of_home import EVENT_STREAM, Api, check_grammar, eventually, frames_of, text_of
 
 GREEDY = {"temperature": 0}
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
@@ -78,7 +78,13 @@ async def all_idle(cluster: Cluster, api: CloudApi, *, within_s: float = 10.0) -
     await eventually(look, "all slots free by every count", within_s=within_s)
 
 
-def node_of(frames: list[Frame]) -> str:
-    """The node that a stream says it is served by."""
-    found = [frame.data["pool_id"] for frame in frames if frame.data.get("pool_id")]
-    return str(found[-1]).partition(":")[0]
+async def serves_again(api: CloudApi, node: str, *, within_s: float) -> None:
+    """Wait until tasks that want a node, and no other one, are served there."""
+    pin = {"mode": "pin", "node_id": node}
+    task = {"model_ref": "slow", "prompt": "1", "max_tokens": 2, "placement": pin}
+
+    async def look() -> bool:
+        answer = await api.call("POST", "/v2/tasks", json=task, headers=EVENT_STREAM)
+        return answer.status == 200 and frames_of(answer.body)[-1].event == "end"
+
+    await eventually(look, f"{node} serves again", within_s=within_s)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .namespaces import Network, Way
 from .of_home import Engine, Pool, until
 from .processes import START_S, Program, processes_of
 from .wires import Wire, Wires
@@ -36,9 +37,9 @@ def _toml(table: Mapping[str, object]) -> str:
 class ControlPlane(Program):
     """orchestratord in the profile cloud, with no credential but these two."""
 
-    def __init__(self, folder: Path, wire: Wire, **settings: object) -> None:
+    def __init__(self, folder: Path, wire: Wire | Way, **settings: object) -> None:
         environ = {"LLORCH_HOME": str(folder / "data"), "ORCHD_API_KEYS": f"tester:{CLIENT_KEY}"}
-        super().__init__(folder, "orchestratord", ENVIRON | environ)
+        super().__init__(folder, "orchestratord", ENVIRON | environ, wire.prefix)
         self.wire = wire
         """Where nodes reach it, whatever port it listens on."""
         self.settings = {"node_timeout_ms": NODE_TIMEOUT_MS, **settings}
@@ -52,7 +53,7 @@ class ControlPlane(Program):
         """Start it and wait until it listens."""
         config = self.folder / "orchestratord.toml"
         config.write_text(_toml(self.settings))
-        self.spawn("--config", str(config), "--bind-addr", "127.0.0.1:0")
+        self.spawn("--config", str(config), "--bind-addr", self.wire.bind)
         self.wire.lead_to(self.address)
         return self
 
@@ -61,7 +62,13 @@ class Node(Program):
     """pool-managerd with its engines; what it says and what it is told have a wire each."""
 
     def __init__(
-        self, folder: Path, pools: Iterable[Pool], *, out: Wire, into: Wire, **environ: str
+        self,
+        folder: Path,
+        pools: Iterable[Pool],
+        *,
+        out: Wire | Way,
+        into: Wire | Way,
+        **environ: str,
     ) -> None:
         self.id = folder.name
         self.pools = tuple(pools)
@@ -73,26 +80,29 @@ class Node(Program):
             "POOL_MANAGERD_ADVERTISE_URL": into.url,
             "POOL_MANAGERD_DRAIN_DEADLINE_MS": "5000",
         }
-        super().__init__(folder, "pool_managerd", {**ENVIRON, **own, **environ})
+        super().__init__(folder, "pool_managerd", {**ENVIRON, **own, **environ}, into.prefix)
 
     def start(self) -> "Node":
         """Start it and wait until it listens; its engines come when they come."""
         config = self.folder / "pools.toml"
         tables = "\n".join(f"[[pools]]\n{_toml(pool.table)}" for pool in self.pools)
         config.write_text(f'device_policy = "cpu"\n{tables}')
-        self.spawn("--config", str(config), "--bind-addr", "127.0.0.1:0")
+        self.spawn("--config", str(config), "--bind-addr", self.into.bind)
         self.into.lead_to(self.address)
         return self
 
     def engine(self, pool_id: str) -> Engine:
-        """The engine of a pool, by its handoff file."""
+        """The engine of a pool."""
+        return self.into.engine(self.handoff(pool_id))
+
+    def handoff(self, pool_id: str) -> dict[str, Any]:
+        """The handoff file of a pool's engine."""
         path = self.folder / "data" / "engines" / f"{pool_id}-r0.json"
 
         def look() -> dict[str, Any] | None:
             return json.loads(path.read_bytes()) if path.exists() else None
 
-        told = until(look, f"an engine of {pool_id} on {self.id}", within_s=START_S)
-        return Engine(told["pid"], told["url"], told["engine_key"], told["pool_id"])
+        return until(look, f"an engine of {pool_id} on {self.id}", within_s=START_S)
 
     def engines(self) -> list[Engine]:
         """All engines."""
@@ -114,23 +124,22 @@ class Cluster:
     """Everything that ends together."""
 
     folder: Path
-    wires: Wires
+    lines: Wires | Network
     control: ControlPlane
     nodes: dict[str, Node]
 
     @classmethod
-    def at(cls, folder: Path, wires: Wires, **settings: object) -> "Cluster":
+    def at(cls, folder: Path, lines: Wires | Network, **settings: object) -> "Cluster":
         """Lay out a cluster without nodes; nothing is started."""
         (folder / "control").mkdir(parents=True)
-        return cls(folder, wires, ControlPlane(folder / "control", wires.lay(), **settings), {})
+        return cls(folder, lines, ControlPlane(folder / "control", lines.control(), **settings), {})
 
     def node(self, name: str, *pools: Pool, **environ: str) -> Node:
         """Lay out a node; it is not started."""
         folder = self.folder / name
         folder.mkdir()
-        out = self.wires.lay()
-        out.lead_to(self.control.wire.address)
-        node = Node(folder, pools, out=out, into=self.wires.lay(), **environ)
+        out, into = self.lines.node(name, self.control.wire)
+        node = Node(folder, pools, out=out, into=into, **environ)
         self.nodes[name] = node
         return node
 

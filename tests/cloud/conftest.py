@@ -1,5 +1,6 @@
 """A cluster that all tests share, and clusters of a test's own."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,15 +53,28 @@ def make_cluster(
 def cluster(
     tmp_path_factory: pytest.TempPathFactory, models: Path, wires: Wires, aliases: dict[str, str]
 ) -> Iterator[Cluster]:
-    """Three nodes, of which one was there before the control plane and two come later."""
+    """Three nodes, one of which is there before the control plane; no two agree on the hour."""
     folder = tmp_path_factory.mktemp("cloud") / "cluster"
     slow, endless = Pool.of(models, SLOW, slots=2, ctx=8192), Pool.of(models, ENDLESS, ctx=4096)
     with Cluster.at(folder, wires, model_aliases=aliases) as cluster:
         cluster.node("node-a", slow, endless, POOL_MANAGERD_LABELS="zone=east").start()
         cluster.control.start()
-        for name in ("node-b", "node-c"):
-            cluster.node(name, slow, POOL_MANAGERD_LABELS="zone=west").start()
+        for name, hours in (("node-b", -1), ("node-c", 1)):
+            clock = shifted_clock(folder / f"clock-{hours}", hours)
+            cluster.node(name, slow, POOL_MANAGERD_LABELS="zone=west", **clock).start()
         yield cluster
+
+
+def shifted_clock(folder: Path, hours: int) -> dict[str, str]:
+    """The environment of a Python whose wall clock is wrong."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import time\n"
+        "seconds, nanoseconds = time.time, time.time_ns\n"
+        f"time.time = lambda: seconds() + {hours * 3600}\n"
+        f"time.time_ns = lambda: nanoseconds() + {hours * 3600} * 10**9\n"
+    )
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 @pytest.fixture

@@ -18,6 +18,6 @@ _daemons = import_module(f"{_NAME}.daemons")
 
 Api, Frame, Stream = _calls.Api, _calls.Frame, _calls.Stream
 EVENT_STREAM = _calls.EVENT_STREAM
-check_grammar, text_of = _calls.check_grammar, _calls.text_of
+check_grammar, frames_of, text_of = _calls.check_grammar, _calls.frames_of, _calls.text_of
 eventually, engine_busy = _calls.eventually, _calls.engine_busy
 Engine, Pool, get, until = _daemons.Engine, _daemons.Pool, _daemons.get, _daemons.until

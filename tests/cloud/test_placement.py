@@ -37,10 +37,12 @@ async def test_as_many_tasks_as_slots_fill_every_node_evenly(
     cluster: Cluster, api: CloudApi
 ) -> None:
     tasks = [await api.submit(model_ref="slow", prompt="1", max_tokens=4000) for _ in range(SLOTS)]
-    for node in cluster.nodes.values():
-        await engine_busy(node.engine("slow"), 2)
-    for task in tasks:
-        await api.cancel(task["task_id"])
+    try:
+        for node in cluster.nodes.values():
+            await engine_busy(node.engine("slow"), 2)
+    finally:
+        for task in tasks:
+            await api.cancel(task["task_id"])
     await all_idle(cluster, api)
 
 
@@ -74,7 +76,9 @@ async def test_a_task_goes_where_the_labels_are_that_it_prefers(api: CloudApi) -
 async def test_a_cancel_frees_the_slot_behind_the_relay_within_a_second(
     cluster: Cluster, api: CloudApi
 ) -> None:
-    async with api.open(model_ref="slow", prompt="1", max_tokens=4000) as stream:
+    async with api.open(
+        model_ref="slow", prompt="1", max_tokens=4000, on_disconnect="cancel"
+    ) as stream:
         frames = await stream.until("token", count=3)
         engine = cluster.nodes[await api.place_of(stream.task_id)].engine("slow")
         assert engine.busy() == 1

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
+from .of_home import Engine
+
 READ_BYTES = 65_536
 CALL_S = 5.0
 
@@ -37,6 +39,16 @@ class Wires:
         self._wires.append(wire)
         return wire
 
+    def control(self) -> "Wire":
+        """What leads to a control plane."""
+        return self.lay()
+
+    def node(self, _name: str, control: "Wire") -> tuple["Wire", "Wire"]:
+        """What leads from a node to its control plane, and what leads to the node."""
+        out = self.lay()
+        out.lead_to(control.address)
+        return out, self.lay()
+
     def call(self, work: Coroutine[Any, Any, None]) -> None:
         """Have something done there, and wait for it."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_S)
@@ -44,6 +56,10 @@ class Wires:
 
 class Wire:
     """One port in front of another. Cut, it loses nothing and passes nothing on, like TCP."""
+
+    bind = "127.0.0.1:0"
+    """Where what it leads to listens."""
+    prefix: tuple[str, ...] = ()
 
     def __init__(self, wires: Wires) -> None:
         self.target: tuple[str, int] | None = None
@@ -83,6 +99,10 @@ class Wire:
         """Have it end there from now on."""
         host, _, port = address.rpartition(":")
         self.target = (host, int(port))
+
+    def engine(self, told: dict[str, Any]) -> Engine:
+        """An engine of the node that it leads to."""
+        return Engine(told["pid"], told["url"], told["engine_key"], told["pool_id"])
 
     def cut(self) -> None:
         """Let nothing through, neither way."""

@@ -1,0 +1,133 @@
+"""Everything at once: load from many clients, faults at random, and the books balance."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from demo_model import SLOW
+
+from .calls import GREEDY, CloudApi, all_idle
+from .cluster import NODE_TIMEOUT_MS, Cluster, Node
+from .of_home import EVENT_STREAM, Pool, check_grammar, frames_of, text_of
+from .wires import Wires
+
+CLIENTS = 8
+FAULT_EVERY_S = (1.0, 4.0)
+BACK_S = 60.0
+SILENCE_S = NODE_TIMEOUT_MS / 1000
+TOKENS = 60
+"""Few enough that what is carried along ends before the first character of several tokens."""
+MAY_BE_TOLD = {"WORKER_RESET", "POOL_UNAVAILABLE", "REPLICA_EXHAUSTED", "NODE_UNAVAILABLE"}
+
+
+@pytest.fixture
+def cluster(
+    tmp_path: Path, models: Path, wires: Wires, aliases: dict[str, str]
+) -> Iterator[Cluster]:
+    slow = Pool.of(models, SLOW, slots=2, ctx=4096)
+    with Cluster.at(tmp_path / "cluster", wires, model_aliases=aliases) as cluster:
+        cluster.control.start()
+        for name in ("node-a", "node-b", "node-c"):
+            cluster.node(name, slow).start()
+        yield cluster
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "seconds",
+    [pytest.param(120, marks=pytest.mark.netns), pytest.param(900, marks=pytest.mark.long)],
+)
+async def test_whatever_happens_every_task_ends_once_and_no_slot_is_lost(
+    cluster: Cluster, connect: Callable[[Cluster], CloudApi], seconds: int
+) -> None:
+    api = connect(cluster)
+    await api.all_placeable(*cluster.nodes)
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    end_s = time.monotonic() + seconds
+    ends: Counter[str] = Counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(CLIENTS):
+            group.create_task(client(api, random.Random(seed + number), end_s, ends))
+        group.create_task(trouble(cluster, random.Random(seed), end_s))
+    print(dict(ends))
+    await api.all_placeable(*cluster.nodes, within_s=BACK_S)
+    await all_idle(cluster, api, within_s=BACK_S)
+    assert ends["end"] > ends.total() / 2
+    for state in ("queued", "preparing", "running", "stopping"):
+        assert not (await api.get(f"/v2/tasks?state={state}"))["tasks"]
+
+
+async def client(api: CloudApi, chance: random.Random, end_s: float, ends: Counter[str]) -> None:
+    """Have one task after the other, of every kind, and hold each stream to the contract."""
+    while time.monotonic() < end_s:
+        on_loss = chance.choice(["fail", "restart", "resume"])
+        tokens = chance.randrange(2, TOKENS)
+        task = {"model_ref": "slow", "prompt": "1", "max_tokens": tokens, "sampling": GREEDY}
+        async with asyncio.timeout(BACK_S + SILENCE_S):
+            answer = await api.call(
+                "POST",
+                "/v2/tasks",
+                json={**task, "on_worker_loss": on_loss},
+                headers=EVENT_STREAM,
+            )
+        if answer.status != 200:
+            assert answer.json()["retriable"] is True, answer
+            ends[f"refused {answer.json()['code']}"] += 1
+            await asyncio.sleep(0.5)
+            continue
+        frames = frames_of(answer.body)
+        starts = [index for index, frame in enumerate(frames) if frame.event == "started"]
+        assert len(starts) == 1 or on_loss == "restart"
+        last = frames[starts[-1] :]
+        check_grammar(last)
+        assert sum(frame.event in {"end", "error"} for frame in frames) == 1
+        if last[-1].event == "end":
+            assert text_of(last) == SLOW.expected_text(tokens), on_loss
+        else:
+            assert last[-1].data["code"] in MAY_BE_TOLD, last[-1]
+            assert SLOW.expected_text(tokens).startswith(text_of(last))
+        ends[last[-1].data.get("code", "end")] += 1
+
+
+async def trouble(cluster: Cluster, chance: random.Random, end_s: float) -> None:
+    """Break things, one node at a time, and mend what does not mend itself."""
+    while time.monotonic() < end_s:
+        await asyncio.sleep(chance.uniform(*FAULT_EVERY_S))
+        node = chance.choice(list(cluster.nodes.values()))
+        await chance.choice([kill_engine, kill_daemon, unplug, blink, slow_down])(node, chance)
+
+
+async def kill_engine(node: Node, _chance: random.Random) -> None:
+    engine = await asyncio.to_thread(node.engine, "slow")
+    if engine.slots():
+        engine.kill()
+
+
+async def kill_daemon(node: Node, chance: random.Random) -> None:
+    node.kill()
+    await asyncio.sleep(chance.uniform(0, 2))
+    await asyncio.to_thread(node.start)
+
+
+async def unplug(node: Node, chance: random.Random) -> None:
+    node.partition()
+    await asyncio.sleep(chance.uniform(SILENCE_S / 2, 2 * SILENCE_S))
+    node.heal()
+
+
+async def blink(node: Node, chance: random.Random) -> None:
+    node.partition()
+    await asyncio.sleep(chance.uniform(0, 0.5))
+    node.heal()
+
+
+async def slow_down(node: Node, chance: random.Random) -> None:
+    node.into.delay_s = node.out.delay_s = (0.1, 0.3)
+    await asyncio.sleep(chance.uniform(1, 4))
+    node.into.delay_s = node.out.delay_s = (0.0, 0.0)
