@@ -31,7 +31,9 @@ def test_an_unreachable_server_says_what_to_start(capsys: pytest.CaptureFixture[
         ["tasks", "show", "no-uuid"],
         ["tasks", "list", "--state", "odd"],
         ["pools", "--url", "localhost:8080"],
-        ["gc"],
+        ["gc", "--delete"],
+        ["models", "pin"],
+        ["reload", "default"],
     ],
 )
 def test_wrong_usage_exits_with_2(args: list[str]) -> None:

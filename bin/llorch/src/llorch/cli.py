@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from api_types import Priority, TaskState
-from llorch import listing
+from llorch import keeping, listing
 from llorch.exits import Exit
 from llorch.running import run
 from llorch.terminal import harmless
@@ -112,17 +112,54 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, command, about in (
         ("pools", listing.list_pools, "what serves, and how it is doing"),
-        ("models", listing.list_models, "the models of the catalog"),
         ("version", listing.version, "this program's version and the server's"),
     ):
         asked = commands.add_parser(name, parents=[output], help=about)
         asked.set_defaults(command=command)
+
+    _add_models(commands, output)
 
     watch = commands.add_parser("top", parents=[server], help="watch pools and queue")
     watch.add_argument("--once", action="store_true", help="print one picture and leave")
     watch.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds")
     watch.set_defaults(command=top)
     return parser
+
+
+def _add_models(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", output: argparse.ArgumentParser
+) -> None:
+    pulled = commands.add_parser("pull", parents=[output], help="bring a model to the server")
+    pulled.add_argument("reference", metavar="REF", help="https:, hf:, s3:, oci: or file:")
+    pulled.add_argument("--digest", metavar="sha256:…", help="refuse any other content")
+    pulled.set_defaults(command=keeping.pull)
+
+    models = commands.add_parser("models", parents=[output], help="the models of the catalog")
+    models.set_defaults(command=listing.list_models)
+    actions = models.add_subparsers(metavar="ACTION")
+    # May stand on either side of the action: without defaults, which would undo what stood before.
+    again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    again.add_argument("--url", type=_url, help="the server")
+    again.add_argument("--json", action="store_true", help="print JSON")
+    for name, command, about in (
+        ("pin", keeping.pin, "keep it from being deleted"),
+        ("unpin", keeping.unpin, "let it be deleted again"),
+        ("retire", keeping.retire, "offer it no longer; a collection may delete it"),
+        ("verify", keeping.verify, "read its files against their digests"),
+    ):
+        action = actions.add_parser(name, parents=[again], help=about)
+        action.add_argument("model_id", metavar="ID")
+        action.set_defaults(command=command)
+
+    reloaded = commands.add_parser("reload", parents=[output], help="give a pool another model")
+    reloaded.add_argument("pool", metavar="POOL")
+    reloaded.add_argument("reference", metavar="REF")
+    reloaded.add_argument("--no-wait", action="store_true", help="do not wait until it serves")
+    reloaded.set_defaults(command=keeping.reload)
+
+    collected = commands.add_parser("gc", parents=[output], help="what a collection would delete")
+    collected.add_argument("--run", action="store_true", help="delete it")
+    collected.set_defaults(command=keeping.gc)
 
 
 def _url(text: str) -> str:

@@ -14,13 +14,13 @@ from orchestrator_client import Client
 async def list_tasks(client: Client, args: argparse.Namespace) -> Exit:
     """Print the newest tasks."""
     found = await client.tasks(state=args.state, limit=args.limit)
-    return _print(args, found, tables.tasks(found.tasks))
+    return print_answer(args, found, tables.tasks(found.tasks))
 
 
 async def show_task(client: Client, args: argparse.Namespace) -> Exit:
     """Print all that is known about one task."""
     status = await client.status(args.task_id)
-    return _print(args, status, status.model_dump_json(indent=2, exclude_none=True))
+    return print_answer(args, status, status.model_dump_json(indent=2, exclude_none=True))
 
 
 async def cancel_task(client: Client, args: argparse.Namespace) -> Exit:
@@ -32,13 +32,13 @@ async def cancel_task(client: Client, args: argparse.Namespace) -> Exit:
 async def list_pools(client: Client, args: argparse.Namespace) -> Exit:
     """Print the pools."""
     found = await client.pools()
-    return _print(args, found, tables.pools(found))
+    return print_answer(args, found, tables.pools(found))
 
 
 async def list_models(client: Client, args: argparse.Namespace) -> Exit:
     """Print the models of the catalog."""
     found = await client.models()
-    return _print(args, found, tables.models(found))
+    return print_answer(args, found, tables.models(found))
 
 
 async def version(client: Client, args: argparse.Namespace) -> Exit:
@@ -47,9 +47,10 @@ async def version(client: Client, args: argparse.Namespace) -> Exit:
         sys.stdout.write(f"llorch {installed_version('llorch')}\n")
     server = await client.version()
     about = f"{server.service} {server.version} (API {server.api_version}, Python {server.python})"
-    return _print(args, server, about)
+    return print_answer(args, server, about)
 
 
-def _print(args: argparse.Namespace, answer: BaseModel, text: str) -> Exit:
+def print_answer(args: argparse.Namespace, answer: BaseModel, text: str) -> Exit:
+    """Print an answer as people or programs want it."""
     sys.stdout.write((answer.model_dump_json() if args.json else text) + "\n")
     return Exit.OK

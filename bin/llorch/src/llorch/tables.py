@@ -3,10 +3,22 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from api_types import End, Metrics, ModelList, PoolList, Started, TaskStatus
+from api_types import (
+    End,
+    GcPlanView,
+    GcRunView,
+    Metrics,
+    ModelList,
+    PoolList,
+    PreparationStep,
+    Started,
+    TaskStatus,
+)
 from llorch.terminal import harmless
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_BAR = 30
+"""Characters of a bar that is full."""
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -70,21 +82,67 @@ def _used(total_bytes: int, free_bytes: int) -> str | None:
 
 
 def models(found: ModelList) -> str:
-    """Return the table of models."""
-    return table(
-        ("MODEL", "STATE", "SIZE", "CONTEXT", "QUANTIZATION", "SERVED BY"),
+    """Return the table of models, and what is on its way."""
+    rows: list[tuple[object, ...]] = [
         (
-            (
-                model.model_id,
-                model.state,
-                size(model.size_bytes),
-                model.ctx_max,
-                model.quantization,
-                ", ".join(model.served_by) or None,
-            )
-            for model in found.models
-        ),
+            model.model_id,
+            f"{model.state}, pinned" if model.pinned else model.state,
+            size(model.size_bytes),
+            model.ctx_max,
+            model.quantization,
+            ", ".join(model.served_by) or None,
+        )
+        for model in found.models
+    ]
+    for pull in found.pulls:
+        told = preparation(pull.step) if pull.step else "fetching"
+        state = f"{pull.error.code}: {pull.error.message}" if pull.error else told
+        rows.append((pull.reference, state, *(None,) * 4))
+    return table(("MODEL", "STATE", "SIZE", "CONTEXT", "QUANTIZATION", "SERVED BY"), rows)
+
+
+def preparation(step: PreparationStep) -> str:
+    """Return how far a step is: a bar where its end is known, its rate and the time left."""
+    parts = [step.description]
+    done, total = step.bytes_done, step.bytes_total
+    if done is not None and total:
+        filled = min(_BAR, _BAR * done // total)
+        bar = "#" * filled + "-" * (_BAR - filled)
+        parts = [f"{step.description} [{bar}] {100 * done // total} %", f"of {size(total)}"]
+    elif done is not None:
+        parts.append(f"{size(done)}")
+    if step.status != "running":
+        return " · ".join([*parts, step.status])
+    if step.bytes_per_s:
+        parts.append(f"{size(step.bytes_per_s)}/s")
+    if step.estimated_ms:
+        parts.append(f"{span(step.estimated_ms)} left")
+    return " · ".join(parts)
+
+
+def gc_plan(plan: GcPlanView) -> str:
+    """Return what a collection would do with each model, and what that gives."""
+    rows = (
+        (each.model_id, each.action, size(each.size_bytes), each.explanation)
+        for each in plan.decisions
     )
+    disk = (
+        f"{size(plan.disk_free_bytes)} of {size(plan.disk_total_bytes)} are free, "
+        f"{size(plan.wanted_free_bytes)} should be; this would free {size(plan.freed_bytes)}"
+    )
+    lines = [table(("MODEL", "ACTION", "SIZE", "WHY"), rows), disk]
+    if plan.shortfall_bytes:
+        lines.append(f"{size(plan.shortfall_bytes)} would still be missing")
+    return "\n".join(lines)
+
+
+def gc_run(ran: GcRunView) -> str:
+    """Return what a collection did."""
+    if not ran.steps:
+        return "there was nothing to delete"
+    rows = ((each.model_id, each.outcome, each.explanation) for each in ran.steps)
+    told = table(("MODEL", "OUTCOME", "WHY"), rows)
+    return f"{told}\n{size(ran.freed_bytes)} were freed"
 
 
 def tasks(statuses: Iterable[TaskStatus]) -> str:

@@ -4,8 +4,9 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -17,26 +18,40 @@ from api_types import (
     ArtifactRequest,
     ArtifactView,
     Capabilities,
+    GcPlanView,
+    GcRunView,
     ModelList,
+    ModelView,
+    PinRequest,
     PoolHealth,
     PoolList,
+    PoolView,
+    PreparationStep,
+    PullRequest,
+    PullView,
     Readiness,
+    ReloadRequest,
     SessionView,
+    StateRequest,
     TaskAccepted,
     TaskList,
     TaskRequest,
     TaskState,
     TaskStatus,
+    VerificationView,
     VersionInfo,
 )
 from orchestrator_client.errors import LlamaOrchError
 from orchestrator_client.events import Completion, TaskEvent
 from orchestrator_client.handle import TaskHandle, complete
 from orchestrator_client.policy import RECONNECT, RetryPolicy, Timeouts
+from orchestrator_client.pulling import follow_pull
 from orchestrator_client.transport import Call, Model, Transport
 
 _FAREWELL_S = 2.0
 """How long a canceled `run` may take to cancel its task."""
+_WHOLE_MODELS_S = 3600.0
+"""What reads or deletes the files of whole models takes as long as its disk does."""
 
 
 def _new_correlation_id() -> str:
@@ -148,6 +163,71 @@ class Client:
         """List the models of the catalog."""
         return await self._get(ModelList, "/v2/catalog/models")
 
+    async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
+        """Begin to change the model of a pool; its status tells how that ends."""
+        wish = ReloadRequest(new_model_ref=new_model_ref)
+        call = self._request("POST", f"/v2/pools/{_segment(pool_id)}/reload", body=wish)
+        return await self._transport.fetch(PoolView, call)
+
+    async def pool_status(self, pool_id: str) -> PoolView:
+        """Return the status of a pool as its node reports it."""
+        return await self._get(PoolView, f"/v2/pools/{_segment(pool_id)}/status")
+
+    def pull(
+        self, reference: str, *, digest: str | None = None
+    ) -> AsyncGenerator[PreparationStep | ModelView]:
+        """Bring a model to the server's disk: the steps as they come, and the model at last.
+
+        Leaving early ends the fetch, unless others wait for it; the next one goes on with it.
+        """
+        wish = PullRequest(reference=reference, digest=digest)
+        call = self._request("POST", "/v2/catalog/models", body=wish)
+        return follow_pull(self._transport, call)
+
+    async def start_pull(self, reference: str, *, digest: str | None = None) -> PullView:
+        """Have a model fetched in the background; `models` tells how far it is."""
+        wish = PullRequest(reference=reference, digest=digest)
+        call = self._request("POST", "/v2/catalog/models", body=wish)
+        return await self._transport.fetch(PullView, call)
+
+    async def retire(self, model_id: str) -> ModelView:
+        """Offer a model no longer; the next collections may delete it."""
+        call = self._request("DELETE", _model(model_id))
+        return await self._transport.fetch(ModelView, call)
+
+    async def purge(self, model_id: str) -> None:
+        """Delete a model now, whatever the policy says."""
+        call = self._request("DELETE", _model(model_id), params={"purge": "true"})
+        await self._transport.send(replace(call, timeout_s=_WHOLE_MODELS_S))
+
+    async def verify(self, model_id: str) -> VerificationView:
+        """Have all files of a model read and held against their digests."""
+        call = self._request("POST", f"{_model(model_id)}/verify")
+        return await self._transport.fetch(
+            VerificationView, replace(call, timeout_s=_WHOLE_MODELS_S)
+        )
+
+    async def set_model_state(
+        self, model_id: str, state: Literal["Active", "Retired"]
+    ) -> ModelView:
+        """Offer a model, or offer it no longer once nobody needs it."""
+        call = self._request("PATCH", f"{_model(model_id)}/state", body=StateRequest(state=state))
+        return await self._transport.fetch(ModelView, call)
+
+    async def pin(self, model_id: str, *, pinned: bool = True) -> ModelView:
+        """Keep a model from being deleted, or no longer."""
+        call = self._request("POST", f"{_model(model_id)}/pin", body=PinRequest(pinned=pinned))
+        return await self._transport.fetch(ModelView, call)
+
+    async def gc_plan(self) -> GcPlanView:
+        """Return what a collection would delete now, and why."""
+        return await self._get(GcPlanView, "/v2/catalog/gc/plan")
+
+    async def gc_run(self) -> GcRunView:
+        """Delete what the policy allows."""
+        call = self._request("POST", "/v2/catalog/gc/run")
+        return await self._transport.fetch(GcRunView, replace(call, timeout_s=_WHOLE_MODELS_S))
+
     async def session(self, session_id: str) -> SessionView:
         """Return a session's counters and budgets."""
         return await self._get(SessionView, f"/v2/sessions/{_segment(session_id)}")
@@ -231,6 +311,10 @@ def _with_id(request: TaskRequest | str | None, fields: dict[str, Any]) -> tuple
     fields = {"task_id": task_id} | {k: v for k, v in fields.items() if v is not None}
     task = TaskRequest(**fields)
     return task, task.task_id or task_id
+
+
+def _model(model_id: str) -> str:
+    return f"/v2/catalog/models/{_segment(model_id)}"
 
 
 def _segment(name: str) -> str:

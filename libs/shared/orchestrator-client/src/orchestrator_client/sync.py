@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -14,9 +14,15 @@ from api_types import (
     ArtifactList,
     ArtifactView,
     Capabilities,
+    GcPlanView,
+    GcRunView,
     ModelList,
+    ModelView,
     PoolHealth,
     PoolList,
+    PoolView,
+    PreparationStep,
+    PullView,
     Readiness,
     SessionView,
     TaskAccepted,
@@ -24,6 +30,7 @@ from api_types import (
     TaskRequest,
     TaskState,
     TaskStatus,
+    VerificationView,
     VersionInfo,
 )
 from orchestrator_client.client import Client
@@ -219,6 +226,52 @@ class SyncClient:
     def models(self) -> ModelList:
         """See `Client.models`."""
         return self._loop.call(self._client.models())
+
+    def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
+        """See `Client.reload`."""
+        return self._loop.call(self._client.reload(pool_id, new_model_ref))
+
+    def pool_status(self, pool_id: str) -> PoolView:
+        """See `Client.pool_status`."""
+        return self._loop.call(self._client.pool_status(pool_id))
+
+    def pull(
+        self, reference: str, *, digest: str | None = None
+    ) -> Generator[PreparationStep | ModelView]:
+        """See `Client.pull`."""
+        return self._loop.iterate(self._client.pull(reference, digest=digest))
+
+    def start_pull(self, reference: str, *, digest: str | None = None) -> PullView:
+        """See `Client.start_pull`."""
+        return self._loop.call(self._client.start_pull(reference, digest=digest))
+
+    def retire(self, model_id: str) -> ModelView:
+        """See `Client.retire`."""
+        return self._loop.call(self._client.retire(model_id))
+
+    def purge(self, model_id: str) -> None:
+        """See `Client.purge`."""
+        self._loop.call(self._client.purge(model_id))
+
+    def verify(self, model_id: str) -> VerificationView:
+        """See `Client.verify`."""
+        return self._loop.call(self._client.verify(model_id))
+
+    def set_model_state(self, model_id: str, state: Literal["Active", "Retired"]) -> ModelView:
+        """See `Client.set_model_state`."""
+        return self._loop.call(self._client.set_model_state(model_id, state))
+
+    def pin(self, model_id: str, *, pinned: bool = True) -> ModelView:
+        """See `Client.pin`."""
+        return self._loop.call(self._client.pin(model_id, pinned=pinned))
+
+    def gc_plan(self) -> GcPlanView:
+        """See `Client.gc_plan`."""
+        return self._loop.call(self._client.gc_plan())
+
+    def gc_run(self) -> GcRunView:
+        """See `Client.gc_run`."""
+        return self._loop.call(self._client.gc_run())
 
     def session(self, session_id: str) -> SessionView:
         """See `Client.session`."""

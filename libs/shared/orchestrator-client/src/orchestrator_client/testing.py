@@ -136,7 +136,9 @@ class FakeOrchestratord:
         self.tasks: dict[UUID, FakeTask] = {}
         self.requests: list[SeenRequest] = []
         self.documents: dict[str, Any] = {}
-        """Path → JSON body of the GET routes besides those of tasks."""
+        """Path → JSON body of the routes besides those of tasks, whatever the method."""
+        self.pull: list[ScriptItem] = []
+        """The events of the stream of a pull."""
         self.refusals: deque[Refusal] = deque()
         """Each is the answer to one request."""
         self.cuts: deque[int] = deque()
@@ -159,6 +161,7 @@ class FakeOrchestratord:
         app.router.add_get("/v2/tasks/{id}", fake._status)
         app.router.add_get("/v2/tasks/{id}/events", fake._events)
         app.router.add_post("/v2/tasks/{id}/cancel", fake._cancel)
+        app.router.add_post("/v2/catalog/models", fake._pull)
         app.router.add_route("*", "/{path:.*}", fake._document)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
@@ -211,6 +214,13 @@ class FakeOrchestratord:
         task.cancels += 1
         task.canceled.set()
         return web.Response(status=204)
+
+    async def _pull(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Accept") != EVENT_STREAM:
+            wish = json.loads(await request.read())
+            return _answer(json.dumps({"reference": wish["reference"], "state": "running"}), 202)
+        body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in self.pull)
+        return web.Response(text=body, content_type=EVENT_STREAM)
 
     async def _document(self, request: web.Request) -> web.StreamResponse:
         if request.path not in self.documents:

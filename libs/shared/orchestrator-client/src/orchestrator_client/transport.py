@@ -40,6 +40,8 @@ class Call:
     also_accept: frozenset[int] = frozenset()
     """Statuses besides 2xx that are answers, not errors."""
     last_event_id: int | None = None
+    timeout_s: float | None = None
+    """In place of the policy's, for what reads or deletes whole models."""
 
     def resumed_from(self, event_id: int | None) -> "Call":
         """Return this call with a `Last-Event-ID`."""
@@ -112,7 +114,7 @@ class Transport:
 
     async def _send_once(self, call: Call) -> bytes:
         limits = aiohttp.ClientTimeout(
-            total=self.timeouts.request_s, sock_connect=self.timeouts.connect_s
+            total=call.timeout_s or self.timeouts.request_s, sock_connect=self.timeouts.connect_s
         )
         async with self._request(call, limits, accept="application/json") as response:
             with self._typed_errors():
