@@ -30,6 +30,7 @@ class LeasedReplicas:
     ) -> None:
         self._pools = pools
         self._host = host
+        self._cluster = cluster
         self._now_ms = now_ms
         self._breakers = Breakers(host, cluster, now_ms=now_ms)
 
@@ -37,10 +38,19 @@ class LeasedReplicas:
     async def call(
         self, key: ReplicaKey, *, lease: str, on_revoked: Callable[[], None]
     ) -> AsyncIterator[WorkerAdapter]:
-        """Lend the adapter of a replica; the lease ends with the block."""
+        """Lend the adapter of a replica; the lease ends with the block.
+
+        The lease is on the engine that placement has seen: one that a reload has put in its
+        place since may have another model.
+        """
+        view = self._cluster.get(key)
         try:
             held = self._pools.acquire(
-                key.pool_id, key.replica_id, lease, on_revoked=lambda _reason: on_revoked()
+                key.pool_id,
+                key.replica_id,
+                lease,
+                on_revoked=lambda _reason: on_revoked(),
+                generation=None if view is None else view.generation,
             )
         except (PoolDraining, ReplicaBusy) as error:
             raise EngineOverloaded(str(error)) from error
