@@ -1,6 +1,7 @@
 """What clients see when something dies or goes silent, and how long it takes until all is well."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -280,3 +281,35 @@ async def test_the_clock_of_a_node_is_nobodys_business(cluster: Cluster, api: Cl
     nodes = await api.nodes()
     assert {node["status"] for node in nodes.values()} == {"online"}
     assert max(node["silent_ms"] for node in nodes.values()) < NODE_TIMEOUT_MS
+
+
+async def test_a_node_that_will_be_taken_away_finishes_what_it_has_and_takes_nothing_new(
+    cluster: Cluster, api: CloudApi
+) -> None:
+    node = cluster.nodes["node-b"]
+    async with (
+        back_within(api, cluster),
+        api.open(
+            model_ref="slow",
+            prompt="1",
+            max_tokens=150,
+            sampling=GREEDY,
+            placement=pinned_to("node-b"),
+        ) as stream,
+    ):
+        frames = await stream.until("token")
+        node.tell(signal.SIGUSR1)
+
+        async def draining() -> bool:
+            return bool((await api.pools())["node-b:slow"]["draining"])
+
+        await eventually(draining, "the notice is known", within_s=SILENCE_S)
+        assert "node-b" not in await served_now(api)
+        node.tell(signal.SIGTERM)
+        frames += await stream.rest()
+        check_grammar(frames)
+        assert (frames[-1].event, text_of(frames)) == ("end", SLOW.expected_text(150))
+        assert await asyncio.to_thread(node.wait) == 0
+        assert "node-b" not in await api.nodes()
+        node.start()
+        await serves_again(api, "node-b", within_s=BACK_S)
