@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,23 @@ async def test_a_reload_to_a_broken_file_rolls_back_while_streams_finish(
     assert (await api.run(prompt="1", max_tokens=5))[-1].event == "end"
 
 
+async def test_what_waits_for_a_model_that_is_gone_is_told_so(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    pool, new = Pool.of(models, SLOW, pool_id="main", ctx=4096), ensure(models, spec=ENDLESS)
+    api = connect(place(pool).start())
+    task = {"model_ref": pool.model.stem, "prompt": "1", "max_tokens": 400, "sampling": GREEDY}
+    async with api.open(**task) as running:
+        frames = await running.until("token")
+        waiting = [(await api.submit(**task))["task_id"] for _ in range(8)]
+        assert (await reload(api, "main", new)).status == 202
+        frames += await running.rest()
+    assert frames[-1].event == "end"
+    await eventually(lambda: _serves(api, "main", new.stem), "the new model", within_s=30)
+    last = (await api.read(waiting[-1]))[-1]
+    assert (last.event, last.data.get("code")) == ("error", "MODEL_NOT_AVAILABLE")
+
+
 async def test_a_model_is_pulled_pinned_verified_retired_and_collected(
     place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
 ) -> None:
@@ -106,6 +125,40 @@ async def test_a_model_is_pulled_pinned_verified_retired_and_collected(
     metrics = (await api.call("GET", "/metrics")).body.decode()
     assert _counted(metrics, "model_gc_freed_bytes_total") == ran["freed_bytes"]
     assert _counted(metrics, "model_fetch_bytes_total") == model["size_bytes"]
+
+
+async def test_llorch_pulls_across_a_cut_reloads_and_collects(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    pool = Pool.of(models, SLOW, pool_id="main")
+    daemon = place(pool, gc_recent_days=0, gc_retired_after_days=0).start()
+    api = connect(daemon)
+
+    async def llorch(*arguments: str) -> str:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "llorch", *arguments, "--url", daemon.url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    content = ensure(models, spec=ENDLESS).read_bytes()
+    async with ModelServer.running() as server:
+        server.files["/endless.gguf"] = content
+        server.faults.cuts = [len(content) // 2]
+        reference = f"{server.url}/endless.gguf"
+        model_id = await llorch("pull", reference)
+        assert server.bodies("/endless.gguf")[-1] == f"bytes={len(content) // 2}-"
+        assert await llorch("reload", "main", reference) == f"main serves {model_id}"
+    frames = await api.run(prompt="1", max_tokens=16, sampling=GREEDY)
+    assert text_of(frames) == ENDLESS.expected_text(16)
+    plan = await llorch("gc")
+    assert "pool main serves it" in plan
+    assert await llorch("gc", "--run") == "there was nothing to delete"
 
 
 async def test_a_model_of_another_digest_is_refused_and_told_in_the_list(

@@ -86,8 +86,8 @@ def _disk(context: Context, query: NodeQuery) -> Disk:
     if disk is None:
         raise ApiError(
             ErrorCode.NOT_FOUND,
-            "the models lie on the nodes, and this is asked of a machine that has none",
-            hint="ask the node itself, on its own port",
+            "the models lie on the nodes; this version fetches, keeps and collects them over HTTP "
+            "only where one machine is all there is (profile home)",
         )
     disk.check_node(query.node_id)
     return disk
