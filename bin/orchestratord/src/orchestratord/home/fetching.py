@@ -130,6 +130,7 @@ class Pulls:
             entry = await self._provisioner.ensure(
                 reference, expected_digest=digest, on_progress=progress
             )
+            await self._changed()
         except Exception as error:  # noqa: BLE001 - whoever asks for the list is told
             told = ERRORS.error_of(error)
             update = {"state": "failed", "error": told.body(correlation_id)}
@@ -138,7 +139,6 @@ class Pulls:
             self._forget_oldest()
         else:
             del self._known[key]
-            await self._changed()
             self._log.info(
                 "pull_done", reference=reference, model_id=entry.id, size_bytes=entry.size_bytes
             )

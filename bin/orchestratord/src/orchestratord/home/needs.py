@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from catalog_core import Catalog
-from local_pool_manager import LocalPoolManager
-from model_provisioner import ModelProvisioner
+from pool_registry_types import PoolSnapshot
 
 _ASK_TIMEOUT_S = 10.0
 
@@ -13,22 +12,23 @@ _ASK_TIMEOUT_S = 10.0
 class Needs:
     """Asked from the thread that deletes: the loop tells, the catalog says which model is meant.
 
-    `arriving` are the references that pools change to; `waiting` counts the tasks for a model.
+    `changing` are ids and references of the models that pools change between; `waiting`
+    counts the tasks for a model.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        provisioner: ModelProvisioner,
-        pools: LocalPoolManager,
         *,
-        arriving: Callable[[], Mapping[str, str]],
+        snapshots: Callable[[], tuple[PoolSnapshot, ...]],
+        preparing: Callable[[], frozenset[str]],
+        changing: Callable[[], Mapping[str, tuple[str, ...]]],
         waiting: Callable[[str], int],
     ) -> None:
         self._catalog = catalog
-        self._provisioner = provisioner
-        self._pools = pools
-        self._arriving = arriving
+        self._snapshots = snapshots
+        self._preparing = preparing
+        self._changing = changing
         self._waiting = waiting
 
     def asker(self) -> Callable[[], Mapping[str, str]]:
@@ -57,11 +57,11 @@ class Needs:
             for model_id in model_ids
             if (waiting := self._waiting(model_id))
         }
-        for pool in self._pools.snapshots():
+        for pool in self._snapshots():
             for model_id in (pool.model_id, *(replica.model_id for replica in pool.replicas)):
                 if model_id is not None:
                     needed[model_id] = f"pool {pool.pool_id} serves it"
-        references = dict.fromkeys(self._provisioner.preparing(), "it is being fetched or read")
-        for pool_id, reference in self._arriving().items():
-            references[reference] = f"pool {pool_id} is loading it"
+        references = dict.fromkeys(self._preparing(), "it is being fetched or read")
+        for pool_id, models in self._changing().items():
+            references.update(dict.fromkeys(models, f"pool {pool_id} is changing its model"))
         return needed, references

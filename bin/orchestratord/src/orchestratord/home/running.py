@@ -92,9 +92,9 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
             catalog_models = CatalogModels(settings.node_id, catalog, pools.snapshots)
             needs = Needs(
                 catalog,
-                models,
-                pools,
-                arriving=local_pools.arriving,
+                snapshots=pools.snapshots,
+                preparing=models.preparing,
+                changing=local_pools.changing,
                 waiting=coordinator.queue_depth,
             )
             pulls = Pulls(models, group, view=catalog_models.view, changed=directory.refresh)
