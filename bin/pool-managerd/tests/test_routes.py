@@ -9,6 +9,7 @@ ROUTES = [
     ("GET", "/v2/pools/x/status"),
     ("POST", "/v2/pools/x/drain"),
     ("POST", "/v2/pools/x/resume"),
+    ("POST", "/v2/pools/x/reload"),
     ("POST", "/v2/pools/x/preload"),
     ("GET", "/v2/node"),
     ("GET", "/v2/gpus"),
@@ -71,6 +72,14 @@ def test_what_is_not_there_is_told_by_name(bare: Node) -> None:
     ):
         status, body = bare.call(method, path)
         assert (status, body["code"]) == (404, code), path
+
+
+def test_a_reload_names_a_pool_and_a_model(bare: Node) -> None:
+    wish = {"new_model_ref": "file:/other.gguf"}
+    status, body = bare.call("POST", "/v2/pools/x/reload", wish)
+    assert (status, body["code"]) == (404, "POOL_NOT_FOUND")
+    status, body = bare.call("POST", "/v2/pools/x/reload", {"model": "other"})
+    assert (status, body["code"]) == (400, "INVALID_PARAMS")
 
 
 def test_a_callback_url_is_stored_and_a_wrong_one_refused(bare: Node) -> None:
