@@ -21,6 +21,7 @@ def counted(working: int) -> tuple[int, bytes]:
 
 ANSWERS: dict[str, Answer] = {
     "/metrics": counted,
+    "/tokenize": lambda _: (200, b'{"tokens":[1]}'),
     "/version": lambda _: (200, b'{"version":"0"}'),
 }
 

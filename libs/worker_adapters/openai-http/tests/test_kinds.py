@@ -62,6 +62,13 @@ async def test_sglang_is_told_how_much_room_a_prompt_leaves() -> None:
             await sg.adapter.run(EngineRequest(task_id="t", prompt="x"), lambda _: None)
 
 
+async def test_a_workload_without_a_path_is_refused_and_no_fault_of_the_engine() -> None:
+    async with ScriptedOpenAi(OpenAiAdapter).running() as engine:
+        request = EngineRequest(task_id="t", workload="embedding", inputs=["x"])
+        with pytest.raises(EngineRefused, match="offers no embedding"):
+            await engine.adapter.run(request, lambda _: None)
+
+
 async def test_of_several_models_the_pools_own_is_asked() -> None:
     cards = {"data": [{"id": "one"}, {"id": "two:latest"}]}
     answers = {"/v1/models": lambda _: (200, json.dumps(cards).encode())}

@@ -51,7 +51,7 @@ async def test_the_contracts_names_become_vllms(vllm: ScriptedOpenAi) -> None:
     assert (body["top_k"], body["min_p"], body["repetition_penalty"]) == (3, 0.1, 1.1)
     assert body["structured_outputs"] == {"json": {"enum": [1]}}
     assert body["stream_options"] == {"include_usage": True}
-    assert body["max_tokens"] is None, "left out it would be 16"
+    assert body["max_tokens"] == 1022, "left out it would be 16"
     assert body["cache_salt"]
     assert "seed" not in body
     assert "repeat_penalty" not in body
@@ -93,7 +93,7 @@ async def test_a_stop_is_not_confirmed_while_vllm_still_counts_the_request() -> 
     async with ScriptedOpenAi(VllmAdapter, answers=answers).running() as vllm:
         vllm.follow(Course(stall=Phase.DECODE))
         async with asyncio.TaskGroup() as group:
-            request = EngineRequest(task_id="t", prompt="x")
+            request = EngineRequest(task_id="t", prompt="x", max_tokens=1)
             run = group.create_task(vllm.adapter.run(request, lambda _: None))
             await vllm.reached()
             run.cancel()

@@ -20,7 +20,10 @@ def as_chat(url: str) -> WorkerAdapter:
 @pytest.fixture(params=["completion", "chat"])
 async def scripted_engine(request: pytest.FixtureRequest) -> AsyncIterator[ScriptedOpenAi]:
     make = as_chat if request.param == "chat" else VllmAdapter
-    answers = {"/metrics": lambda working: (200, metrics_of(running=working))}
+    answers = {
+        "/metrics": lambda working: (200, metrics_of(running=working)),
+        "/tokenize": lambda _: (200, b'{"tokens":[1]}'),
+    }
     async with ScriptedOpenAi(make, owned_by="vllm", answers=answers).running() as engine:
         yield engine
 

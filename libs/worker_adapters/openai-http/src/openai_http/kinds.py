@@ -1,6 +1,6 @@
 """The engines behind the dialect, and what each of them can do."""
 
-from worker_http.openai_dialect import OPENAI_SAMPLING, RESPONSE_FORMAT, Dialect, ModelCard, NoLimit
+from worker_http.openai_dialect import OPENAI_SAMPLING, RESPONSE_FORMAT, Dialect, ModelCard
 
 _CHAT = frozenset({"chat", "tools", "json_schema"})
 
@@ -40,7 +40,7 @@ SGLANG = Dialect(
         "grammar": "ebnf",
         "json_schema": RESPONSE_FORMAT,
     },
-    no_limit=NoLimit.COUNTED,
+    counts_prompts=True,
     cold_cache="cache_salt",
     continues_messages={"continue_final_message": True},
     either_way=True,

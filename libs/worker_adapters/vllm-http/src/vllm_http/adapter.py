@@ -19,7 +19,6 @@ from worker_http.openai_dialect import (
     OPENAI_SAMPLING,
     Dialect,
     Load,
-    NoLimit,
     OpenAiCalls,
     error_of_response,
 )
@@ -38,7 +37,7 @@ VLLM = Dialect(
     },
     # A request with a seed of its own slows its whole batch down: only for those who ask.
     draws_seed=False,
-    no_limit=NoLimit.NULL,
+    counts_prompts=True,
     cold_cache="cache_salt",
     continues_messages={"continue_final_message": True, "add_generation_prompt": False},
     either_way=True,

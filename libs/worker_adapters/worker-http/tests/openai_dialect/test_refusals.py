@@ -29,6 +29,12 @@ def test_what_an_engine_may_repeat_is_left_out() -> None:
     assert "secret" not in error.message
 
 
+def test_an_apostrophe_ends_no_sentence() -> None:
+    body = b'{"error":{"message":"This model\'s maximum context length is 1024.","code":400}}'
+    error = error_of_response(Response(400, "application/json", body))
+    assert error.message.endswith("This model's maximum context length is 1024.")
+
+
 def test_a_failure_says_nothing_of_the_engines_insides() -> None:
     body = b'{"error":{"message":"CUDA error at /srv/model","code":500}}'
     error = error_of_response(Response(500, "application/json", body))

@@ -5,7 +5,6 @@ from worker_http.openai_dialect.dialect import (
     OPENAI_SAMPLING,
     RESPONSE_FORMAT,
     Dialect,
-    NoLimit,
 )
 from worker_http.openai_dialect.refusals import decoded_answer, error_of_response
 from worker_http.openai_dialect.stops import Load, wait_until_gone
@@ -18,7 +17,6 @@ __all__ = [
     "Dialect",
     "Load",
     "ModelCard",
-    "NoLimit",
     "OpenAiCalls",
     "StreamReader",
     "decoded_answer",

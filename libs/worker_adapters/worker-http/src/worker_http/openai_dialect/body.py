@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from adapter_api import EngineRefused, EngineRequest
-from worker_http.openai_dialect.dialect import RESPONSE_FORMAT, Dialect, NoLimit
+from worker_http.openai_dialect.dialect import RESPONSE_FORMAT, Dialect
 
 
 def _plain(value: object) -> object:
@@ -32,12 +32,8 @@ def completion_body(
         raise EngineRefused("tools need messages, not a prompt")
     body = _common(request, dialect, model, seed)
     body["prompt"] = f"{request.prompt}{request.text_so_far}"
-    if request.max_tokens is not None:
-        body["max_tokens"] = request.max_tokens
-    elif room is not None:
-        body["max_tokens"] = room
-    elif dialect.no_limit is NoLimit.NULL:
-        body["max_tokens"] = None
+    if (limit := request.max_tokens or room) is not None:
+        body["max_tokens"] = limit
     if logprobs := request.sampling.get("logprobs"):
         body["logprobs"] = logprobs
     return encoded(**body)

@@ -21,7 +21,7 @@ from worker_http.client import EngineClient
 from worker_http.connection import Departure
 from worker_http.context import task_headers
 from worker_http.openai_dialect.body import chat_body, completion_body, encoded
-from worker_http.openai_dialect.dialect import Dialect, NoLimit
+from worker_http.openai_dialect.dialect import Dialect
 from worker_http.openai_dialect.refusals import decoded_answer, error_of_response
 from worker_http.openai_dialect.stops import Load, wait_until_gone
 from worker_http.openai_dialect.stream import StreamReader
@@ -169,7 +169,7 @@ class OpenAiCalls:
 
     async def _room(self, request: EngineRequest, card: ModelCard, dialect: Dialect) -> int | None:
         """What the prompt leaves of the context, where the engine must be told."""
-        if dialect.no_limit is not NoLimit.COUNTED or request.max_tokens is not None:
+        if not dialect.counts_prompts or request.max_tokens is not None:
             return None
         body = encoded(model=card.id, prompt=f"{request.prompt}{request.text_so_far}")
         response = await self.client.request("POST", "/tokenize", body)
@@ -219,6 +219,9 @@ class OpenAiCalls:
         except BaseException:
             self._note_left(request, departures)
             raise
+        if response.status == 404:  # an engine has such a path only for models of that kind
+            self.forget_model()
+            raise EngineRefused(f"the engine offers no {request.workload}")
         return decoded_answer(response, kind)
 
     async def _takes(self, path: str, body: bytes) -> bool:

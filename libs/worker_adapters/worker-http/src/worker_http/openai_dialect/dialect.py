@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
@@ -24,17 +23,6 @@ OPENAI_SAMPLING: Mapping[str, str] = MappingProxyType(
 """What OpenAI's own API has, and under which names."""
 
 
-class NoLimit(StrEnum):
-    """How `/v1/completions` is told that an answer may fill the context."""
-
-    ABSENT = "absent"
-    """By saying nothing."""
-    NULL = "null"
-    """By `max_tokens: null`; left out it would be 16, as in OpenAI's API."""
-    COUNTED = "counted"
-    """Not at all: left out it is 16, and too much is refused. The prompt must be counted."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """What one engine kind takes; a sampling parameter that has no entry is refused by name."""
@@ -49,7 +37,9 @@ class Dialect:
     """None where the engine takes no seed."""
     draws_seed: bool = True
     """Whether the adapter draws a seed that the client left out, so that it can be told."""
-    no_limit: NoLimit = NoLimit.ABSENT
+    counts_prompts: bool = False
+    """An engine that cuts a prompt's answer at OpenAI's 16 tokens unless it is told more, and
+    refuses more than there is room for: so the prompt is counted first."""
     cold_cache: str | None = None
     """The field that keeps a prompt from the cache: given False if `cache_prompt`, else a salt."""
     continues_messages: Mapping[str, Any] | None = None

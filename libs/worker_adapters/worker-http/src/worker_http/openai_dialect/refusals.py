@@ -13,7 +13,7 @@ from worker_http.statuses import error_of_status
 _T = TypeVar("_T")
 
 _MAX_TOLD_CHARS = 300
-_REPEATS = re.compile(r"[{\[\n`\"']")
+_REPEATS = re.compile(r"[{\[\n`\"]|(?<!\w)'")
 """Behind one of these an engine may repeat what it was sent."""
 
 
