@@ -203,21 +203,25 @@ async def test_on_worker_loss_restart_begins_visibly_anew(world_of: Worlds) -> N
 
 
 async def test_on_worker_loss_resume_is_one_unbroken_stream(world_of: Worlds) -> None:
+    words = [f"{letter} " for letter in "abcdefgh"]
     async with world_of({"pool-a": 1, "pool-b": 1}) as world:
         for pool_id in ("pool-a", "pool-b"):
             world.engine(pool_id).plan(
-                Script(fail=EngineReset("cut"), fail_after_tokens=2, tokens_per_read=2)
+                Script(
+                    pieces=words, fail=EngineReset("cut"), fail_after_tokens=2, tokens_per_read=2
+                ),
+                Script(pieces=words),
             )
         task = world.submit(
-            "a b c d e f g h", on_worker_loss="resume", sampling={"temperature": 0}, max_tokens=7
+            "spell", on_worker_loss="resume", sampling={"temperature": 0}, max_tokens=7
         )
         frames = await world.frames(task)
-        assert check_grammar(frames) == "abcdefg"
+        assert check_grammar(frames) == "a b c d e f g "
         assert [f.event for f in frames].count("started") == 1
         assert frames[-1].data["tokens_out"] == 7
         assert frames[-1].data["finish_reason"] == "length"
         requests = [*world.engine("pool-a").requests, *world.engine("pool-b").requests]
-        assert sorted(r.text_so_far for r in requests) == ["", "ab", "abcd"]
+        assert sorted(r.text_so_far for r in requests) == ["", "a b ", "a b c d "]
         assert sorted(r.max_tokens or 0 for r in requests) == [3, 5, 7]
 
 

@@ -102,6 +102,9 @@ class Attempts:
                 lease=f"{task.task_id}/{task.attempts + task.lost}",
                 on_revoked=partial(self._evict, task),
             ) as adapter:
+                if task.carried_text:
+                    # Pieces are not tokens: the engine counts what the text really takes.
+                    task.carried_tokens = len(await adapter.tokenize(task.carried_text))
                 task.handover_ms = (time.perf_counter() - bound_s) * 1000
                 finish = await adapter.run(engine_request(task, self._settings), relay)
             self._finish(task, finish, line)

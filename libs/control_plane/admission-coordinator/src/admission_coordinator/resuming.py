@@ -39,7 +39,6 @@ def check_resumable(request: TaskRequest) -> None:
 def carry(task: Task, lost_on: ReplicaView | None) -> None:
     """Take the text so far along to the next attempt, and ask for the same weights and engine."""
     task.carried_text = "".join(task.pieces)
-    task.carried_tokens = task.token_index
     if lost_on is not None:
         task.constraint = replace(
             task.constraint,

@@ -67,6 +67,7 @@ class Task:
     carried_text: str = ""
     """What earlier attempts of a `resume` task have given."""
     carried_tokens: int = 0
+    """How many tokens that is, as the engine of the next attempt counts."""
     result: dict[str, object] | None = None
     dispatched_ms: int | None = None
     first_token_at_ms: int | None = None
