@@ -50,9 +50,7 @@ CATALOG_ROUTES: tuple[Route, ...] = (
         query=NodeQuery,
         request=PullRequest,
         answers=(
-            Answer.json(
-                PullView, "It is fetched; the list of models tells how far it is.", 202
-            ),
+            Answer.json(PullView, "It is fetched; the list of models tells how far it is.", 202),
             Answer(
                 status=200,
                 description="`progress` events, then `model` or `error`. A reader that leaves "
