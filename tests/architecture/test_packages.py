@@ -97,3 +97,10 @@ def test_a_module_is_not_longer_than_it_should_be(member):
     for module in member.modules:
         lines = len(module.read_text(encoding="utf-8").splitlines())
         assert lines <= 450, f"{module.name} has {lines} lines: what does it hide?"
+
+
+def test_folders_of_tests_that_are_packages_have_names_of_their_own(root):
+    """Two packages of one name shadow each other, and which one is found is a matter of order."""
+    patterns = ("tests/*/__init__.py", "libs/*/*/tests/*/__init__.py", "bin/*/tests/*/__init__.py")
+    names = sorted(path.parent.name for pattern in patterns for path in root.glob(pattern))
+    assert names == sorted(set(names))
