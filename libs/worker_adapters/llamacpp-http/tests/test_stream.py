@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter_api import (
+    AdapterError,
     EngineEvent,
     EngineFailed,
     EngineFinish,
@@ -146,3 +147,5 @@ def test_garbage_is_a_protocol_error_and_nothing_worse(
         reader.feed(b"data: " + garbage + b"\n\n")
     except EngineProtocolError:
         assert not garbage.strip().startswith(b'{"content"')
+    except AdapterError:
+        assert b"error" in garbage, "only an engine that says so has failed"

@@ -125,3 +125,5 @@ def test_garbage_is_a_protocol_error_and_nothing_worse(garbage: bytes) -> None:
         reader.feed(b"data: " + garbage + b"\n\n")
     except EngineProtocolError:
         assert not garbage.strip().startswith(b'{"choices"')
+    except EngineFailed:
+        assert b"error" in garbage, "only an engine that says so has failed"
