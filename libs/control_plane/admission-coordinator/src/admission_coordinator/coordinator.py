@@ -287,11 +287,6 @@ class AdmissionCoordinator:
         """Count the waiting tasks of one model or of all."""
         return self._room.depth(model_id)
 
-    @property
-    def room(self) -> WaitingRoom:
-        """The queues, to look at."""
-        return self._room
-
     # streams
 
     def open_stream(

@@ -109,11 +109,6 @@ class WaitingRoom:
             for p in priorities
         )
 
-    def next_expiry_ms(self) -> int | None:
-        """When the next waiting task runs out of time."""
-        times = [line.queue.next_expiry_ms() for line in self._lines.values() if len(line.queue)]
-        return min((at for at in times if at is not None), default=None)
-
     @property
     def waiting(self) -> bool:
         """Whether any task waits."""
