@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from demo_model import SLOW
 
 from .calls import GREEDY, CloudApi, all_idle
 from .cluster import NODE_TIMEOUT_MS, Cluster, Node
-from .of_home import EVENT_STREAM, Pool, check_grammar, frames_of, text_of
+from .of_home import EVENT_STREAM, Pool, check_grammar, frames_of, get, text_of
 from .wires import Wires
 
 CLIENTS = 8
 FAULT_EVERY_S = (1.0, 4.0)
+LOOK_EVERY_S = 0.2
 BACK_S = 60.0
 SILENCE_S = NODE_TIMEOUT_MS / 1000
 TOKENS = 60
@@ -50,17 +52,46 @@ async def test_whatever_happens_every_task_ends_once_and_no_slot_is_lost(
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     end_s = time.monotonic() + seconds
-    ends: Counter[str] = Counter()
+    books = Books()
     async with asyncio.TaskGroup() as group:
         for number in range(CLIENTS):
-            group.create_task(client(api, random.Random(seed + number), end_s, ends))
-        group.create_task(trouble(cluster, random.Random(seed), end_s))
-    print(dict(ends))
+            group.create_task(client(api, random.Random(seed + number), end_s, books.ends))
+        group.create_task(trouble(cluster, random.Random(seed), end_s, books.faults))
+        group.create_task(watch(cluster, api, end_s, books))
+    print(books.told(), moved(api))
     await api.all_placeable(*cluster.nodes, within_s=BACK_S)
     await all_idle(cluster, api, within_s=BACK_S)
-    assert ends["end"] > ends.total() / 2
+    assert books.ends["end"] > books.ends.total() / 2
+    assert books.back_s, "no fault was ever noticed"
+    assert max(books.back_s) < BACK_S + 2 * SILENCE_S
     for state in ("queued", "preparing", "running", "stopping"):
         assert not (await api.get(f"/v2/tasks?state={state}"))["tasks"]
+
+
+@dataclass
+class Books:
+    """What happened in all."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    """How each stream ended: `end`, the code of its error, or the refusal."""
+    faults: Counter[str] = field(default_factory=Counter)
+    back_s: list[float] = field(default_factory=list)
+    """For each time that a node took no task: how long."""
+
+    def told(self) -> str:
+        """The figures of a report."""
+        back_s = sorted(self.back_s)
+        return (
+            f"{self.ends.total()} streams {dict(self.ends)}; "
+            f"{self.faults.total()} faults {dict(self.faults)}; {len(back_s)} recoveries, "
+            f"median {back_s[len(back_s) // 2]:.1f} s, longest {back_s[-1]:.1f} s"
+        )
+
+
+def moved(api: CloudApi) -> list[str]:
+    """What the control plane has counted of tasks that changed their replica."""
+    lines = get(f"{api.url}/metrics").decode().splitlines()
+    return [line for line in lines if line.startswith("orchd_task_failovers_total{")]
 
 
 async def client(api: CloudApi, chance: random.Random, end_s: float, ends: Counter[str]) -> None:
@@ -95,12 +126,31 @@ async def client(api: CloudApi, chance: random.Random, end_s: float, ends: Count
         ends[last[-1].data.get("code", "end")] += 1
 
 
-async def trouble(cluster: Cluster, chance: random.Random, end_s: float) -> None:
+async def watch(cluster: Cluster, api: CloudApi, end_s: float, books: Books) -> None:
+    """Note when nodes stop taking tasks, and how long it takes until they do again."""
+    out_since_s: dict[str, float] = {}
+    while time.monotonic() < end_s or out_since_s:
+        await asyncio.sleep(LOOK_EVERY_S)
+        nodes, pools = await api.nodes(), await api.pools()
+        for name in cluster.nodes:
+            pool = pools.get(f"{name}:slow")
+            if name in nodes and nodes[name]["placeable"] and pool is not None and pool["ready"]:
+                if (since_s := out_since_s.pop(name, None)) is not None:
+                    books.back_s.append(time.monotonic() - since_s)
+            else:
+                out_since_s.setdefault(name, time.monotonic())
+
+
+async def trouble(
+    cluster: Cluster, chance: random.Random, end_s: float, faults: Counter[str]
+) -> None:
     """Break things, one node at a time, and mend what does not mend itself."""
     while time.monotonic() < end_s:
         await asyncio.sleep(chance.uniform(*FAULT_EVERY_S))
         node = chance.choice(list(cluster.nodes.values()))
-        await chance.choice([kill_engine, kill_daemon, unplug, blink, slow_down])(node, chance)
+        fault = chance.choice([kill_engine, kill_daemon, unplug, blink, slow_down])
+        faults[fault.__name__] += 1
+        await fault(node, chance)
 
 
 async def kill_engine(node: Node, _chance: random.Random) -> None:
