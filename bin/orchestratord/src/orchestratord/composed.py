@@ -1,6 +1,7 @@
 """What every profile is put together to, and how the coordinator is set up in each."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
 
 from admission_coordinator import AdmissionCoordinator, CoordinatorSettings, SessionLimits
@@ -46,6 +47,7 @@ def coordinator_settings(settings: Settings) -> CoordinatorSettings:
         event_log_max_bytes=settings.event_log_max_bytes,
         retry_budget=settings.retry_budget,
         allow_pinning=settings.pinning == "allow",
+        pool_name=str if settings.remote_nodes else attrgetter("pool_id"),
         sessions=SessionLimits(
             ttl_ms=settings.session_ttl_ms,
             max_turns=settings.session_max_turns,

@@ -112,6 +112,37 @@ async def test_a_node_that_leaves_is_gone(cloud: ControlPlane, start_node: Start
     assert (answer.status, answer.json()["code"]) == (503, "MODEL_NOT_AVAILABLE")
 
 
+async def test_an_operator_removes_a_node_and_one_that_lives_registers_again(
+    cloud: ControlPlane, start_node: StartNode
+) -> None:
+    node = await start_node()
+    await cloud.welcome(node)
+    refused = await cloud.ask("DELETE", "/v2/nodes/gpu-a", credential=KEY)
+    assert (refused.status, refused.json()["code"]) == (403, "FORBIDDEN")
+    removed = await cloud.say("DELETE", "/v2/nodes/gpu-a")
+    assert (removed.status, removed.json()) == (200, {"success": True})
+    assert await cloud.nodes() == {}
+    assert (await cloud.get("/v2/catalog/availability"))["models"] == []
+    again = await cloud.say("DELETE", "/v2/nodes/gpu-a")
+    assert (again.status, again.json()["code"]) == (404, "NODE_UNKNOWN")
+    late = await cloud.say("POST", "/v2/nodes/gpu-a/heartbeat", node.messages.heartbeat())
+    assert (late.status, late.json()["code"]) == (404, "NODE_UNKNOWN")
+    await cloud.welcome(node)
+    assert said(await cloud.run(model_ref=MODEL)) == SPEECH
+
+
+async def test_frames_name_a_pool_as_the_list_of_pools_does(
+    cloud: ControlPlane, start_node: StartNode
+) -> None:
+    await cloud.welcome(await start_node())
+    frames = await cloud.run(model_ref=MODEL)
+    assert frames[0][1]["pool_id"] == frames[-1][1]["pool_id"] == "gpu-a:chat"
+    placement = (await cloud.get(f"/v2/tasks/{frames[0][1]['task_id']}"))["placement"]
+    assert (placement["node_id"], placement["pool_id"]) == ("gpu-a", "chat")
+    shown = (await cloud.ask("GET", "/metrics")).body.decode()
+    assert 'orchd_tasks_finished_total{outcome="finished",pool_id="gpu-a:chat"} 1.0' in shown
+
+
 async def test_pools_are_named_with_their_nodes_and_bare_where_that_is_enough(
     cloud: ControlPlane, start_node: StartNode
 ) -> None:

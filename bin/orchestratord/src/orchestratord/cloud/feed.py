@@ -99,6 +99,7 @@ class NodeFeed:
                 self._newest.pop(node.node_id, None)
                 self._news.discard(node.node_id)
                 self._cluster.set_online(node.node_id, False)
+                self._directory.forget(node.node_id)
             case _:
                 node = event.node
                 self._newest[node.node_id] = node

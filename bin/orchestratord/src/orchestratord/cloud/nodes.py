@@ -52,6 +52,13 @@ class ClusterNodes:
         """Let a node go. Raises ApiError."""
         return _accepted(self._registry.deregister(message))
 
+    def remove(self, node_id: str) -> DeregisterResponse:
+        """Forget a node that an operator says is gone; should it live, it registers again.
+
+        Raises ApiError.
+        """
+        return DeregisterResponse(success=self._registry.remove(self.find(node_id).node_id))
+
     def pool_ready(self, message: PoolReadyCallback) -> PoolReadyResponse:
         """Take what a node says of one pool. Raises ApiError."""
         return _accepted(self._registry.pool_ready(message))

@@ -29,9 +29,11 @@ async def heartbeat_node(
 
 
 async def deregister_node(
-    context: Context, call: Call[None, DeregisterRequest]
+    context: Context, call: Call[None, DeregisterRequest | None]
 ) -> web.StreamResponse:
-    """Let a node go."""
+    """Let a node go, or forget one that does not come back."""
+    if call.body is None:
+        return json_answer(_nodes(context).remove(call.path["node_id"]))
     _check_sender(call.path["node_id"], call.body)
     return json_answer(_nodes(context).deregister(call.body))
 

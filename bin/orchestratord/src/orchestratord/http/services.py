@@ -287,6 +287,10 @@ class Nodes(Protocol):
         """Let a node go."""
         ...
 
+    def remove(self, node_id: str) -> DeregisterResponse:
+        """Forget a node that an operator says is gone."""
+        ...
+
     def pool_ready(self, message: PoolReadyCallback) -> PoolReadyResponse:
         """Take what a node says of one pool."""
         ...

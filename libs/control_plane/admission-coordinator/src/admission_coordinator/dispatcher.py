@@ -119,7 +119,8 @@ class Dispatcher:
         reservation = self._cluster.reserve(decision, session_id=session_key)
         now_ms = self._now_ms()
         key = decision.chosen.key
-        task.node_id, task.pool_id, task.replica_id = key
+        task.node_id, task.replica_id = key.node_id, key.replica_id
+        task.pool_id = self._settings.pool_name(key.pool)
         task.engine = decision.chosen.engine
         task.dispatched_ms = now_ms
         task.move(Move.DISPATCH)

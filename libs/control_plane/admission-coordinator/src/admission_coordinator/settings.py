@@ -1,9 +1,11 @@
 """What the coordinator can be told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from admission_coordinator.sessions import SessionLimits
-from orchestrator_core import FullPolicy
+from orchestrator_core import FullPolicy, PoolRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +37,5 @@ class CoordinatorSettings:
     """Changes of position within this time are told in one frame."""
     allow_pinning: bool = True
     sessions: SessionLimits = field(default_factory=SessionLimits)
+    pool_name: Callable[[PoolRef], str] = attrgetter("pool_id")
+    """What clients, metrics and logs are told of a pool; its bare id is unique on one machine."""

@@ -50,6 +50,7 @@ class Task:
     candidates: tuple[Candidate, ...] = ()
     """The replicas that the last placement looked at, the chosen one first."""
     pool_id: str | None = None
+    """As clients know it: in a cluster with the name of its node."""
     node_id: str | None = None
     replica_id: str | None = None
     engine: str | None = None

@@ -78,6 +78,8 @@ class Route:
     request: type[ClientModel] | type[ServiceModel] | None = None
     """A `ServiceModel` where another program of ours calls."""
     request_required: bool = True
+    request_defaults: bool = True
+    """Without a body the request is one with its defaults, else there is none."""
     headers: tuple[Header, ...] = ()
     errors: tuple[ErrorCode, ...] = ()
     error_body: type[ServiceModel] = ErrorBody

@@ -83,7 +83,7 @@ async def body_of(request: web.Request, route: Route, *, max_bytes: int) -> tupl
     if not raw:
         if route.request_required:
             raise ApiError(ErrorCode.INVALID_PARAMS, "the body is empty; it must be a JSON object")
-        return route.request(), 0
+        return (route.request() if route.request_defaults else None), 0
     return parse_json(route.request, raw), len(raw)
 
 
