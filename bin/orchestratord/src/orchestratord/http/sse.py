@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 
 from api_types import EVENT_STREAM
-from http_shell import Call
+from http_shell import Call, ClientConnection
 from orchestratord.http.flow import MAX_READ_BYTES, Flow
 from orchestratord.http.services import Cursor, HttpObserver
 
@@ -57,9 +57,7 @@ async def stream(
             transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
             await response.write(frames or KEEP_ALIVE)
             chunked = hdrs.TRANSFER_ENCODING in response.headers
-            watch.flow = Flow(request, transport, cursor, chunked=chunked)
-            frames = await watch.flow.last_frames()
-            watch.flow = None
+            frames = await _flow(request, transport, cursor, watch, chunked=chunked)
         if cursor.fell_off:
             _cut(request)
         else:
@@ -69,6 +67,33 @@ async def stream(
         cursor.close(by_server=watch.has_cut)
         observer.stream_closed()
     return response
+
+
+async def _flow(
+    request: web.Request,
+    transport: asyncio.Transport,
+    cursor: Cursor,
+    watch: "_Watch",
+    *,
+    chunked: bool,
+) -> bytes:
+    """Let all frames but the last flow to the client, and return those once they are there."""
+    end: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def note(last: bytes | Exception) -> None:
+        if isinstance(last, Exception):
+            end.set_exception(last)
+        else:
+            end.set_result(last)
+
+    connection = cast("ClientConnection", request.protocol)
+    flow = watch.flow = Flow(connection, transport, cursor, chunked=chunked, on_end=note)
+    try:
+        flow.start()
+        return await end
+    finally:
+        flow.stop()
+        watch.flow = None
 
 
 class _Watch:
@@ -112,6 +137,8 @@ class _Watch:
         if transport is None:
             return
         written_bytes = self._request.writer.output_size
+        if self.flow is not None:
+            written_bytes += self.flow.written_bytes
         taken_bytes = written_bytes - transport.get_write_buffer_size()
         now_s = self._loop.time()
         if written_bytes != self._written_bytes:

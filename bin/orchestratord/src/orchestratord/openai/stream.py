@@ -45,7 +45,8 @@ class ChunkCursor:
 
     def take(self, *, max_bytes: int = 65_536) -> bytes:
         """Return the chunks that are there, without waiting; a failure is the last of them."""
-        return self._with_failure(self._cursor.take(max_bytes=max_bytes))
+        data = self._cursor.take(max_bytes=max_bytes)
+        return self._with_failure(data) if self._cursor.ended else data
 
     def follow(self, news: Callable[[], None]) -> None:
         """Have `news` called whenever there may be chunks to take."""

@@ -10,13 +10,13 @@ from typing import Any, Final
 import msgspec
 
 _encode: Final = msgspec.json.Encoder().encode
-_FRAME_OVERHEAD_BYTES = 160
+FRAME_OVERHEAD_BYTES = 160
 """What Python keeps for a frame besides its text."""
 _VALUE_RATIO = 4
 """Memory of nested dicts, lists and floats over the length of their JSON; measured 3 to 5."""
 
 
-class TokenFrame(msgspec.Struct, frozen=True):
+class TokenFrame(msgspec.Struct, frozen=True, gc=False):
     """The text of one read of the engine's stream; `index` is that of its first piece."""
 
     text: str
@@ -26,7 +26,7 @@ class TokenFrame(msgspec.Struct, frozen=True):
     @property
     def size_bytes(self) -> int:
         """Roughly what keeping it costs."""
-        return len(self.text) + _FRAME_OVERHEAD_BYTES
+        return len(self.text) + FRAME_OVERHEAD_BYTES
 
 
 class EventFrame(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class EventFrame(msgspec.Struct, frozen=True):
     @property
     def size_bytes(self) -> int:
         """Roughly what keeping it costs: values take several times their JSON."""
-        return _VALUE_RATIO * len(_encode(self.data)) + _FRAME_OVERHEAD_BYTES
+        return _VALUE_RATIO * len(_encode(self.data)) + FRAME_OVERHEAD_BYTES
 
 
 Frame = TokenFrame | EventFrame

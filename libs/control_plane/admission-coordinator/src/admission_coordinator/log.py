@@ -9,7 +9,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from admission_coordinator.frames import Dialect, EventFrame, Frame, TokenFrame, native
+from admission_coordinator.frames import (
+    FRAME_OVERHEAD_BYTES,
+    Dialect,
+    EventFrame,
+    Frame,
+    TokenFrame,
+    native,
+)
 
 _COMPACT_FROM = 1024
 
@@ -66,19 +73,19 @@ class EventLog:
     def append(self, event: str, data: Mapping[str, Any]) -> None:
         """Append a frame that is neither plain tokens, nor metrics, nor the last one."""
         if not self.sealed:
-            self._store(EventFrame(event, data))
+            self._store_event(EventFrame(event, data))
 
     def append_tokens(self, text: str, index: int, count: int) -> None:
         """Append the text of one read of the engine's stream."""
         if not self.sealed:
-            self._store(TokenFrame(text, index, count))
+            self._store(TokenFrame(text, index, count), len(text) + FRAME_OVERHEAD_BYTES)
 
     def append_metrics(self, data: Mapping[str, Any], *, human: str | None = None) -> None:
         """Append a metrics frame; a replay gives only the newest of them."""
         if not self.sealed:
             self._newest_metrics_id = self.next_id
             self._metrics_ids.add(self._newest_metrics_id)
-            self._store(EventFrame("metrics", data, human))
+            self._store_event(EventFrame("metrics", data, human))
 
     def seal(self) -> None:
         """Let nothing but the terminal frame follow: from here on the client sees no token."""
@@ -93,7 +100,7 @@ class EventLog:
         if skip:
             for cursor in self._cursors:
                 cursor.jump(self.terminal_id)
-        self._store(EventFrame(event, data))
+        self._store_event(EventFrame(event, data))
 
     def open(
         self,
@@ -117,10 +124,6 @@ class EventLog:
 
     def collect(self, next_id: int, *, dialect: Dialect, max_bytes: int) -> tuple[int, bytes]:
         """Return the frames from `next_id` on, joined, and the id after the last of them."""
-        if next_id + 1 == self.next_id and next_id not in self._metrics_ids:
-            newest_frame = self._frames[-1]
-            if newest_frame is not None:  # The usual read: one frame, the newest.
-                return next_id + 1, dialect(next_id, newest_frame)
         parts: list[bytes] = []
         size = 0
         newest = self._newest_metrics_id
@@ -138,9 +141,19 @@ class EventLog:
         """Drop a cursor that was closed."""
         self._cursors.discard(cursor)
 
-    def _store(self, frame: Frame) -> None:
+    def newest_token(self, frame_id: int) -> TokenFrame | None:
+        """Return the frame with this id where it is the newest of all, and plain tokens."""
+        if frame_id - self._base_id + 1 != len(self._frames):
+            return None
+        frame = self._frames[-1]
+        return frame if type(frame) is TokenFrame else None
+
+    def _store_event(self, frame: EventFrame) -> None:
+        self._store(frame, frame.size_bytes)
+
+    def _store(self, frame: Frame, size_bytes: int) -> None:
         self._frames.append(frame)
-        self._bytes += frame.size_bytes
+        self._bytes += size_bytes
         while self._bytes > self._max_bytes and self._head < len(self._frames) - 1:
             self._evict_oldest()
         for cursor in self._cursors:
@@ -212,6 +225,11 @@ class Cursor:
 
     def take(self, *, max_bytes: int = 65_536) -> bytes:
         """Return all frames that are there, joined, without waiting."""
+        next_id = self._next_id
+        newest = self._log.newest_token(next_id)
+        if newest is not None:  # The usual read.
+            self._next_id = next_id + 1
+            return self._dialect(next_id, newest)
         if self.fell_off:
             self.ended = True
             return b""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from adapter_api import EngineEvent, EngineRequest, Progress, Tokens
+from adapter_api import EngineEvent, EngineRequest, Progress, Result, Tokens
 from admission_coordinator.ports import NowMs
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.task import Task
@@ -30,18 +30,18 @@ class TokenRelay:
         if task.first_token_at_ms is None:
             task.first_token_at_ms = self._now_ms()
             self._on_first_token(task)
-        if isinstance(event, Tokens):
-            if event.extras is None:
-                count = len(event.pieces)
-                text = event.pieces[0] if count == 1 else "".join(event.pieces)
-                log.append_tokens(text, task.token_index, count)
-                task.pieces.append(text)
-                task.token_index += count
-            else:
-                self._append_with_extras(event)
-        else:
+        if isinstance(event, Result):
             task.result = dict(event.data)
-            task.log.append("result", event.data)
+            log.append("result", event.data)
+        elif event.extras is None:
+            pieces = event.pieces
+            count = len(pieces)
+            text = pieces[0] if count == 1 else "".join(pieces)
+            log.append_tokens(text, task.token_index, count)
+            task.pieces.append(text)
+            task.token_index += count
+        else:
+            self._append_with_extras(event)
 
     def _append_with_extras(self, event: Tokens) -> None:
         task = self._task

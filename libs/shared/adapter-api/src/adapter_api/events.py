@@ -40,11 +40,12 @@ class EngineRequest:
     """Longest silence of the engine once the first token was there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tokens:
     """The pieces of text that one read of the engine's stream brought, in order.
 
     `extras[i]`, where present, belongs to `pieces[i]`: log-probabilities, tool calls, reasoning.
+    Nobody changes one; it is not frozen because one is made for each read, at twice the cost.
     """
 
     pieces: tuple[str, ...]

@@ -23,6 +23,7 @@ _Chunk = TypeVar("_Chunk")
 _completion_decoder = msgspec.json.Decoder(CompletionChunk)
 _chat_decoder = msgspec.json.Decoder(ChatChunk)
 
+_DONE = b"[DONE]"
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
@@ -35,7 +36,9 @@ def decoded(decoder: msgspec.json.Decoder[_Chunk], events: list[bytes]) -> Itera
 
     Raises `msgspec.DecodeError`.
     """
-    if len(events) > 1:
+    if len(events) == 1:
+        return (decoder.decode(events[0]),)
+    if events:
         try:
             chunks = decoder.decode_lines(b"\n".join(events))
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -61,7 +64,9 @@ class StreamReader:
     def feed(self, data: bytes) -> bool:
         """Decode a read and hand on its tokens; True when there were any."""
         self.in_slot = True
-        events = [event for _, event in self._sse.feed(data) if event != b"[DONE]"]
+        events = self._sse.feed_data(data)
+        if _DONE in events:
+            events = [event for event in events if event != _DONE]
         try:
             self._take(events)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -93,12 +98,14 @@ class StreamReader:
         self._sink(Progress(progress.processed, progress.total))
 
     def _flush(self) -> bool:
-        if not self._pieces:
+        pieces = self._pieces
+        if not pieces:
             return False
-        extras = None if self._extras is None else tuple(self._extras)
-        tokens = Tokens(tuple(self._pieces), extras)
-        self._pieces.clear()
-        self._extras = None
+        extras = None
+        if self._extras is not None:
+            extras, self._extras = tuple(self._extras), None
+        tokens = Tokens(tuple(pieces), extras)
+        pieces.clear()
         self._sink(tokens)
         return True
 
@@ -121,9 +128,10 @@ class CompletionReader(StreamReader):
     """Reads `/completion`."""
 
     def _take(self, events: list[bytes]) -> None:
+        pieces = self._pieces
         for chunk in decoded(_completion_decoder, events):
-            if chunk.content and chunk.plain:
-                self._piece(chunk.content, None)
+            if chunk.content and chunk.plain and self._extras is None:
+                pieces.append(chunk.content)
             else:
                 self._rare(chunk)
 
@@ -156,15 +164,23 @@ class ChatReader(StreamReader):
         self._reason: FinishReason | None = None
 
     def _take(self, events: list[bytes]) -> None:
+        pieces = self._pieces
         for chunk in decoded(_chat_decoder, events):
-            if chunk.error is not None:
-                raise error_of_body(chunk.error)
-            if chunk.prompt_progress is not None:
-                self._progress(chunk.prompt_progress)
-            for choice in chunk.choices:
-                self._choice(choice)
-            if chunk.usage is not None:
-                self._usage(chunk.usage, chunk.timings)
+            text = chunk.plain_text
+            if text and self._extras is None:
+                pieces.append(text)
+            else:
+                self._rare(chunk)
+
+    def _rare(self, chunk: ChatChunk) -> None:
+        if chunk.error is not None:
+            raise error_of_body(chunk.error)
+        if chunk.prompt_progress is not None:
+            self._progress(chunk.prompt_progress)
+        for choice in chunk.choices:
+            self._choice(choice)
+        if chunk.usage is not None:
+            self._usage(chunk.usage, chunk.timings)
 
     def _choice(self, choice: Choice) -> None:
         delta = choice.delta

@@ -36,7 +36,7 @@ class Timings(msgspec.Struct):
     predicted_ms: float | None = None
 
 
-class CompletionChunk(msgspec.Struct):
+class CompletionChunk(msgspec.Struct, gc=False):
     """An event of `/completion`; the one with `stop` is the last."""
 
     content: str = ""
@@ -58,7 +58,7 @@ class CompletionChunk(msgspec.Struct):
         )
 
 
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, gc=False):
     """What one event adds to the assistant's message."""
 
     content: str | None = None
@@ -72,7 +72,7 @@ class ChoiceLogprobs(msgspec.Struct):
     content: list[dict[str, Any]] | None = None
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, gc=False):
     """The one choice of a chat stream."""
 
     delta: Delta = msgspec.field(default_factory=Delta)
@@ -87,7 +87,7 @@ class Usage(msgspec.Struct):
     completion_tokens: int = 0
 
 
-class ChatChunk(msgspec.Struct):
+class ChatChunk(msgspec.Struct, gc=False):
     """An event of `/v1/chat/completions`; the one with `usage` is the last but `[DONE]`."""
 
     choices: list[Choice] = []
@@ -95,6 +95,22 @@ class ChatChunk(msgspec.Struct):
     timings: Timings | None = None
     prompt_progress: PromptProgress | None = None
     error: ErrorBody | None = None
+
+    @property
+    def plain_text(self) -> str | None:
+        """The text of a token in the middle of a stream; None where there is anything else."""
+        if len(self.choices) != 1 or self.usage or self.prompt_progress or self.error:
+            return None
+        choice = self.choices[0]
+        delta = choice.delta
+        if (
+            choice.finish_reason is not None
+            or choice.logprobs
+            or delta.reasoning_content
+            or delta.tool_calls
+        ):
+            return None
+        return delta.content
 
 
 class Embedding(msgspec.Struct):

@@ -111,17 +111,19 @@ class EngineConnection(asyncio.Protocol):
             self.usable = False
             exchange.fail(EngineProtocolError("the engine's answer is not HTTP/1.1"))
             return
-        exchange.read(self._read_body())
-        if self._exchange is None:
-            exchange.complete()
-
-    def _read_body(self) -> bytes:
-        """Return, once, what this read brought of the body that was asked for."""
         body = self._body
-        if self._exchange is None:
-            del body[self._body_end :]
-        data = body[0] if len(body) == 1 else b"".join(body)
-        body.clear()
+        if self._exchange is not None:
+            if body:
+                exchange.read(body.pop() if len(body) == 1 else self._joined())
+            return
+        del body[self._body_end :]
+        exchange.read(self._joined())
+        exchange.complete()
+
+    def _joined(self) -> bytes:
+        """Return, once, what this read brought of the body."""
+        data = b"".join(self._body)
+        self._body.clear()
         return data
 
     def eof_received(self) -> None:

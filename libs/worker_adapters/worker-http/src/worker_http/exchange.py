@@ -54,9 +54,9 @@ class Exchange:
         self._parts: list[bytes] = []
         self._size_bytes = 0
         self._limit_ms = first_ms
-        self._deadline_s = self._loop.time() + first_ms / 1000
+        self._alive_at_s = self._loop.time()
         self._first_seen = False
-        self._timer = self._loop.call_at(self._deadline_s, self._on_timer)
+        self._timer = self._loop.call_later(first_ms / 1000, self._on_timer)
 
     def head(self, status: int, content_type: str, retry_after_ms: int | None) -> None:
         """The status and headers are there."""
@@ -71,27 +71,34 @@ class Exchange:
         if not data:
             return
         if self._on_data is None:
-            self._parts.append(data)
-            self._size_bytes += len(data)
-            if self._size_bytes > self._max_body_bytes:
-                self.fail(
-                    EngineProtocolError(
-                        f"the engine's answer is larger than {self._max_body_bytes} bytes"
-                    )
-                )
+            self._collect(data)
             return
         try:
             alive = self._on_data(data)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who awaits `done`
             self.fail(error)
             return
-        if alive and self._idle_ms is not None:
-            self._deadline_s = self._loop.time() + self._idle_ms / 1000
+        if alive:
+            self._alive_at_s = self._loop.time()
             if not self._first_seen:
-                self._first_seen = True
-                self._limit_ms = self._idle_ms
-                self._timer.cancel()
-                self._timer = self._loop.call_at(self._deadline_s, self._on_timer)
+                self._begin_idle_clock()
+
+    def _collect(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._size_bytes += len(data)
+        if self._size_bytes > self._max_body_bytes:
+            self.fail(
+                EngineProtocolError(
+                    f"the engine's answer is larger than {self._max_body_bytes} bytes"
+                )
+            )
+
+    def _begin_idle_clock(self) -> None:
+        self._first_seen = True
+        if self._idle_ms is not None and not self.done.done():
+            self._limit_ms = self._idle_ms
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._idle_ms / 1000, self._on_timer)
 
     def complete(self) -> None:
         """The response is whole."""
@@ -114,8 +121,10 @@ class Exchange:
         self.done.cancel()
 
     def _on_timer(self) -> None:
-        if self._loop.time() < self._deadline_s:
-            self._timer = self._loop.call_at(self._deadline_s, self._on_timer)
+        # A token only notes its time; whether it was the last for too long is asked here.
+        left_s = self._alive_at_s + self._limit_ms / 1000 - self._loop.time()
+        if left_s > 0:
+            self._timer = self._loop.call_later(left_s, self._on_timer)
         else:
             what = "was silent" if self._first_seen else "gave no answer"
             self.fail(EngineTimeout(f"the engine {what} for {self._limit_ms} ms"))

@@ -19,6 +19,7 @@ class SseDecoder:
 
     __slots__ = (
         "_at_start",
+        "_between_events",
         "_data",
         "_data_bytes",
         "_max_event_bytes",
@@ -36,17 +37,42 @@ class SseDecoder:
         self._data_bytes = 0
         self._name = b""
         self._at_start = True
+        self._between_events = True
         self._skip_lf = False
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that this read completed; `EngineProtocolError` when one grows too large."""
-        if chunk.startswith(b"data: ") and chunk.endswith(b"\n\n") and self._between_events:
-            parts = chunk[6:-2].split(b"\n\ndata: ")
-            # The usual read: whole events of one line each. So many line ends, and no others.
-            whole = chunk.count(b"\n") == 2 * len(parts) and b"\r" not in chunk
-            if whole and len(chunk) <= self._max_event_bytes:
-                self._at_start = False
-                return [(b"", part) for part in parts]
+        whole = self._whole_events(chunk)
+        return self._events(chunk) if whole is None else [(b"", data) for data in whole]
+
+    def feed_data(self, chunk: bytes) -> list[bytes]:
+        """The data of those events alone, where their names do not matter."""
+        whole = self._whole_events(chunk)
+        return [data for _, data in self._events(chunk)] if whole is None else whole
+
+    def _whole_events(self, chunk: bytes) -> list[bytes] | None:
+        """The usual read, split at once: whole events of one line each. None for any other."""
+        if (
+            not self._between_events
+            or chunk[:6] != b"data: "
+            or chunk[-2:] != b"\n\n"
+            or b"\r" in chunk
+            or len(chunk) > self._max_event_bytes
+        ):
+            return None
+        line_ends = chunk.count(b"\n")
+        data = [chunk[6:-2]] if line_ends == 2 else chunk[6:-2].split(b"\n\ndata: ")
+        if line_ends != 2 * len(data):
+            return None
+        self._at_start = False
+        return data
+
+    def _events(self, chunk: bytes) -> list[SseEvent]:
+        events = self._decode(chunk)
+        self._between_events = not (self._tail or self._data or self._name or self._skip_lf)
+        return events
+
+    def _decode(self, chunk: bytes) -> list[SseEvent]:
         if self._skip_lf and chunk:
             self._skip_lf = False
             if chunk[0] == 0x0A:
@@ -64,10 +90,6 @@ class SseDecoder:
             self._tail.clear()
             self._tail_bytes = 0
         return self._lines(chunk)
-
-    @property
-    def _between_events(self) -> bool:
-        return not (self._tail or self._data or self._name or self._skip_lf)
 
     def _lines(self, text: bytes) -> list[SseEvent]:
         events: list[SseEvent] = []

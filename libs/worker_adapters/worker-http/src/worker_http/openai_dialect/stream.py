@@ -21,6 +21,7 @@ from worker_http.sse import SseDecoder
 
 _decoder = msgspec.json.Decoder(Chunk)
 
+_DONE = b"[DONE]"
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "eos_token": "stop",  # TGI
@@ -68,10 +69,17 @@ class StreamReader:
     def feed(self, data: bytes) -> bool:
         """Decode a read and hand on its tokens; True when there were any."""
         self.begun = True
-        events = [event for _, event in self._sse.feed(data) if event != b"[DONE]"]
+        events = self._sse.feed_data(data)
+        if _DONE in events:
+            events = [event for event in events if event != _DONE]
+        pieces = self._pieces
         try:
             for chunk in _decoded(events):
-                self._take(chunk)
+                text = chunk.plain_text
+                if text and self._extras is None:
+                    pieces.append(text)
+                else:
+                    self._take(chunk)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._flush()
             raise EngineProtocolError("an event of the engine's stream is not its JSON") from None
@@ -124,18 +132,23 @@ class StreamReader:
             self._extras.append(extra)
 
     def _flush(self) -> bool:
-        if not self._pieces:
+        pieces = self._pieces
+        if not pieces:
             return False
-        tokens = Tokens(tuple(self._pieces), None if self._extras is None else tuple(self._extras))
-        self._pieces.clear()
-        self._extras = None
+        extras = None
+        if self._extras is not None:
+            extras, self._extras = tuple(self._extras), None
+        tokens = Tokens(tuple(pieces), extras)
+        pieces.clear()
         self._sink(tokens)
         return True
 
 
 def _decoded(events: list[bytes]) -> Iterable[Chunk]:
     """The events of one read: at once, or one by one so that those before a bad one count."""
-    if len(events) > 1:
+    if len(events) == 1:
+        return (_decoder.decode(events[0]),)
+    if events:
         try:
             chunks = _decoder.decode_lines(b"\n".join(events))
         except (msgspec.DecodeError, UnicodeDecodeError):

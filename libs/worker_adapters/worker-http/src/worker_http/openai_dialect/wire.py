@@ -33,7 +33,7 @@ class Timings(msgspec.Struct):
     predicted_ms: float | None = None
 
 
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, gc=False):
     """What one event adds to the assistant's message."""
 
     content: str | None = None
@@ -51,7 +51,7 @@ class Logprobs(msgspec.Struct):
     top_logprobs: list[dict[str, float] | None] | None = None
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, gc=False):
     """The one choice of a stream: `text` of a completion, `delta` of a chat."""
 
     text: str | None = None
@@ -80,7 +80,7 @@ class Usage(msgspec.Struct):
         return self.total_tokens if self.prompt_tokens is None else self.prompt_tokens
 
 
-class Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct, gc=False):
     """An event of a stream; `usage` comes with the last one, or in an event of its own."""
 
     choices: list[Choice] = []
@@ -88,6 +88,27 @@ class Chunk(msgspec.Struct):
     error: ErrorBody | str | None = None
     prompt_progress: PromptProgress | None = None
     timings: Timings | None = None
+
+    @property
+    def plain_text(self) -> str | None:
+        """The text of a token in the middle of a stream; None where there is anything else."""
+        if (
+            len(self.choices) != 1
+            or self.usage
+            or self.error is not None
+            or self.prompt_progress
+            or self.timings
+        ):
+            return None
+        choice = self.choices[0]
+        if choice.finish_reason is not None or choice.logprobs:
+            return None
+        delta = choice.delta
+        if delta is None:
+            return choice.text
+        if delta.reasoning_content or delta.reasoning or delta.tool_calls:
+            return None
+        return delta.content or choice.text
 
 
 class Embedding(msgspec.Struct):
