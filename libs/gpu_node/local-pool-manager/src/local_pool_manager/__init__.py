@@ -1,7 +1,13 @@
 """Pools and replicas of one machine: slots, leases, drain, supervision."""
 
 from local_pool_manager.changeover import ChangeLimits
-from local_pool_manager.config import PoolConfig, ProvisioningConfig, ProvisioningMode
+from local_pool_manager.config import (
+    PoolConfig,
+    ProvisioningConfig,
+    ProvisioningMode,
+    ProvisioningOwner,
+)
+from local_pool_manager.delegated import service_dir
 from local_pool_manager.errors import (
     InsufficientVram,
     LeaseError,
@@ -40,9 +46,11 @@ __all__ = [
     "PoolNotOurs",
     "ProvisioningConfig",
     "ProvisioningMode",
+    "ProvisioningOwner",
     "ReplicaBusy",
     "ReplicaEndpoint",
     "ReplicaNotReady",
     "RuntimeDirTaken",
     "owning",
+    "service_dir",
 ]

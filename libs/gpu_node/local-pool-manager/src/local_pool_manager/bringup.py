@@ -160,10 +160,7 @@ class Planner:
 
         `lanes` are the replicas by id, each with the lane that its engine gets.
         """
-        try:
-            model = await self._models.ensure(model_ref)
-        except Exception as error:  # whatever a source of models raises, its text is the reason
-            raise ModelMissing(str(error) or type(error).__name__) from error
+        model = await self.bring(model_ref)
         executable = await self._built(config, on_gpu=bool(gpus))
         wishes = [
             replace(
@@ -182,6 +179,13 @@ class Planner:
             raise
         need = await asyncio.to_thread(self._need, model, plans[0])
         return Target(model_ref, model, plans, need)
+
+    async def bring(self, model_ref: str) -> ModelEntry:
+        """Bring a model to this disk; raises `ModelMissing`."""
+        try:
+            return await self._models.ensure(model_ref)
+        except Exception as error:  # whatever a source of models raises, its text is the reason
+            raise ModelMissing(str(error) or type(error).__name__) from error
 
     async def _built(self, config: PoolConfig, *, on_gpu: bool) -> Path | None:
         """Return the llama-server of mode `source`, built now unless it was before."""

@@ -23,10 +23,20 @@ class ProvisioningMode(StrEnum):
     """Somebody else starts the engine and writes its handoff file."""
 
 
+class ProvisioningOwner(StrEnum):
+    """Which program starts, watches and stops the engine."""
+
+    MANAGER = "manager"
+    """pool-managerd, or HOME's embedded one."""
+    SERVICE = "service"
+    """engine-provisionerd: the manager only writes down which model it wants."""
+
+
 class ProvisioningConfig(ClientModel):
     """How the engine of a pool is provided."""
 
     mode: ProvisioningMode = ProvisioningMode.PACKAGE
+    owner: ProvisioningOwner = ProvisioningOwner.MANAGER
     path: Path | None = None
     """The `llama-server` of mode `binary`; unset: the one on the PATH."""
     sha256: Annotated[str, Field(pattern=r"^(sha256:)?[0-9a-fA-F]{64}$")] | None = None
@@ -38,6 +48,15 @@ class ProvisioningConfig(ClientModel):
     def _source_names_a_tree(self) -> Self:
         if (self.mode is ProvisioningMode.SOURCE) is not (self.source is not None):
             raise ValueError("provisioning: mode 'source' and a source tree belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _service_starts_something(self) -> Self:
+        if self.owner is ProvisioningOwner.SERVICE and self.mode is ProvisioningMode.EXTERNAL:
+            raise ValueError(
+                "provisioning: with mode 'external' nobody of ours starts the engine; leave the "
+                "owner out"
+            )
         return self
 
 
@@ -79,6 +98,15 @@ class PoolConfig(ClientModel):
             raise ValueError(
                 f"pool {self.id!r}: embeddings and rerank pool tokens in different ways; "
                 "use a pool for each"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _service_serves_one_model(self) -> Self:
+        if self.swap_models and self.provisioning.owner is ProvisioningOwner.SERVICE:
+            raise ValueError(
+                f"pool {self.id!r}: swap_models needs provisioning.owner 'manager', which sees "
+                "the tasks that wait"
             )
         return self
 

@@ -31,22 +31,38 @@ log = logging.getLogger(__name__)
 class Door:
     """Takes engines in and out as their files come and go; watches those of somebody else."""
 
-    def __init__(self, registry: Registry, probe: EngineProbe, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        probe: EngineProbe,
+        tasks: asyncio.TaskGroup,
+        *,
+        strangers: bool,
+    ) -> None:
         self._registry = registry
         self._probe = probe
         self._tasks = tasks
+        self._strangers = strangers
         self._foreign: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._expected = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, registry: Registry, probe: EngineProbe, settings: WatchSettings
+        cls,
+        registry: Registry,
+        probe: EngineProbe,
+        settings: WatchSettings,
+        *,
+        strangers: bool = True,
     ) -> AsyncIterator[Self]:
-        """Watch as long as the context is open; on entry all files there are have been told."""
+        """Watch as long as the context is open; on entry all files there are have been told.
+
+        Without `strangers` only engines of configured pools are let in.
+        """
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self = cls(registry, probe, tasks)
+            self = cls(registry, probe, tasks, strangers=strangers)
             stack.callback(self._stop_watching_all)
             watcher = await stack.enter_async_context(
                 HandoffWatcher.running(settings, self._on_handoff)
@@ -80,12 +96,15 @@ class Door:
 
     def _take_over(self, payload: HandoffPayload, pid: PidState) -> None:
         registry = self._registry
+        if not self._strangers and payload.pool_id not in registry.pools:
+            return
         pool = registry.pools.get(payload.pool_id) or registry.add_pool(_foreign_config(payload))
         replica = pool.replicas.get(payload.replica_id) or registry.add_replica(
             pool, payload.replica_id, supervised=False
         )
+        watched = replica.takes_again(payload) and self._watches(replica)
         replica.take_over(payload)
-        if not replica.supervised:
+        if not (replica.supervised or watched):
             self._stop_watching(replica)
             self._foreign[replica.pool_id, replica.replica_id] = self._tasks.create_task(
                 watch_engine(
@@ -99,6 +118,8 @@ class Door:
         registry.refresh(replica)
 
     def _hand_back(self, payload: HandoffPayload) -> None:
+        if not self._strangers and payload.pool_id not in self._registry.pools:
+            return
         replica = self._registry.replica(payload.pool_id, payload.replica_id)
         if replica.handoff is not None and replica.handoff.pid != payload.pid:
             return  # Another engine has taken over since.
@@ -112,6 +133,10 @@ class Door:
         if (answers, trouble) != (replica.answers, replica.trouble):
             replica.answers, replica.trouble = answers, trouble
             self._registry.refresh(replica)
+
+    def _watches(self, replica: Replica) -> bool:
+        task = self._foreign.get((replica.pool_id, replica.replica_id))
+        return task is not None and not task.done()
 
     def _stop_watching(self, replica: Replica) -> None:
         replica.answers = False

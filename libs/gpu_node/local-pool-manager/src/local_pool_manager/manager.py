@@ -16,14 +16,16 @@ from engine_provisioner import (
     EngineSupervisor,
     Limits,
     stop_orphans,
+    unsealed,
 )
 from gpu_discovery import DevicePolicy, GpuInventory
 from handoff_watcher import WatchSettings
 from local_pool_manager.bringup import Planner
 from local_pool_manager.changeover import ChangeLimits
 from local_pool_manager.conductor import Conductor
-from local_pool_manager.config import PoolConfig
+from local_pool_manager.config import PoolConfig, ProvisioningMode, ProvisioningOwner
 from local_pool_manager.crew import Crew, Target
+from local_pool_manager.delegated import Delegate
 from local_pool_manager.door import Door
 from local_pool_manager.drains import load_drained, save_drained
 from local_pool_manager.errors import PoolDraining, PoolNotOurs
@@ -37,7 +39,7 @@ from local_pool_manager.room import Room, ram_available_bytes
 from local_pool_manager.surroundings import Surroundings
 from local_pool_manager.swap import Demand
 from local_pool_manager.types import ChangeOutcome, ReplicaEndpoint
-from pool_registry_types import PoolSnapshot
+from pool_registry_types import HandoffPayload, PoolSnapshot
 
 log = logging.getLogger(__name__)
 
@@ -64,26 +66,31 @@ class LocalPoolManager:
         self,
         runtime_dir: Path,
         *,
+        private_dir: Path,
+        build_dir: Path,
+        owner: ProvisioningOwner,
         models: ModelSource,
         gpus: Callable[[], GpuInventory],
         device_policy: DevicePolicy,
         keep_engines: bool,
+        seal: Callable[[HandoffPayload], HandoffPayload],
         limits: Limits,
         change_limits: ChangeLimits,
     ) -> None:
         self._runtime_dir = runtime_dir
+        self._private_dir = private_dir
+        self._owner = owner
         self._gpus = gpus
-        self._seen = MeasuredMemory(runtime_dir)
-        self._planner = Planner(
-            models, gpus, device_policy, seen=self._seen, build_dir=runtime_dir / BUILD_DIR
-        )
-        self._choices = ModelChoices(runtime_dir)
+        self._seal = seal
+        self._seen = MeasuredMemory(private_dir)
+        self._planner = Planner(models, gpus, device_policy, seen=self._seen, build_dir=build_dir)
+        self._choices = ModelChoices(private_dir)
         self._keep_engines = keep_engines
         self._limits = limits
         self._change_limits = change_limits
-        self._conductors: dict[str, Conductor] = {}
+        self._conductors: dict[str, Conductor | Delegate] = {}
         self._crews: set[Crew] = set()
-        self._registry = Registry()
+        self._registry = Registry(owner)
         self._drain_timers: dict[str, asyncio.TimerHandle] = {}
         self._probe: EngineProbe
         self._door: Door
@@ -108,6 +115,10 @@ class LocalPoolManager:
         loadable: Loadable = dict,
         look: Look | None = None,
         ram_available: Callable[[], int] = ram_available_bytes,
+        owner: ProvisioningOwner = ProvisioningOwner.MANAGER,
+        private_dir: Path | None = None,
+        build_dir: Path | None = None,
+        seal: Callable[[HandoffPayload], HandoffPayload] = unsealed,
     ) -> AsyncIterator[Self]:
         """Serve the pools; on exit stop the engines that were started here, unless kept.
 
@@ -115,9 +126,18 @@ class LocalPoolManager:
         run left are adopted when they are as configured, and stopped when they are not.
         `loadable` names the models that swapping pools may load; `look` takes a fresh look at the
         GPUs, without which the last one is waited for.
+
+        Two managers may share a runtime folder: each starts the engines of pools whose
+        `provisioning.owner` it is, and keeps what concerns nobody else in a `private_dir` of its
+        own. `seal` has the last word on what its handoffs say.
         """
+        private_dir = private_dir or runtime_dir
         self = cls(
             runtime_dir,
+            private_dir=private_dir,
+            build_dir=build_dir or private_dir / BUILD_DIR,
+            owner=owner,
+            seal=seal,
             models=models,
             gpus=gpus,
             device_policy=device_policy,
@@ -126,14 +146,14 @@ class LocalPoolManager:
             change_limits=change_limits or ChangeLimits(),
         )
         await asyncio.to_thread(runtime_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
-        drained = load_drained(runtime_dir)
+        drained = load_drained(private_dir)
         for config in configs:
             self._registry.add_pool(
                 config,
                 model_ref=self._choices.of(config.id, config.model_ref),
                 draining=config.id in drained,
             )
-        await stop_orphans(runtime_dir, keep=self._registry.supervised())
+        await stop_orphans(runtime_dir, keep=self._registry.supervised(), private_dir=private_dir)
         async with AsyncExitStack() as stack:
             self._probe = await stack.enter_async_context(
                 EngineProbe.running(timeout_s=probe_timeout_s)
@@ -143,11 +163,13 @@ class LocalPoolManager:
                     self._registry,
                     self._probe,
                     WatchSettings(runtime_dir, watch_interval_ms, auto_delete_handoff),
+                    strangers=owner is ProvisioningOwner.MANAGER,
                 )
             )
             engines = await stack.enter_async_context(asyncio.TaskGroup())
             around = Surroundings(
                 runtime_dir=runtime_dir,
+                private_dir=private_dir,
                 planner=self._planner,
                 choices=self._choices,
                 room=Room(gpus, look or self._last_look, ram_available),
@@ -161,8 +183,8 @@ class LocalPoolManager:
             )
             loops = [engines.create_task(self._watch_gpus(), name="gpu-watch")]
             for pool in self._registry.pools.values():
-                if pool.supervised:
-                    conductor = self._conductors[pool.config.id] = Conductor(pool, around)
+                if conductor := self._conducted(pool, around):
+                    self._conductors[pool.config.id] = conductor
                     stack.callback(self._registry.subscribe(conductor.hear))
                     name = f"pool {pool.config.id}"
                     loops.append(engines.create_task(conductor.run(), name=name))
@@ -280,7 +302,21 @@ class LocalPoolManager:
         """
         self._conductor(pool_id).tell_demand(wishes)
 
-    def _conductor(self, pool_id: str) -> Conductor:
+    async def announce(self, pool_id: str) -> None:
+        """Write the handoffs of a pool again, as `seal` says something new; raises OSError."""
+        crew = self._registry.pool(pool_id).crew
+        if crew is not None:
+            await crew.announce()
+
+    def _conducted(self, pool: Pool, around: Surroundings) -> Conductor | Delegate | None:
+        provisioning = pool.config.provisioning
+        if provisioning.mode is ProvisioningMode.EXTERNAL:
+            return None
+        if provisioning.owner is self._owner:
+            return Conductor(pool, around)
+        return Delegate(pool, around)
+
+    def _conductor(self, pool_id: str) -> Conductor | Delegate:
         self._registry.pool(pool_id)
         try:
             return self._conductors[pool_id]
@@ -298,7 +334,7 @@ class LocalPoolManager:
         if timer := self._drain_timers.pop(pool_id, None):
             timer.cancel()
         save_drained(
-            self._runtime_dir,
+            self._private_dir,
             {name for name, pool in self._registry.pools.items() if pool.draining},
         )
         self._registry.touch(pool_id)
@@ -336,6 +372,8 @@ class LocalPoolManager:
             limits=self._limits,
             announce=announce,
             keep_on_exit=self._keep_engines,
+            private_dir=self._private_dir,
+            seal=self._seal,
         )
 
     async def _watch_gpus(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from local_pool_manager.config import PoolConfig, ProvisioningMode
+from local_pool_manager.config import PoolConfig, ProvisioningMode, ProvisioningOwner
 from local_pool_manager.errors import PoolError, PoolNotFound, ReplicaNotReady
 from local_pool_manager.pool import Pool
 from local_pool_manager.replica import Replica
@@ -13,7 +13,8 @@ from local_pool_manager.replica import Replica
 class Registry:
     """Finds pools and replicas by name, and tells of their changes once a turn of the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: ProvisioningOwner = ProvisioningOwner.MANAGER) -> None:
+        self._owner = owner
         self.pools: dict[str, Pool] = {}
         self._subscribers: list[Callable[[str], None]] = []
         self._changed: set[str] = set()
@@ -25,7 +26,9 @@ class Registry:
         pool = self.pools[config.id] = Pool(config, draining=draining, model_ref=model_ref)
         if config.preload:
             pool.wanted.set()
-        if config.provisioning.mode is not ProvisioningMode.EXTERNAL:
+        provisioning = config.provisioning
+        ours = provisioning.owner is self._owner
+        if ours and provisioning.mode is not ProvisioningMode.EXTERNAL:
             for number in range(config.replicas):
                 self.add_replica(pool, f"r{number}", supervised=True)
         return pool

@@ -83,12 +83,17 @@ class Replica:
         """The slots of the engine that serves now."""
         return self._leases.get(self.generation) if self.serves else None
 
+    def takes_again(self, payload: HandoffPayload) -> bool:
+        """Return whether the engine of this handoff is the one that is there already."""
+        known = self.handoff
+        return known is not None and _engine_of(known) == _engine_of(payload)
+
     def take_over(self, payload: HandoffPayload) -> None:
         """Take an engine as it is handed over; the same process again keeps its leases."""
         successor = self.successor
         if successor is not None and successor.pid == payload.pid and self.successor_plan:
             self.settle_on(self.successor_plan, successor)
-        self._process = (payload.pid, payload.pid_start_ticks, payload.url, payload.slots)
+        self._process = _engine_of(payload)
         self.handoff, self.trouble = payload, None
 
     def settle_on(self, plan: EnginePlan, engine: EngineStatus | None) -> None:
@@ -210,6 +215,10 @@ class Replica:
         return _Offer(
             wish.model, wish.slots, wish.ctx_tokens, plan.engine_version, plan.device_mask
         )
+
+
+def _engine_of(payload: HandoffPayload) -> tuple[int, int | None, str, int]:
+    return payload.pid, payload.pid_start_ticks, payload.url, payload.slots
 
 
 @dataclass(frozen=True, slots=True)

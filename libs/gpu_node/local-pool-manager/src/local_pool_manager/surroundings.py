@@ -21,6 +21,8 @@ class Surroundings:
     """The services of the machine, as a pool sees them."""
 
     runtime_dir: Path
+    private_dir: Path
+    """What only the owner of the engines reads and writes."""
     planner: Planner
     choices: ModelChoices
     room: Room
@@ -39,7 +41,10 @@ class Surroundings:
         """Return the replicas of a pool, each with the lane of the engine that is there."""
         return {
             replica.replica_id: lane_in_service(
-                self.runtime_dir, pool.config.id, replica.replica_id
+                self.runtime_dir,
+                pool.config.id,
+                replica.replica_id,
+                private_dir=self.private_dir,
             )
             for replica in pool.supervised
         }
@@ -74,7 +79,12 @@ class Surroundings:
         # Engines that an earlier run left: they are adopted or stopped.
         return frozenset().union(
             *(
-                engine_pids(self.runtime_dir, pool.config.id, replica.replica_id)
+                engine_pids(
+                    self.runtime_dir,
+                    pool.config.id,
+                    replica.replica_id,
+                    private_dir=self.private_dir,
+                )
                 for replica in pool.supervised
             )
         )

@@ -1,6 +1,7 @@
 """Plans, starts and supervises engine processes and writes their handoff files."""
 
 from engine_provisioner.build import BuildPlan, Tools, build, plan_build, survey_tools
+from engine_provisioner.desired import desired_path, read_desired, write_desired
 from engine_provisioner.errors import (
     EngineError,
     EngineNotAvailableError,
@@ -20,7 +21,7 @@ from engine_provisioner.orphans import stop_orphans
 from engine_provisioner.plan import EngineMode, EnginePlan, EngineWish, plan_engine
 from engine_provisioner.probe import EngineProbe
 from engine_provisioner.process import EngineProcess, ProcessIdentity, identify
-from engine_provisioner.supervisor import EngineStatus, EngineSupervisor
+from engine_provisioner.supervisor import EngineStatus, EngineSupervisor, unsealed
 from engine_provisioner.survey import Survey, survey_machine
 
 __all__ = [
@@ -42,16 +43,20 @@ __all__ = [
     "Survey",
     "Tools",
     "build",
+    "desired_path",
     "engine_pids",
     "handoff_path",
     "identify",
     "lane_in_service",
     "plan_build",
     "plan_engine",
+    "read_desired",
     "read_handoff",
     "remove_handoff",
     "stop_orphans",
     "survey_machine",
     "survey_tools",
+    "unsealed",
+    "write_desired",
     "write_handoff",
 ]

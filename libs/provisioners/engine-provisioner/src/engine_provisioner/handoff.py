@@ -26,18 +26,18 @@ def adopted_path(runtime_dir: Path, pool_id: str, replica_id: str) -> Path:
     return runtime_dir / ADOPTED_DIR / f"{pool_id}~{replica_id}.json"
 
 
-def status_path(runtime_dir: Path, pool_id: str, replica_id: str, lane: int = 0) -> Path:
+def status_path(private_dir: Path, pool_id: str, replica_id: str, lane: int = 0) -> Path:
     """Return where the engine's host tells its state; its command line names this file.
 
     Absolute, so that it is the same from whatever folder the next run is started.
     """
     name = f"{_own_name(pool_id, replica_id, lane)}.status"
-    return runtime_dir.absolute() / STATUS_DIR / name
+    return private_dir.absolute() / STATUS_DIR / name
 
 
-def log_path(runtime_dir: Path, pool_id: str, replica_id: str, lane: int = 0) -> Path:
+def log_path(private_dir: Path, pool_id: str, replica_id: str, lane: int = 0) -> Path:
     """Return where the engine's own output goes."""
-    return runtime_dir / LOG_DIR / f"{_own_name(pool_id, replica_id, lane)}.log"
+    return private_dir / LOG_DIR / f"{_own_name(pool_id, replica_id, lane)}.log"
 
 
 def _own_name(pool_id: str, replica_id: str, lane: int) -> str:
@@ -84,23 +84,29 @@ def read_handoff(runtime_dir: Path, pool_id: str, replica_id: str) -> HandoffPay
     return None
 
 
-def lane_in_service(runtime_dir: Path, pool_id: str, replica_id: str) -> int:
+def lane_in_service(
+    runtime_dir: Path, pool_id: str, replica_id: str, *, private_dir: Path | None = None
+) -> int:
     """Return the lane of the living engine of ours that the handoff names; 0 when there is none."""
+    private_dir = private_dir or runtime_dir
     payload = read_handoff(runtime_dir, pool_id, replica_id)
     for lane in LANES:
-        process = own_process(runtime_dir, pool_id, replica_id, lane)
+        process = own_process(private_dir, pool_id, replica_id, lane)
         if payload is not None and process is not None and process.pid == payload.pid:
             return lane
     return 0
 
 
-def engine_pids(runtime_dir: Path, pool_id: str, replica_id: str) -> frozenset[int]:
+def engine_pids(
+    runtime_dir: Path, pool_id: str, replica_id: str, *, private_dir: Path | None = None
+) -> frozenset[int]:
     """Return the processes of the living engine of ours that the handoff names."""
-    lane = lane_in_service(runtime_dir, pool_id, replica_id)
-    process = own_process(runtime_dir, pool_id, replica_id, lane)
+    private_dir = private_dir or runtime_dir
+    lane = lane_in_service(runtime_dir, pool_id, replica_id, private_dir=private_dir)
+    process = own_process(private_dir, pool_id, replica_id, lane)
     if process is None:
         return frozenset()
-    told = read_status(status_path(runtime_dir, pool_id, replica_id, lane))
+    told = read_status(status_path(private_dir, pool_id, replica_id, lane))
     return frozenset({process.pid, int(told.get("engine_pid", process.pid))})
 
 
@@ -114,14 +120,14 @@ def read_status(path: Path) -> dict[str, str | int]:
 
 
 def own_process(
-    runtime_dir: Path, pool_id: str, replica_id: str, lane: int = 0
+    private_dir: Path, pool_id: str, replica_id: str, lane: int = 0
 ) -> ProcessIdentity | None:
     """Return the living engine process that an earlier run of ours started for this replica.
 
     The proof is its command line, which names this replica's status file: a pid that the kernel
     has given to another program since, or one of another pid namespace, is never mistaken.
     """
-    status = status_path(runtime_dir, pool_id, replica_id, lane)
+    status = status_path(private_dir, pool_id, replica_id, lane)
     pid = read_status(status).get("pid")
     if not isinstance(pid, int) or str(status) not in command_line(pid):
         return None

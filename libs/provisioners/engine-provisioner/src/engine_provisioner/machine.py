@@ -144,8 +144,9 @@ class Limits:
 
     def for_model(self, size_bytes: int) -> "Limits":
         """Allow a large file the time that a slow disk takes for it."""
+        slow_ms = size_bytes // SLOW_DISK_BYTES_PER_MS
         return replace(
-            self, load_stall_ms=self.load_stall_ms + size_bytes // SLOW_DISK_BYTES_PER_MS
+            self, load_stall_ms=self.load_stall_ms + slow_ms, load_ms=self.load_ms + 2 * slow_ms
         )
 
 

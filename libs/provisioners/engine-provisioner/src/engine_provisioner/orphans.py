@@ -19,28 +19,33 @@ STOP_S = 4.0
 KILL_S = 5.0
 
 
-async def stop_orphans(runtime_dir: Path, *, keep: Collection[tuple[str, str]]) -> None:
+async def stop_orphans(
+    runtime_dir: Path, *, keep: Collection[tuple[str, str]], private_dir: Path | None = None
+) -> None:
     """Stop the engines of ours that are not those of `keep` (pool and replica ids), in parallel.
 
     Of two engines of one replica, which a crash in the middle of a reload leaves, the one in
-    service is kept. Only a process whose command line names its own status file in this folder is
-    touched.
+    service is kept. Only a process whose command line names its own status file in `private_dir`
+    (left out: the runtime folder) is touched.
     """
-    statuses = (runtime_dir / STATUS_DIR).glob("*~*.status")
+    private_dir = private_dir or runtime_dir
+    statuses = (private_dir / STATUS_DIR).glob("*~*.status")
     found = {tuple(status.stem.split("~")[:2]) for status in statuses}
     await asyncio.gather(
         *(
-            _stop(runtime_dir, pool_id, replica_id, lane)
+            _stop(runtime_dir, private_dir, pool_id, replica_id, lane)
             for pool_id, replica_id in found
             for lane in LANES
             if (pool_id, replica_id) not in keep
-            or lane != lane_in_service(runtime_dir, pool_id, replica_id)
+            or lane != lane_in_service(runtime_dir, pool_id, replica_id, private_dir=private_dir)
         )
     )
 
 
-async def _stop(runtime_dir: Path, pool_id: str, replica_id: str, lane: int) -> None:
-    identity = own_process(runtime_dir, pool_id, replica_id, lane)
+async def _stop(
+    runtime_dir: Path, private_dir: Path, pool_id: str, replica_id: str, lane: int
+) -> None:
+    identity = own_process(private_dir, pool_id, replica_id, lane)
     process = EngineProcess.attach(identity) if identity else None
     if process is None:
         return

@@ -17,7 +17,12 @@ from node_types import (
     NodeStatus,
     ServiceModel,
 )
-from pool_registry_types.handoff import HANDOFF_SCHEMA, HandoffModel, HandoffPayload
+from pool_registry_types.handoff import (
+    HANDOFF_SCHEMA,
+    DesiredModel,
+    HandoffModel,
+    HandoffPayload,
+)
 from pool_registry_types.models import ModelReport, ModelState
 from pool_registry_types.pools import (
     Count,
@@ -38,6 +43,7 @@ __all__ = [
     "ByteCount",
     "ClientModel",
     "Count",
+    "DesiredModel",
     "Digest",
     "GpuInfo",
     "HandoffModel",

@@ -48,3 +48,19 @@ class HandoffPayload(ServiceModel):
     pid_ns: str | None = None
     engine_key: str | None = None
     """The engine's own API key; the reason why the file has mode 0600."""
+    desired_generation: Count | None = None
+    """The wish (`DesiredModel`) that is answered by this; None where engines need no wishes."""
+    desired_error: str | None = None
+    """Why that wish could not be fulfilled: the engine before it serves on."""
+
+
+class DesiredModel(ServiceModel):
+    """The content of `RUNTIME_DIR/desired/{pool_id}.json`: what a pool wants of the provisioner.
+
+    The answer is `desired_generation` in the pool's handoff files, which rises to that of the wish
+    when it has been fulfilled or has failed.
+    """
+
+    generation: Annotated[int, Field(ge=1)]
+    """Rises with every wish, also with one for the same model."""
+    model_ref: Annotated[str, StringConstraints(min_length=1, max_length=4096)]

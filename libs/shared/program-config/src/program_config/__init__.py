@@ -1,7 +1,7 @@
 """How the programs of llama-orch are configured: sources, precedence, problems, reports."""
 
 from program_config.addresses import BindAddress, is_loopback_host
-from program_config.command_line import EXIT_BAD_CONFIGURATION, CommandLine
+from program_config.command_line import EXIT_BAD_CONFIGURATION, Command, CommandLine
 from program_config.load import ConfigError, Loaded, load, nearest
 from program_config.machine import default_machine_id, default_node_id
 from program_config.report import describe
@@ -17,6 +17,7 @@ __all__ = [
     "Bind",
     "BindAddress",
     "Bytes",
+    "Command",
     "CommandLine",
     "ConfigError",
     "Folder",

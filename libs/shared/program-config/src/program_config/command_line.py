@@ -1,4 +1,4 @@
-"""The command line of a program: `PROGRAM [options]`, `PROGRAM config show|check`."""
+"""The command line of a program: `PROGRAM [options]`, `… config show|check`, `… COMMAND`."""
 
 import argparse
 import sys
@@ -14,6 +14,16 @@ from program_config.schema import S, Schema
 EXIT_BAD_CONFIGURATION = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Command(Generic[S]):
+    """What a program does instead of serving."""
+
+    text: str
+    """For `--help`."""
+    run: Callable[[S], int]
+    """Returns the exit code; called with a valid configuration only."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine(Generic[S]):
     """A program as it is called."""
@@ -26,6 +36,8 @@ class CommandLine(Generic[S]):
     """Settings at the top of `--help`, and what is said about them."""
     switches: frozenset[str] = frozenset()
     """Settings that an option can only turn on."""
+    commands: Mapping[str, Command[S]] = field(default_factory=dict)
+    """Besides `config`."""
 
     def main(self, argv: Sequence[str] | None, environ: Mapping[str, str]) -> int:
         """Run the program and return its exit code; `argv` None: as it was called."""
@@ -47,7 +59,8 @@ class CommandLine(Generic[S]):
                 _say("the configuration is valid")
                 return 0
             case _:
-                return self.serve(loaded.settings)
+                command = self.commands.get(getattr(given, "command", ""))
+                return (command.run if command else self.serve)(loaded.settings)
 
     def _load(
         self, given: argparse.Namespace, unknown: Sequence[str], environ: Mapping[str, str]
@@ -85,7 +98,9 @@ class CommandLine(Generic[S]):
             prog=program, description=self.description, parents=[options], allow_abbrev=False
         )
         parser.add_argument("--version", action="version", version=f"{program} {version(program)}")
-        commands = parser.add_subparsers(title="commands", metavar="config show|check")
+        commands = parser.add_subparsers(
+            title="commands", metavar="|".join(["config show", "check", *self.commands])
+        )
         config = commands.add_parser("config", help="look at the configuration", allow_abbrev=False)
         actions = config.add_subparsers(dest="action", required=True)
         for name, text in (
@@ -93,6 +108,11 @@ class CommandLine(Generic[S]):
             ("check", "print every problem; exit code 2 if there is one"),
         ):
             actions.add_parser(name, help=text, parents=[options], allow_abbrev=False)
+        for name, command in self.commands.items():
+            added = commands.add_parser(
+                name, help=command.text, parents=[options], allow_abbrev=False
+            )
+            added.set_defaults(command=name)
         return parser
 
     def _options(self) -> argparse.ArgumentParser:

@@ -1,0 +1,7 @@
+"""`python -m engine_provisionerd`."""
+
+import sys
+
+from engine_provisionerd.cli import main
+
+sys.exit(main())
