@@ -40,9 +40,9 @@ suites:
 long:
     uv run pytest -m long
 
-# Tests against engines that are installed apart.
-engines:
-    uv run pytest -m engines
+# Tests against engines that are installed apart; docs/engines.md says how.
+engines *args:
+    uv run pytest -m engines {{ args }}
 
 # HOME with a real engine and a built-in model.
 demo:
