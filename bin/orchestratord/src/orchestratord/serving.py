@@ -25,7 +25,7 @@ _READY_POLL_S = 0.02
 async def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     began_s = time.monotonic()
-    configure(
+    writer = configure(
         LogSettings(
             format=settings.log_format,
             level=settings.log_level,
@@ -34,6 +34,12 @@ async def serve(settings: Settings) -> int:
             machine_id=settings.machine_id,
         )
     )
+    loop = asyncio.get_running_loop()
+    with writer.gathering(loop.call_soon):
+        return await _serve(settings, began_s=began_s)
+
+
+async def _serve(settings: Settings, *, began_s: float) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,8 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import structlog
 from narration_core import (
     LineWriter,
     LogSettings,
+    Story,
     TraceParent,
     bind_correlation,
     configure,
@@ -161,3 +163,53 @@ def test_a_caller_cannot_overwrite_when_and_how() -> None:
     assert line["level"] == "info"
     assert line["timestamp"] != "never"
     assert line["node_id"] == "n2"
+
+
+def test_a_story_tells_what_a_logger_with_its_fields_would() -> None:
+    about = {"correlation_id": "corr", "task_id": "t1", "identity": "Bearer abcdef", "turn": None}
+    where = (("pool_id", "default"), ("attempt", 1))
+    stream = io.StringIO()
+    configure(SETTINGS, stream=stream)
+    story = Story(about)
+    story.tell("info", "task_admitted", human="Admitted.", prompt="hidden")
+    story.move(where)
+    story.tell("warning", "task_late", human="Späť, Bearer abcdef.", queue_position=2)
+    get_logger(**about).info("task_admitted", human="Admitted.", prompt="hidden")
+    get_logger(**about, **dict(where)).warning(
+        "task_late", human="Späť, Bearer abcdef.", queue_position=2
+    )
+    told = [{k: v for k, v in line.items() if k != "timestamp"} for line in lines(stream)]
+    assert told[:2] == told[2:]
+    assert tuple(lines(stream)[0])[: len(CONTRACT)] == CONTRACT
+    assert "abcdef" not in stream.getvalue()
+    assert "hidden" not in stream.getvalue()
+
+
+def test_a_story_keeps_to_the_level_and_to_the_format() -> None:
+    quiet, console = io.StringIO(), io.StringIO()
+    configure(LogSettings(format="json", level="warning"), stream=quiet)
+    Story({"task_id": "t1"}).tell("info", "task_admitted", human="Admitted.")
+    assert quiet.getvalue() == ""
+    configure(LogSettings(format="console"), stream=console)
+    Story({"task_id": "t1"}).tell("info", "task_admitted", human="Admitted.")
+    assert "Admitted." in console.getvalue()
+    assert "t1" in console.getvalue()
+
+
+def test_lines_of_one_turn_are_written_together_and_those_of_other_threads_at_once() -> None:
+    stream, due = io.StringIO(), list[Callable[[], None]]()
+    writer = configure(SETTINGS, stream=stream)
+    with writer.gathering(due.append):
+        get_logger().info("first")
+        get_logger().info("second")
+        assert stream.getvalue() == ""
+        assert len(due) == 1
+        due.pop()()
+        assert [line["event"] for line in lines(stream)] == ["first", "second"]
+        get_logger().info("third")
+        thread = threading.Thread(target=lambda: get_logger().info("elsewhere"))
+        thread.start()
+        thread.join()
+        assert [line["event"] for line in lines(stream)][2:] == ["third", "elsewhere"]
+        get_logger().info("last")
+    assert lines(stream)[-1]["event"] == "last"

@@ -3,6 +3,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry_core import OTHER, Metrics, Program, UnknownMetricError, WrongLabelsError
@@ -129,3 +130,18 @@ def test_updates_from_many_threads_are_all_counted() -> None:
     for thread in threads:
         thread.join()
     assert sum(samples(metrics, "orchd_tokens_in_total").values()) == 2000
+
+
+def test_a_histogram_counts_as_the_client_library_s_own_does() -> None:
+    metrics = Metrics(Program.ORCHESTRATORD)
+    ours = metrics.histogram("orchd_placement_latency_ms").labels()
+    theirs = Histogram("theirs", "The same.", registry=None, buckets=ours._upper_bounds)
+    for value in (0.0, *ours._upper_bounds[:-1], 0.7, 1e9, -1.0):
+        ours.observe(value)
+        theirs.observe(value)
+    for _ in range(2):  # Reading changes nothing.
+        told = [(s.name, s.labels, s.value) for m in ours.collect() for s in m.samples]
+        own = [(s.name, s.labels, s.value) for m in theirs.collect() for s in m.samples]
+        assert [t[1:] for t in told if "created" not in t[0]] == [
+            o[1:] for o in own if "created" not in o[0]
+        ]

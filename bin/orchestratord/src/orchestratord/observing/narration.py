@@ -1,23 +1,28 @@
 """Tells what becomes of tasks: one line each, with a sentence for people."""
 
+from collections.abc import Mapping
+
 from admission_coordinator import Task
 from api_types import ApiError
-from narration_core import get_logger, parse_traceparent
+from narration_core import Story, get_logger, parse_traceparent
+
+_COMPONENT = "tasks"
 
 
 class TaskNarrator:
     """A TaskObserver that logs; prompts and answers never come near it."""
 
     def __init__(self) -> None:
-        self._log = get_logger(component="tasks")
+        self._log = get_logger(component=_COMPONENT)
+        self._stories: dict[str, Story] = {}
 
     def admitted(self, task: Task) -> None:
         """Tell an admission."""
         position = task.told_position
         place = f"{position} before it" if position else "nobody before it"
-        self._log.info(
+        self._story(task).tell(
+            "info",
             "task_admitted",
-            **_fields(task),
             queue_position=position,
             human=f"A task for model {task.model_id} was admitted, {place} in the queue.",
         )
@@ -36,34 +41,36 @@ class TaskNarrator:
 
     def dispatched(self, task: Task) -> None:
         """Tell a placement."""
-        self._log.info(
+        self._story(task).tell(
+            "info",
             "task_dispatched",
-            **_fields(task),
             queue_time_ms=task.queue_time_ms,
             human=f"The task runs on pool {task.pool_id} after {task.queue_time_ms} ms of waiting.",
         )
 
     def first_token(self, task: Task) -> None:
         """Tell that text began to flow."""
-        self._log.info(
+        self._story(task).tell(
+            "info",
             "task_first_token",
-            **_fields(task),
             first_token_ms=task.first_token_ms,
             human=f"The first token came after {task.first_token_ms} ms.",
         )
 
     def put_back(self, task: Task, cause: str) -> None:
         """Tell a lost attempt."""
-        self._log.warning(
+        self._story(task).tell(
+            "warning",
             "task_put_back",
-            **_fields(task),
             code=cause,
             human=f"An attempt was lost ({cause}); the task waits for another replica.",
         )
 
     def ended(self, task: Task) -> None:
         """Tell an end, whatever it was."""
-        fields = _fields(task) | {
+        story = self._story(task)
+        del self._stories[task.task_id]
+        fields: dict[str, object] = {
             "state": task.state,
             "queue_time_ms": task.queue_time_ms,
             "first_token_ms": task.first_token_ms,
@@ -73,29 +80,43 @@ class TaskNarrator:
         }
         if task.crash is not None:
             human = "The task failed because of a mistake of ours."
-            self._log.error("task_crashed", **fields, human=human, exc_info=task.crash)
+            shared = dict(_about(task)) | dict(_where(task))
+            self._log.error("task_crashed", **shared, **fields, human=human, exc_info=task.crash)
         elif task.error is not None:
             human = f"The task ended without its result ({task.error.code})."
-            self._log.info("task_ended", **fields, code=task.error.code, human=human)
+            story.tell("info", "task_ended", **fields, code=task.error.code, human=human)
         else:
             human = f"The task finished with {task.tokens_out} tokens in {task.decode_time_ms} ms."
-            self._log.info("task_ended", **fields, finish_reason=task.finish_reason, human=human)
+            reason = task.finish_reason
+            story.tell("info", "task_ended", **fields, finish_reason=reason, human=human)
+
+    def _story(self, task: Task) -> Story:
+        story = self._stories.get(task.task_id)
+        if story is None:
+            story = self._stories[task.task_id] = Story(_about(task))
+        story.move(_where(task))
+        return story
 
 
-def _fields(task: Task) -> dict[str, object]:
-    """Return what every line of a task carries."""
+def _about(task: Task) -> Mapping[str, object]:
+    """Return what every line of this task carries."""
     trace = parse_traceparent(task.traceparent)
-    fields: dict[str, object] = {
-        "task_id": task.task_id,
+    return {
         "correlation_id": task.correlation_id,
+        **({} if trace is None else {"trace_id": trace.trace_id}),
+        "component": _COMPONENT,
+        "task_id": task.task_id,
         "identity": task.identity,
         "session_id": task.request.session_id,
         "model_id": task.model_id,
-        "pool_id": task.pool_id,
-        "replica_id": task.replica_id,
-        "engine": task.engine,
-        "attempt": task.attempts,
     }
-    if trace is not None:
-        fields["trace_id"] = trace.trace_id
-    return fields
+
+
+def _where(task: Task) -> tuple[tuple[str, object], ...]:
+    """Return where it runs: many tasks have these in common."""
+    return (
+        ("pool_id", task.pool_id),
+        ("replica_id", task.replica_id),
+        ("engine", task.engine),
+        ("attempt", task.attempts),
+    )

@@ -1,6 +1,7 @@
 """Counts what becomes of tasks."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -38,12 +39,21 @@ class TaskMetrics:
         self._candidates = metrics.histogram("orchd_placement_candidates").labels()
         self._start_error = metrics.histogram("orchd_predicted_start_error_ms").labels()
         self._failovers = metrics.counter("orchd_task_failovers_total")
-        self._pools: dict[tuple[str, str], _PoolChildren] = {}
         self._waiting: dict[str, Gauge] = {}
+        self._pools: dict[tuple[str, str], _PoolChildren] = {}
+        # Labels cost more than counting does; clients choose some, so not all are kept for ever.
+        keep = lru_cache(maxsize=256)
+        self._enqueued_for = keep(self._find_enqueued)
+        self._finished_as = keep(self._find_finished)
+        self._depth_of = keep(self._find_depth)
+        self._placed = {
+            pinned: self._decisions.labels(outcome="placed", pinned=str(pinned).lower())
+            for pinned in (False, True)
+        }
 
     def admitted(self, task: Task) -> None:
         """Count a task that waits from now on."""
-        self._enqueued.labels(pool_id=_wanted_pool(task), outcome="enqueued").inc()
+        self._enqueued_for(_wanted_pool(task)).inc()
         self._wait(task)
 
     def refused(self, error: ApiError, *, model_id: str | None, identity: str) -> None:  # noqa: ARG002
@@ -54,8 +64,7 @@ class TaskMetrics:
         """Count a task that waits no longer."""
         self._leave(task)
         self._pool(task).dispatched.inc()
-        pinned = str(task.request.placement.pin_pool_id is not None).lower()
-        self._decisions.labels(outcome="placed", pinned=pinned).inc()
+        self._placed[task.request.placement.pin_pool_id is not None].inc()
         self._placement.observe(task.placement_ms)
         self._candidates.observe(len(task.candidates))
         if task.queue_time_ms is not None:
@@ -79,7 +88,7 @@ class TaskMetrics:
         outcome = "finished" if task.error is None else task.error.code
         if waited and task.error is not None and task.error.code == "QUEUE_FULL_DROP_LRU":
             self._rejected.labels(pool_id=_wanted_pool(task), reason=task.error.code).inc()
-        self._finished.labels(pool_id=task.pool_id or ANY_POOL, outcome=outcome).inc()
+        self._finished_as(task.pool_id or ANY_POOL, outcome).inc()
         if task.pool_id is None:
             return
         pool = self._pool(task)
@@ -89,9 +98,7 @@ class TaskMetrics:
             pool.decode.observe(task.decode_time_ms)
 
     def _wait(self, task: Task) -> None:
-        gauge = self._depth.labels(
-            pool_id=_wanted_pool(task), model_id=task.model_id, priority=task.request.priority
-        )
+        gauge = self._depth_of(_wanted_pool(task), task.model_id, task.request.priority.value)
         gauge.inc()
         self._waiting[task.task_id] = gauge
 
@@ -100,6 +107,15 @@ class TaskMetrics:
         if gauge is not None:
             gauge.dec()
         return gauge is not None
+
+    def _find_enqueued(self, pool_id: str) -> Counter:
+        return self._enqueued.labels(pool_id=pool_id, outcome="enqueued")
+
+    def _find_finished(self, pool_id: str, outcome: str) -> Counter:
+        return self._finished.labels(pool_id=pool_id, outcome=outcome)
+
+    def _find_depth(self, pool_id: str, model_id: str, priority: str) -> Gauge:
+        return self._depth.labels(pool_id=pool_id, model_id=model_id, priority=priority)
 
     def _pool(self, task: Task) -> _PoolChildren:
         pool_id, priority = task.pool_id or ANY_POOL, task.request.priority.value

@@ -12,6 +12,7 @@ from narration_core.correlation import (
 from narration_core.redaction import REDACTED, is_content_key, is_secret_key, redact, redact_text
 from narration_core.settings import LogFormat, LogLevel, LogSettings
 from narration_core.setup import LineWriter, LogStream, configure, get_logger
+from narration_core.story import Story
 from narration_core.traceparent import TraceParent, parse_traceparent
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LogSettings",
     "LogStream",
     "Scope",
+    "Story",
     "TraceParent",
     "accept_correlation_id",
     "bind_correlation",

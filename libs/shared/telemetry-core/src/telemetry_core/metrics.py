@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from telemetry_core.contract import CONTRACT, MetricSpec, Program
 from telemetry_core.errors import UnknownMetricError
 from telemetry_core.families import Family
+from telemetry_core.tallies import TallyHistogram
 
 
 class Metrics:
@@ -88,4 +89,4 @@ def _build(spec: MetricSpec) -> Counter | Gauge | Histogram:
         return Counter(spec.name, spec.help, spec.labels, registry=None)
     if spec.kind == "gauge":
         return Gauge(spec.name, spec.help, spec.labels, registry=None)
-    return Histogram(spec.name, spec.help, spec.labels, registry=None, buckets=spec.buckets)
+    return TallyHistogram(spec.name, spec.help, spec.labels, registry=None, buckets=spec.buckets)
