@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from adapter_api import EngineDescription
-from api_types import ApiError, ErrorCode
 from catalog_core import Catalog, FileStamp, GgufHeader, ModelEntry
 from gpu_discovery import GpuInventory
 from orchestrator_core import ReplicaKey
 from orchestratord.config import Settings
 from orchestratord.testing import FakePools
-from orchestratord.views import CatalogModels, LocalMachine
+from orchestratord.views import LocalMachine
 from pool_registry_types import (
     HealthState,
     HealthStatus,
@@ -145,17 +144,3 @@ async def test_a_machine_without_a_gpu_says_what_was_looked_for(
     gpus = await machine(settings, catalog).gpus()
     assert gpus.gpus == ()
     assert "NVML" in str(gpus.reason)
-
-
-async def test_models_are_shown_with_the_pools_that_serve_them(catalog: Catalog) -> None:
-    models = CatalogModels("node", catalog, lambda: (pool(HealthState.READY),))
-    (model,) = await models.models()
-    assert model == await models.model("recital")
-    assert (model.served_by, model.ctx_max, model.architecture) == (("default",), 4096, "llama")
-
-
-async def test_an_unknown_model_is_answered_with_near_names(catalog: Catalog) -> None:
-    with pytest.raises(ApiError) as caught:
-        await CatalogModels("node", catalog, tuple).model("recitel")
-    assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
-    assert caught.value.candidates == ("recital",)

@@ -17,6 +17,7 @@ from orchestratord.cloud.asking import Asking
 from orchestratord.cloud.calls import NodeCalls
 from orchestratord.cloud.client import NodeClient
 from orchestratord.cloud.directory import ClusterDirectory
+from orchestratord.cloud.disks import ClusterDisks
 from orchestratord.cloud.feed import NodeFeed
 from orchestratord.cloud.gauges import NodeGauges
 from orchestratord.cloud.nodes import ClusterNodes, check_address
@@ -95,7 +96,8 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
                             tasks=coordinator,
                             artifacts=LocalArtifactStore(file_url_path(settings.artifacts_url)),
                             pools=pools,
-                            models=ClusterModels(registry, nodes, client),
+                            models=ClusterModels(registry),
+                            disks=ClusterDisks(registry, nodes, client),
                             machine=machine,
                             observer=HttpMetrics(metrics, refresh=gauges.refresh),
                             nodes=nodes,

@@ -8,7 +8,6 @@ from api_types import (
     Capabilities,
     ErrorCode,
     GpuList,
-    ModelList,
     ModelView,
     NodeView,
     Readiness,
@@ -24,33 +23,15 @@ from service_registry import ServiceRegistry
 
 
 class ClusterModels:
-    """The `Models` of CLOUD: every node's catalog by its reports, or one node's own."""
+    """The `Models` of CLOUD: each once, by the reports of the nodes."""
 
-    def __init__(self, registry: ServiceRegistry, nodes: ClusterNodes, client: NodeClient) -> None:
+    def __init__(self, registry: ServiceRegistry) -> None:
         self._registry = registry
-        self._nodes = nodes
-        self._client = client
 
-    async def models(self, node_id: str | None = None) -> tuple[ModelView, ...]:
-        """Return all models. Raises ApiError."""
-        if node_id is not None:
-            node = self._nodes.find(node_id)
-            return (await self._client.get(node, "/v2/catalog/models", ModelList)).models
-        return tuple(self._known()[model_id] for model_id in sorted(self._known()))
-
-    async def model(self, model_id: str, node_id: str | None = None) -> ModelView:
-        """Return one. Raises ApiError."""
-        if node_id is not None:
-            found = {each.model_id: each for each in await self.models(node_id)}
-        else:
-            found = self._known()
-        if model_id not in found:
-            raise ApiError(
-                ErrorCode.MODEL_NOT_FOUND,
-                f"no model {model_id!r} is known" + (f" on node {node_id}" if node_id else ""),
-                candidates=tuple(sorted(found))[:16] or None,
-            )
-        return found[model_id]
+    async def models(self) -> tuple[ModelView, ...]:
+        """Return all models."""
+        known = self._known()
+        return tuple(known[model_id] for model_id in sorted(known))
 
     def _known(self) -> dict[str, ModelView]:
         found: dict[str, ModelView] = {}

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from auth_min import BadSecret, Exposure, TokenSet, is_loopback
 from gpu_discovery import DevicePolicy
 from local_pool_manager import PoolConfig
+from model_keeper import DiskSettings
 from node_types import Identifier
 from orchestratord.config.values import FileUrl, base_url, host_of
 from program_config import (
@@ -19,7 +20,6 @@ from program_config import (
     Bytes,
     Folder,
     Milliseconds,
-    ProgramSettings,
     TextList,
     TextMap,
     Variable,
@@ -67,7 +67,7 @@ def _default_artifacts_url(data: dict[str, Any]) -> str:
     return (Path(data["home"]).absolute() / "artifacts").as_uri()
 
 
-class Settings(ProgramSettings):
+class Settings(DiskSettings):
     """The settings of one process."""
 
     profile: Annotated[
@@ -175,7 +175,6 @@ class Settings(ProgramSettings):
     )
     """Time on an engine; 0: no budget."""
 
-    home: Annotated[Folder, Variable("LLORCH_HOME")] = Path("~/.local/share/llama-orch")
     artifacts_url: Annotated[FileUrl, Variable("ORCHD_ARTIFACTS_URL")] = Field(
         default_factory=_default_artifacts_url
     )
@@ -188,25 +187,6 @@ class Settings(ProgramSettings):
     gpu_discovery_interval_ms: Annotated[
         Milliseconds, Variable("POOL_MANAGERD_GPU_DISCOVERY_INTERVAL_MS")
     ] = 10_000
-    gc_max_disk_usage_percent: Annotated[
-        float, Variable("POOL_MANAGERD_GC_MAX_DISK_USAGE_PERCENT")
-    ] = Field(default=80, gt=0, le=100)
-    gc_min_free_gb: Annotated[float, Variable("POOL_MANAGERD_GC_MIN_FREE_GB")] = Field(
-        default=50, ge=0
-    )
-    """In units of 1,000,000,000 bytes. Where less is free, what was unused longest is deleted."""
-    gc_recent_days: Annotated[int, Variable("POOL_MANAGERD_GC_RECENT_DAYS")] = Field(
-        default=14, ge=0
-    )
-    """A model that was used within so many days is kept."""
-    gc_retired_after_days: Annotated[int, Variable("POOL_MANAGERD_GC_RETIRED_AFTER_DAYS")] = Field(
-        default=7, ge=0
-    )
-    """A Retired model is kept so long, then deleted."""
-    gc_interval_ms: Annotated[int, Variable("POOL_MANAGERD_GC_INTERVAL_MS")] = Field(
-        default=0, ge=0
-    )
-    """How often models are collected; 0: only when asked for."""
     node_id: Annotated[Identifier, Variable("POOL_MANAGERD_NODE_ID")] = Field(
         default_factory=default_node_id
     )
@@ -215,8 +195,6 @@ class Settings(ProgramSettings):
     )
 
     device_policy: Annotated[DevicePolicy, Variable("LLORCH_DEVICE_POLICY")] = DevicePolicy.GPU
-    network_policy: Annotated[TextList, Variable("LLORCH_NETWORK_POLICY")] = ("allow",)
-    """`allow`, `deny`, or the hosts from which downloads are allowed."""
     auto_pull: Annotated[bool, Variable("LLORCH_AUTO_PULL")] = Field(default_factory=_is_home)
     keep_engines: Annotated[bool, Variable("LLORCH_KEEP_ENGINES")] = False
     log_format: Annotated[Literal["auto", "console", "json"], Variable("LLORCH_LOG_FORMAT")] = (

@@ -6,12 +6,14 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+import http_shell
 from api_types import ROUTES
 from http_shell import Doors, Edge
+from model_keeper import ModelHandlers
 from orchestratord import openai
 from orchestratord.access import Access
 from orchestratord.config import Settings
-from orchestratord.http import catalog, nodes, pools, resources, tasks
+from orchestratord.http import nodes, pools, resources, tasks
 from orchestratord.http.errors import ERRORS
 from orchestratord.http.gate import Gate
 from orchestratord.http.handlers import Context, Handler, bind
@@ -45,15 +47,6 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
             nodes.drain_node,
             nodes.resume_node,
             nodes.get_availability,
-            catalog.list_models,
-            catalog.get_model,
-            catalog.pull_model,
-            catalog.remove_model,
-            catalog.verify_model,
-            catalog.set_model_state,
-            catalog.pin_model,
-            catalog.plan_gc,
-            catalog.run_gc,
             resources.create_artifact,
             resources.list_artifacts,
             resources.get_artifact,
@@ -101,10 +94,14 @@ def create_app(
         capacity=settings.admission_capacity, aliases=settings.model_aliases
     )
     handlers = {**HANDLERS, **upstream.by_operation()}
+    models = ModelHandlers(services.disks, ERRORS, keep_alive_s=keep_alive_s).by_operation()
     app = web.Application()
     for route in context.routes:
         if only is None or route.operation_id in only:
-            handler = bind(route, handlers[route.operation_id], context)
+            if (answers := models.get(route.operation_id)) is not None:
+                handler = http_shell.bind(route, answers, max_body_bytes=context.max_body_bytes)
+            else:
+                handler = bind(route, handlers[route.operation_id], context)
             # Not `add_get`, which would answer HEAD as well: a stream has no end to measure.
             app.router.add_route(route.method, route.path, handler)
     return app

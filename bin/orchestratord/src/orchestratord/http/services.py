@@ -1,6 +1,6 @@
 """What the HTTP shell needs from the libraries behind it."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,17 +8,12 @@ from admission_coordinator import Dialect
 from api_types import (
     Availability,
     Capabilities,
-    GcPlanView,
-    GcRunView,
     GpuList,
     ModelView,
     NodeList,
     NodeStanding,
     NodeView,
     PoolView,
-    PreparationStep,
-    PullRequest,
-    PullView,
     Readiness,
     SessionView,
     TaskAccepted,
@@ -26,9 +21,9 @@ from api_types import (
     TaskRequest,
     TaskState,
     TaskStatus,
-    VerificationView,
 )
 from artifact_store import ArtifactStore
+from model_keeper import Disks
 from service_discovery_types import (
     DeregisterRequest,
     DeregisterResponse,
@@ -178,78 +173,11 @@ class Pools(Protocol):
 
 
 class Models(Protocol):
-    """The models as clients see them, of all nodes or of one."""
+    """The models as clients see them, each once."""
 
-    async def models(self, node_id: str | None = None) -> tuple[ModelView, ...]:
+    async def models(self) -> tuple[ModelView, ...]:
         """Return all of them."""
         ...
-
-    async def model(self, model_id: str, node_id: str | None = None) -> ModelView:
-        """Return one; ApiError MODEL_NOT_FOUND with near names."""
-        ...
-
-
-class ModelFetcher(Protocol):
-    """Brings models to this disk; calls may raise ApiError."""
-
-    def start(self, request: PullRequest, correlation_id: str) -> PullView:
-        """Fetch in the background; asked again, tell how far it is."""
-        ...
-
-    def follow(self, request: PullRequest) -> AsyncGenerator[PreparationStep | ModelView]:
-        """Fetch, and tell the steps; the model is last. Closing it leaves the fetch."""
-        ...
-
-    def pulls(self) -> tuple[PullView, ...]:
-        """Return what is fetched in the background, and what failed."""
-        ...
-
-
-class ModelKeeper(Protocol):
-    """Changes what the catalog of this disk says; every call may raise ApiError."""
-
-    async def retire(self, model_id: str) -> ModelView:
-        """Offer it no longer; MODEL_IN_USE while it is needed."""
-        ...
-
-    async def purge(self, model_id: str) -> None:
-        """Delete it now; MODEL_IN_USE while it is needed or pinned."""
-        ...
-
-    async def verify(self, model_id: str) -> VerificationView:
-        """Read all its files."""
-        ...
-
-    async def set_state(self, model_id: str, state: str) -> ModelView:
-        """Make it Active or Retired."""
-        ...
-
-    async def pin(self, model_id: str, *, pinned: bool) -> ModelView:
-        """Keep it from being deleted, or no longer."""
-        ...
-
-
-class Collector(Protocol):
-    """Deletes models by the policy; calls may raise ApiError."""
-
-    async def plan(self) -> GcPlanView:
-        """Return what would be done now."""
-        ...
-
-    async def run(self) -> GcRunView:
-        """Do it."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
-    """The models of this machine, and what may be done to them."""
-
-    fetcher: ModelFetcher
-    keeper: ModelKeeper
-    collector: Collector
-    check_node: Callable[[str | None], None]
-    """Raises ApiError where another machine is meant."""
 
 
 class Machine(Protocol):
@@ -346,8 +274,8 @@ class Services:
     models: Models
     machine: Machine
     observer: HttpObserver
-    disk: Disk | None = None
-    """None where the models lie on other machines."""
+    disks: Disks
+    """Of this machine, or those of the nodes."""
     nodes: Nodes | None = None
     """None where this process is its own and only node."""
     now_ms: Callable[[], int]

@@ -3,9 +3,7 @@
 # ruff: noqa: ARG002 - a fake answers the same whatever it is asked
 
 from api_types import (
-    ApiError,
     Capabilities,
-    ErrorCode,
     GpuList,
     Limits,
     ModelView,
@@ -16,9 +14,9 @@ from api_types import (
 )
 from artifact_store import ArtifactStore
 from local_pool_manager import PoolBusy, PoolNotFound
+from model_keeper.testing import RECITAL, FakeDisk
 from node_types import NodeCapabilities, NodeStatus
 from orchestratord.http import Services, Tasks
-from orchestratord.testing.disk import RECITAL, FakeDisk
 from pool_registry_types import HealthState
 
 
@@ -77,17 +75,9 @@ class FakePools:
 class FakeModels:
     """One model, `recital`."""
 
-    async def models(self, node_id: str | None = None) -> tuple[ModelView, ...]:
+    async def models(self) -> tuple[ModelView, ...]:
         """Return it."""
-        return (await self.model("recital"),)
-
-    async def model(self, model_id: str, node_id: str | None = None) -> ModelView:
-        """Return it by name."""
-        if model_id != "recital":
-            raise ApiError(
-                ErrorCode.MODEL_NOT_FOUND, f"no model {model_id}", candidates=("recital",)
-            )
-        return RECITAL
+        return (RECITAL,)
 
 
 class FakeMachine:
@@ -169,7 +159,7 @@ def fake_services(
     observer: FakeObserver,
     pools: FakePools,
     machine: FakeMachine,
-    disk: FakeDisk | None = None,
+    disk: FakeDisk,
 ) -> Services:
     """Put the fakes together."""
     return Services(
@@ -179,6 +169,6 @@ def fake_services(
         models=FakeModels(),
         machine=machine,
         observer=observer,
-        disk=None if disk is None else disk.services(),
+        disks=disk,
         now_ms=lambda: 1_000,
     )

@@ -9,10 +9,10 @@ from typing import Any
 
 from artifact_store.testing import MemoryArtifactStore
 from http_shell import serving
+from model_keeper.testing import FakeDisk
 from orchestratord.access import Access
 from orchestratord.config import Settings
 from orchestratord.http import create_app, create_edge
-from orchestratord.testing.disk import FakeDisk
 from orchestratord.testing.services import FakeMachine, FakeObserver, FakePools, fake_services
 from orchestratord.testing.tasks import FakeTasks
 from program_config import BindAddress
@@ -136,7 +136,7 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 @asynccontextmanager
 async def running_shell(
-    settings: Settings, *, only: frozenset[str] | None = None, has_disk: bool = True
+    settings: Settings, *, only: frozenset[str] | None = None
 ) -> AsyncIterator[Shell]:
     """Serve the fakes on a free port, with all operations or only some."""
     tasks, observer, pools, machine = FakeTasks(), FakeObserver(), FakePools(), FakeMachine()
@@ -147,7 +147,7 @@ async def running_shell(
         observer=observer,
         pools=pools,
         machine=machine,
-        disk=disk if has_disk else None,
+        disk=disk,
     )
     async with serving(
         create_app(services, settings, only=only, keep_alive_s=0.05),

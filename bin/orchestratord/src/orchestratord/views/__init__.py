@@ -1,13 +1,11 @@
 """What clients are shown of catalog, machine and pools."""
 
 from orchestratord.views.machine import API_VERSION, LocalMachine, capabilities, pool_readiness
-from orchestratord.views.models import CatalogModels
 from orchestratord.views.naming import check_own
 from orchestratord.views.pools import LocalPools
 
 __all__ = [
     "API_VERSION",
-    "CatalogModels",
     "LocalMachine",
     "LocalPools",
     "capabilities",

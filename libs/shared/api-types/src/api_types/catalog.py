@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from api_types.errors import ErrorBody
+from api_types.errors import ErrorBody, ErrorCode
 from api_types.fields import ModelRefText, only_true_or_false
 from api_types.resources import NodeQuery
 from api_types.task_views import PreparationStep
@@ -14,10 +14,20 @@ PULL_EVENTS = ("progress", "model", "error")
 """The events of the stream of a pull; exactly one of the last two ends it."""
 
 
+class NodeTrouble(ServiceModel):
+    """A node whose part is missing in an answer about several."""
+
+    node_id: str
+    code: ErrorCode
+    message: str
+
+
 class ModelView(ServiceModel):
-    """A model as the catalog knows it."""
+    """A model as the catalog of one node knows it."""
 
     model_id: str
+    node_id: str | None = None
+    """On whose disk it is."""
     reference: str
     state: str
     digest: str | None = None
@@ -37,6 +47,8 @@ class PullView(ServiceModel):
     """A model that is being brought here, or could not be."""
 
     reference: str
+    node_id: str | None = None
+    """To whose disk it is brought."""
     state: Literal["running", "done", "failed"]
     step: PreparationStep | None = None
     """The newest step, once there is one."""
@@ -52,6 +64,8 @@ class ModelList(ServiceModel):
     models: tuple[ModelView, ...] = ()
     pulls: tuple[PullView, ...] = ()
     """What is being brought here in the background, and what failed since the start."""
+    unanswered: tuple[NodeTrouble, ...] = ()
+    """The nodes whose models are missing."""
 
 
 class PullRequest(ClientModel):
@@ -85,6 +99,7 @@ class VerificationView(ServiceModel):
     """What was found when all files of a model were read against their digests."""
 
     model_id: str
+    node_id: str | None = None
     verdict: Literal["intact", "changed", "missing"]
     expected: str
     found: str | None = None
@@ -95,6 +110,7 @@ class GcDecisionView(ServiceModel):
     """What a collection does with one model, and why."""
 
     model_id: str
+    node_id: str | None = None
     action: Literal["keep", "delete"]
     reason: str
     explanation: str
@@ -103,7 +119,10 @@ class GcDecisionView(ServiceModel):
 
 
 class GcPlanView(ServiceModel):
-    """What a collection would do now; deletions come first, in their order."""
+    """What a collection would do now; deletions come first, in their order.
+
+    Of several nodes, each collects by its own policy and the bytes are sums.
+    """
 
     decisions: tuple[GcDecisionView, ...] = ()
     disk_total_bytes: ByteCount
@@ -112,12 +131,15 @@ class GcPlanView(ServiceModel):
     freed_bytes: ByteCount
     shortfall_bytes: ByteCount
     """What stays missing of `wanted_free_bytes` after all deletions that the policy allows."""
+    unanswered: tuple[NodeTrouble, ...] = ()
+    """The nodes whose plans are missing."""
 
 
 class GcStepView(ServiceModel):
     """What became of one deletion."""
 
     model_id: str
+    node_id: str | None = None
     outcome: Literal["deleted", "in_use", "changed", "failed"]
     explanation: str
     freed_bytes: ByteCount = 0
@@ -128,3 +150,5 @@ class GcRunView(ServiceModel):
 
     steps: tuple[GcStepView, ...] = ()
     freed_bytes: ByteCount = 0
+    unanswered: tuple[NodeTrouble, ...] = ()
+    """The nodes that could not be told to collect, or did not say what they did."""

@@ -1,4 +1,4 @@
-"""What brings models here for clients: in the background, or while somebody reads along."""
+"""What brings models to this disk: in the background, or while somebody reads along."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from api_types import ModelView, PreparationStep, PullRequest, PullView
 from catalog_core import Catalog, ModelEntry, ModelRef
+from http_shell import ErrorMap
 from model_provisioner import FETCH_KIND, FetchSettings, ModelProvisioner, Progress
 from narration_core import get_logger
-from orchestratord.http.errors import ERRORS
 
 FAILED_KEPT = 32
 """How many failed fetches are remembered."""
@@ -66,31 +66,35 @@ class CountedProvisioner(ModelProvisioner):
 
 
 class Pulls:
-    """The `ModelFetcher` of a machine with a disk of its own; background fetches are in `group`."""
+    """The `ModelFetcher` of this disk; background fetches are in `group`."""
 
     def __init__(
         self,
+        node_id: str,
         provisioner: ModelProvisioner,
         group: asyncio.TaskGroup,
         *,
+        errors: ErrorMap,
         view: Callable[[ModelEntry], ModelView],
         changed: Callable[[], Awaitable[None]],
     ) -> None:
+        self._node_id = node_id
         self._provisioner = provisioner
         self._group = group
+        self._errors = errors
         self._view = view
         self._changed = changed
         self._known: dict[_Key, PullView] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = get_logger(component="models")
 
-    def start(self, request: PullRequest, correlation_id: str) -> PullView:
+    async def start(self, request: PullRequest, correlation_id: str) -> PullView:
         """Fetch in the background, unless that is under way. Raises ApiError."""
         ModelRef.parse(request.reference)
         key = (request.reference, request.digest)
         known = self._known.pop(key, None)
         if known is None or known.state != "running":
-            known = PullView(reference=request.reference, state="running")
+            known = PullView(reference=request.reference, node_id=self._node_id, state="running")
             task = self._group.create_task(self._fetch(key, correlation_id), name="pull")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -132,7 +136,7 @@ class Pulls:
             )
             await self._changed()
         except Exception as error:  # noqa: BLE001 - whoever asks for the list is told
-            told = ERRORS.error_of(error)
+            told = self._errors.error_of(error)
             update = {"state": "failed", "error": told.body(correlation_id)}
             self._known[key] = self._known[key].model_copy(update=update)
             self._log.warning("pull_failed", reference=reference, code=told.code, error=str(told))

@@ -8,11 +8,12 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from api_types import EVENT_STREAM, ApiError, ModelView, PreparationStep
-from http_shell import Call
-from orchestratord.http.errors import ERRORS
-from orchestratord.http.sse import KEEP_ALIVE
+from http_shell import Call, ErrorMap
 
 _Step: TypeAlias = PreparationStep | ModelView
+KEEP_ALIVE_S = 15.0
+"""After how much silence the stream gets a comment line."""
+KEEP_ALIVE = b": keep-alive\n\n"
 FIRST_WAIT_S = 5.0
 """How long the status waits for news, so that what fails at once is answered as an error."""
 
@@ -20,6 +21,7 @@ FIRST_WAIT_S = 5.0
 async def stream_pull(
     call: Call[Any, Any],
     steps: AsyncIterator[_Step],
+    errors: ErrorMap,
     *,
     keep_alive_s: float,
 ) -> web.StreamResponse:
@@ -46,7 +48,7 @@ async def stream_pull(
             try:
                 item = news.result()
             except Exception as error:  # noqa: BLE001 - the status is sent: the stream tells it
-                told: ApiError = ERRORS.error_of(error)
+                told: ApiError = errors.error_of(error)
                 await response.write(_event("error", told.body(call.correlation_id)))
                 break
             if isinstance(item, ModelView):

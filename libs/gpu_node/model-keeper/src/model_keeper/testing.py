@@ -3,7 +3,6 @@
 # ruff: noqa: ARG002 - a fake answers the same whatever it is asked
 
 from collections.abc import AsyncGenerator
-from functools import partial
 
 from api_types import (
     ApiError,
@@ -12,14 +11,14 @@ from api_types import (
     GcPlanView,
     GcRunView,
     GcStepView,
+    ModelList,
     ModelView,
     PreparationStep,
     PullRequest,
     PullView,
     VerificationView,
 )
-from orchestratord.http.services import Disk
-from orchestratord.views import check_own
+from model_keeper.ports import Disk
 
 RECITAL = ModelView(model_id="recital", reference="file:/recital.gguf", state="Active")
 
@@ -33,7 +32,7 @@ class FakeFetcher:
         self.started: list[PullRequest] = []
         self.left = 0
 
-    def start(self, request: PullRequest, correlation_id: str) -> PullView:
+    async def start(self, request: PullRequest, correlation_id: str) -> PullView:
         """Note the wish."""
         self.started.append(request)
         return self.pulls()[-1]
@@ -89,10 +88,17 @@ class FakeKeeper:
         if self.in_use:
             raise ApiError(ErrorCode.MODEL_IN_USE, "pool default serves it")
 
-    def _changed(self, model_id: str, **update: object) -> ModelView:
+    def find(self, model_id: str) -> ModelView:
+        """Return it by name."""
         if self.model is None or model_id != self.model.model_id:
-            raise ApiError(ErrorCode.MODEL_NOT_FOUND, f"no model {model_id}")
-        self.model = self.model.model_copy(update=update)
+            known = () if self.model is None else (self.model.model_id,)
+            raise ApiError(
+                ErrorCode.MODEL_NOT_FOUND, f"no model {model_id}", candidates=known or None
+            )
+        return self.model
+
+    def _changed(self, model_id: str, **update: object) -> ModelView:
+        self.model = self.find(model_id).model_copy(update=update)
         return self.model
 
 
@@ -130,19 +136,39 @@ class FakeCollector:
         return GcRunView(steps=(step,), freed_bytes=7)
 
 
+class FakeReader:
+    """Lists what the others know."""
+
+    def __init__(self, fetcher: FakeFetcher, keeper: FakeKeeper) -> None:
+        self._fetcher = fetcher
+        self._keeper = keeper
+
+    async def listing(self) -> ModelList:
+        """Return the model, and the pulls."""
+        models = () if self._keeper.model is None else (self._keeper.model,)
+        return ModelList(models=models, pulls=self._fetcher.pulls())
+
+    async def model(self, model_id: str) -> ModelView:
+        """Return it by name."""
+        return self._keeper.find(model_id)
+
+
 class FakeDisk:
-    """All three together, on the machine `node`."""
+    """All of them together, on the machine `node`; fulfils `Disks`."""
 
     def __init__(self) -> None:
         self.fetcher = FakeFetcher()
         self.keeper = FakeKeeper()
         self.collector = FakeCollector()
+        self.reader = FakeReader(self.fetcher, self.keeper)
 
-    def services(self) -> Disk:
+    def of(self, node_id: str | None) -> Disk:
         """Return them as handlers want them."""
+        if node_id not in (None, "node"):
+            raise ApiError(ErrorCode.NODE_UNKNOWN, f"no node {node_id} is known")
         return Disk(
+            reader=self.reader,
             fetcher=self.fetcher,
             keeper=self.keeper,
             collector=self.collector,
-            check_node=partial(check_own, "node"),
         )

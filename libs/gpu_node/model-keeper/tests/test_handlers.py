@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from api_types import ApiError, ErrorCode, PreparationStep
-from orchestratord.config import Settings
-from orchestratord.testing import Shell, running_shell
+
+from .shell import Shell
 
 WISH = {"reference": "https://models.example/tiny.gguf"}
 EVENT_STREAM = {"Accept": "text/event-stream"}
@@ -94,12 +94,3 @@ async def test_the_disk_of_another_node_is_not_ours(shell: Shell) -> None:
     answer = await shell.ask("POST", "/v2/catalog/gc/run?node_id=other")
     assert (answer.status, answer.json()["code"]) == (404, "NODE_UNKNOWN")
     assert shell.disk.collector.runs == 0
-
-
-async def test_a_machine_without_models_says_where_they_are(settings: Settings) -> None:
-    async with running_shell(settings, has_disk=False) as shell:
-        assert (await shell.ask("GET", "/v2/catalog/models")).json()["pulls"] == []
-        for method, path in (("POST", "/v2/catalog/gc/run"), ("DELETE", AT)):
-            answer = await shell.ask(method, path)
-            assert (answer.status, answer.json()["code"]) == (404, "NOT_FOUND")
-            assert "node" in answer.json()["message"]

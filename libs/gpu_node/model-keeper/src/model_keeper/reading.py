@@ -1,33 +1,34 @@
-"""The catalog as clients see it."""
+"""The catalog of a disk as clients see it."""
 
 import asyncio
 from collections.abc import Callable
 
-from api_types import ModelView
+from api_types import ModelList, ModelView
 from catalog_core import Catalog, ModelEntry
-from orchestratord.views.naming import check_own
+from model_keeper.fetching import Pulls
 from pool_registry_types import PoolSnapshot
 
 
-class CatalogModels:
+class CatalogReader:
     """Reads the catalog off the loop, since it lies on a disk, and adds who serves what."""
 
     def __init__(
-        self, node_id: str, catalog: Catalog, snapshots: Callable[[], tuple[PoolSnapshot, ...]]
+        self,
+        node_id: str,
+        catalog: Catalog,
+        snapshots: Callable[[], tuple[PoolSnapshot, ...]],
     ) -> None:
         self._node_id = node_id
         self._catalog = catalog
         self._snapshots = snapshots
 
-    async def models(self, node_id: str | None = None) -> tuple[ModelView, ...]:
-        """Return all models. Raises ApiError where another node is meant."""
-        check_own(self._node_id, node_id)
+    async def models(self) -> tuple[ModelView, ...]:
+        """Return all models."""
         entries = await asyncio.to_thread(self._catalog.list)
         return tuple(self.view(entry) for entry in entries)
 
-    async def model(self, model_id: str, node_id: str | None = None) -> ModelView:
-        """Return one; raises MODEL_NOT_FOUND with near names."""
-        check_own(self._node_id, node_id)
+    async def model(self, model_id: str) -> ModelView:
+        """Return one; MODEL_NOT_FOUND with near names. Raises ApiError."""
         return self.view(await asyncio.to_thread(self._catalog.get, model_id))
 
     def view(self, entry: ModelEntry) -> ModelView:
@@ -39,6 +40,7 @@ class CatalogModels:
         ]
         return ModelView(
             model_id=entry.id,
+            node_id=self._node_id,
             reference=entry.reference,
             state=entry.state,
             digest=entry.digest,
@@ -51,3 +53,19 @@ class CatalogModels:
             last_used_ms=entry.last_used_ms,
             verdict=entry.last_verification.verdict if entry.last_verification else None,
         )
+
+
+class DiskReader:
+    """The `ModelReader` of this disk: the catalog, and what is on its way to it."""
+
+    def __init__(self, catalog: CatalogReader, pulls: Pulls) -> None:
+        self._catalog = catalog
+        self._pulls = pulls
+
+    async def listing(self) -> ModelList:
+        """See `ModelReader`."""
+        return ModelList(models=await self._catalog.models(), pulls=self._pulls.pulls())
+
+    async def model(self, model_id: str) -> ModelView:
+        """See `ModelReader`."""
+        return await self._catalog.model(model_id)

@@ -9,11 +9,10 @@ import pytest
 from api_types import ApiError, ModelView, PullRequest
 from catalog_core import Catalog, CatalogGcPolicy, DeleteRetired, ModelEntry
 from catalog_core.testing import gguf_bytes, model_entry
+from http_shell import ErrorMap
+from model_keeper import CatalogKeeper, CountedProvisioner, GarbageCollector, Needs, Pulls
 from model_provisioner import FetchSettings, NetworkPolicy
 from model_provisioner.testing import ModelServer
-from orchestratord.home.fetching import CountedProvisioner, Pulls
-from orchestratord.home.keeping import CatalogKeeper, GarbageCollector
-from orchestratord.home.needs import Needs
 
 CONTENT = gguf_bytes()
 WRONG = f"sha256:{'0' * 64}"
@@ -24,7 +23,7 @@ def view(entry: ModelEntry) -> ModelView:
 
 
 class Disk:
-    """All of HOME that concerns models, without pools."""
+    """All that concerns models on one machine, without pools."""
 
     def __init__(self, folder: Path, group: asyncio.TaskGroup) -> None:
         self.fetched_bytes = 0
@@ -48,11 +47,17 @@ class Disk:
             changing=lambda: self.changing,
             waiting=lambda model_id: self.waiting.get(model_id, 0),
         )
-        self.pulls = Pulls(self.provisioner, group, view=view, changed=self.change)
+        self.pulls = Pulls(
+            *("node", self.provisioner, group),
+            errors=ErrorMap(),
+            view=view,
+            changed=self.change,
+        )
         self.keeper = CatalogKeeper(
-            self.catalog, self.needs, view=view, changed=self.change, now_ms=lambda: 7
+            "node", self.catalog, self.needs, view=view, changed=self.change, now_ms=lambda: 7
         )
         self.collector = GarbageCollector(
+            "node",
             self.catalog,
             self.needs,
             CatalogGcPolicy(
@@ -105,8 +110,8 @@ async def test_a_second_wish_joins_the_first_and_bytes_count_once(
     disk: Disk, server: ModelServer
 ) -> None:
     request = PullRequest(reference=f"{server.url}/tiny.gguf")
-    disk.pulls.start(request, "c")
-    disk.pulls.start(request, "c")
+    await disk.pulls.start(request, "c")
+    await disk.pulls.start(request, "c")
     assert len(disk.pulls.pulls()) == 1
     *_, model = await disk.pull(request.reference)
     assert isinstance(model, ModelView)
@@ -119,17 +124,17 @@ async def test_a_second_wish_joins_the_first_and_bytes_count_once(
 
 async def test_a_failure_is_kept_until_the_next_try(disk: Disk, server: ModelServer) -> None:
     wrong = PullRequest(reference=f"{server.url}/tiny.gguf", digest=WRONG)
-    disk.pulls.start(wrong, "correlation")
+    await disk.pulls.start(wrong, "correlation")
     await until_idle(disk)
     (pull,) = disk.pulls.pulls()
     assert pull.error is not None
     assert (pull.state, pull.error.correlation_id) == ("failed", "correlation")
-    assert disk.pulls.start(wrong, "again").state == "running"
+    assert (await disk.pulls.start(wrong, "again")).state == "running"
 
 
 async def test_what_is_no_reference_is_refused_at_once(disk: Disk) -> None:
     with pytest.raises(ApiError, match="reference"):
-        disk.pulls.start(PullRequest(reference="gopher:tiny"), "c")
+        await disk.pulls.start(PullRequest(reference="gopher:tiny"), "c")
 
 
 async def test_a_model_is_needed_while_tasks_wait_or_a_pool_changes(disk: Disk) -> None:
