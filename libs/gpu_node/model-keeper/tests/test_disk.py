@@ -30,7 +30,7 @@ class Disk:
         self.freed_bytes = 0
         self.changes = 0
         self.waiting: dict[str, int] = {}
-        self.changing: dict[str, tuple[str, ...]] = {}
+        self.loading: dict[str, tuple[str, ...]] = {}
         self.ran = asyncio.Event()
         self.catalog = Catalog(folder / "catalog")
         self.provisioner = CountedProvisioner(
@@ -44,7 +44,7 @@ class Disk:
             self.catalog,
             snapshots=tuple,
             preparing=self.provisioner.preparing,
-            changing=lambda: self.changing,
+            loading=lambda: self.loading,
             waiting=lambda model_id: self.waiting.get(model_id, 0),
         )
         self.pulls = Pulls(
@@ -141,10 +141,10 @@ async def test_a_model_is_needed_while_tasks_wait_or_a_pool_changes(disk: Disk) 
     disk.catalog.put(model_entry("old"))
     disk.catalog.put(model_entry("new"))
     disk.waiting["old"] = 3
-    disk.changing["main"] = (disk.catalog.get("new").reference,)
+    disk.loading["main"] = (disk.catalog.get("new").reference,)
     assert await asyncio.to_thread(disk.needs.asker()) == {
         "old": "3 tasks wait for it",
-        "new": "pool main is changing its model",
+        "new": "pool main loads it or is set up for it",
     }
     for model_id in ("old", "new"):
         with pytest.raises(ApiError, match="is needed"):

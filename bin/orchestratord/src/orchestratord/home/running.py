@@ -38,7 +38,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
         catalog,
         base=settings.models_dir,
         now_ms=now_ms,
-        fetch=settings.fetch if settings.auto_pull else None,
+        fetch=settings.fetch,
         fetched=metrics.counter("model_fetch_bytes_total").labels().inc,
     )
     host = AdapterHost()
@@ -92,7 +92,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 catalog=catalog,
                 provisioner=models,
                 snapshots=pools.snapshots,
-                changing=local_pools.changing,
+                loading=pools.model_refs,
                 waiting=coordinator.queue_depth,
                 changed=directory.refresh,
                 freed=metrics.counter("model_gc_freed_bytes_total").labels().inc,

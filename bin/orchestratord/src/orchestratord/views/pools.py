@@ -1,6 +1,6 @@
 """The pools of this process, where there is no other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from api_types import ApiError, ErrorCode, PoolView
 from local_pool_manager import LocalPoolManager
@@ -18,7 +18,6 @@ class LocalPools:
         self._node_id = node_id
         self._manager = manager
         self._changed = changed
-        self._changing: dict[str, tuple[str, ...]] = {}
 
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
@@ -44,16 +43,9 @@ class LocalPools:
     async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
         """Begin to change the model. Raises ApiError and PoolError."""
         own = self._own(pool_id)
-        old = self._manager.snapshot(own).model_id
-        outcome = self._manager.reload(own, new_model_ref)
-        self._changing[own] = (new_model_ref,) if old is None else (new_model_ref, old)
-        outcome.add_done_callback(lambda _: self._changing.pop(own, None))
+        self._manager.reload(own, new_model_ref)
         self._changed()
         return self.snapshot(pool_id)
-
-    def changing(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the models that pools change between, by pool: either may serve in the end."""
-        return dict(self._changing)
 
     def _own(self, name: str) -> str:
         node_id, separator, pool_id = name.rpartition(":")

@@ -18,6 +18,7 @@ from pydantic import (
 from auth_min import BadSecret, Exposure, TokenSet
 from gpu_discovery import DevicePolicy
 from local_pool_manager import PoolConfig
+from model_keeper import DiskSettings
 from node_types import Identifier, Labels
 from program_config import (
     Alias,
@@ -27,7 +28,6 @@ from program_config import (
     Folder,
     Layer,
     Milliseconds,
-    ProgramSettings,
     Schema,
     TextList,
     TextMap,
@@ -80,7 +80,7 @@ def _default_auth_optional(data: dict[str, Any]) -> bool:
     return data.get("profile") is Profile.HOME
 
 
-class Settings(ProgramSettings):
+class Settings(DiskSettings):
     """The settings of one process."""
 
     profile: Annotated[
@@ -130,7 +130,6 @@ class Settings(ProgramSettings):
     preemption_file: Annotated[Folder | None, Variable("POOL_MANAGERD_PREEMPTION_FILE")] = None
     """A file whose appearance is that notice."""
 
-    home: Annotated[Folder, Variable("LLORCH_HOME")] = Path("~/.local/share/llama-orch")
     runtime_dir: Annotated[Folder, Variable("POOL_MANAGERD_RUNTIME_DIR")] = Field(
         default_factory=_default_runtime_dir
     )
@@ -239,10 +238,8 @@ ORCHESTRATORD_KEYS = frozenset(
         *("admission_capacity", "admission_max_bytes", "admission_policy", "allowed_hosts"),
         *("api_keys", "api_keys_file", "artifacts_url", "auto_pull", "batch_max_wait_ms"),
         *("bind_addr", "cors_origins", "decode_idle_timeout_ms", "decode_wall_timeout_ms"),
-        *("demo", "event_log_max_bytes", "first_token_timeout_ms", "gc_interval_ms"),
-        *("gc_max_disk_usage_percent", "gc_min_free_gb", "gc_recent_days"),
-        *("gc_retired_after_days", "max_body_bytes"),
-        *("metrics_port", "model", "model_aliases", "network_policy", "node_timeout_ms"),
+        *("demo", "event_log_max_bytes", "first_token_timeout_ms", "max_body_bytes"),
+        *("metrics_port", "model", "model_aliases", "node_timeout_ms"),
         *("pinning", "pool_managers", "pool_managers_dns", "pool_poll_interval_ms"),
         *("queue_max_wait_ms", "retry_budget", "session_max_turns", "session_time_budget_ms"),
         *("session_token_budget", "session_ttl_ms", "shutdown_grace_ms", "task_retention_ms"),

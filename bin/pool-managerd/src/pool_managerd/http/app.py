@@ -6,12 +6,15 @@ from api_types import parse_json
 from auth_min import Door
 from http_shell import ROUTE, Edge, ErrorMap, bind, json_answer, read_body
 from local_pool_manager import PoolError
+from model_keeper import ModelHandlers
 from pool_managerd.http.gate import NodeGate
 from pool_managerd.http.handlers import Handlers
-from pool_managerd.http.routes import CALLBACKS_PATH, NODE_ROUTES
+from pool_managerd.http.routes import CALLBACKS_PATH, DISK_ROUTES, NODE_ROUTES
 from pool_managerd.http.services import NodeServices
 from pool_managerd.relay import RELAY_PATH
 from service_discovery_types import CallbackRegistration
+
+ERRORS = ErrorMap((PoolError,))
 
 
 def create_app(services: NodeServices, *, max_body_bytes: int) -> web.Application:
@@ -19,9 +22,10 @@ def create_app(services: NodeServices, *, max_body_bytes: int) -> web.Applicatio
     app = web.Application()
     # First: the router goes through patterns in their order, and this is the path of every token.
     app.router.add_route("*", RELAY_PATH, services.relay.handle)
-    handlers = Handlers(services)
-    for route in NODE_ROUTES:
-        handler = getattr(handlers, route.operation_id)
+    own = Handlers(services)
+    models = ModelHandlers(services.disks, ERRORS).by_operation()
+    for route in (*NODE_ROUTES, *DISK_ROUTES):
+        handler = models.get(route.operation_id) or getattr(own, route.operation_id)
         # Not `add_get`, which would answer HEAD as well.
         app.router.add_route(
             route.method, route.path, bind(route, handler, max_body_bytes=max_body_bytes)
@@ -40,4 +44,4 @@ def create_app(services: NodeServices, *, max_body_bytes: int) -> web.Applicatio
 
 def create_edge(services: NodeServices, door: Door, *, bind_host: str) -> Edge:
     """Build what stands around the application."""
-    return Edge(NodeGate(door, bind_host), services.observer, ErrorMap((PoolError,)))
+    return Edge(NodeGate(door, bind_host), services.observer, ERRORS)

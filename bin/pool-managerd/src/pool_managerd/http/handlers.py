@@ -9,7 +9,6 @@ from api_types import (
     DrainRequest,
     ErrorCode,
     Liveness,
-    ModelList,
     PoolList,
     ReloadRequest,
 )
@@ -54,14 +53,6 @@ class Handlers:
         pool_id = self._pool_id(call)
         self._services.pools.preload(pool_id)
         return json_answer(self._services.pools.snapshot(pool_id), status=202)
-
-    async def list_models(self, _call: Call[None, None]) -> web.StreamResponse:
-        """List the models of this node's catalog."""
-        return json_answer(ModelList(models=await self._services.models.models()))
-
-    async def get_model(self, call: Call[None, None]) -> web.StreamResponse:
-        """Return one model."""
-        return json_answer(await self._services.models.model(call.path["model_id"]))
 
     async def list_gpus(self, _call: Call[None, None]) -> web.StreamResponse:
         """List the GPUs of this machine."""

@@ -1,11 +1,11 @@
 """The routes of port 9200, but the relay."""
 
-from api_types import JSON, ROUTES, Answer, ErrorCode, Route
+from api_types import CATALOG_ROUTES, JSON, ROUTES, Answer, ErrorCode, Route
 from pool_registry_types import PoolSnapshot
 
 SHARED_OPERATIONS = (
     *("list_pools", "get_pool_status", "drain_pool", "resume_pool", "reload_pool"),
-    *("list_models", "get_model", "list_gpus", "get_node", "get_health", "get_metrics"),
+    *("list_gpus", "get_node", "get_health", "get_metrics"),
 )
 """What a node answers as orchestratord does."""
 
@@ -30,5 +30,7 @@ PRELOAD = Route(
 )
 
 NODE_ROUTES = (*(route for route in ROUTES if route.operation_id in SHARED_OPERATIONS), PRELOAD)
+DISK_ROUTES = CATALOG_ROUTES
+"""Answered by model-keeper, as orchestratord's are."""
 
 CALLBACKS_PATH = "/v2/callbacks/register"

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from aiohttp import web
 
-from api_types import GpuList, ModelView
+from api_types import GpuList
 from http_shell import RequestObserver
+from model_keeper import Disks
 from pool_registry_types import PoolSnapshot
 from service_discovery_types import RegisterRequest
 
@@ -40,18 +41,6 @@ class Pools(Protocol):
         ...
 
 
-class Models(Protocol):
-    """The models of this node's catalog."""
-
-    async def models(self) -> tuple[ModelView, ...]:
-        """Return all of them."""
-        ...
-
-    async def model(self, model_id: str) -> ModelView:
-        """Return one; raises ApiError MODEL_NOT_FOUND."""
-        ...
-
-
 class Observer(RequestObserver, Protocol):
     """Who counts the requests, and shows all metrics of the node."""
 
@@ -74,7 +63,7 @@ class NodeServices:
 
     node_id: str
     pools: Pools
-    models: Models
+    disks: Disks
     relay: Relay
     observer: Observer
     gpus: Callable[[], GpuList]

@@ -12,16 +12,10 @@ from telemetry_core import Metrics, Program
 class NodeMetrics:
     """All metrics of one node; gauges are brought up to date by each exposition."""
 
-    def __init__(
-        self,
-        node_id: str,
-        *,
-        snapshots: Callable[[], tuple[PoolSnapshot, ...]],
-        inventory: Callable[[], GpuInventory],
-    ) -> None:
+    def __init__(self, node_id: str) -> None:
         self._metrics = metrics = Metrics(Program.POOL_MANAGERD, constant={"node_id": node_id})
-        self._snapshots = snapshots
-        self._inventory = inventory
+        self._snapshots: Callable[[], tuple[PoolSnapshot, ...]] = tuple
+        self._inventory: Callable[[], GpuInventory] = GpuInventory
         self._requests = metrics.counter("pool_http_requests_total")
         self._durations = metrics.histogram("pool_http_request_duration_ms")
         self._relayed = metrics.counter("pool_relay_bytes_total")
@@ -36,6 +30,18 @@ class NodeMetrics:
         # Looked up once: labels cost more than counting does.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.before_exposition: Callable[[], None] = lambda: None
+
+    def show(
+        self,
+        snapshots: Callable[[], tuple[PoolSnapshot, ...]],
+        inventory: Callable[[], GpuInventory],
+    ) -> None:
+        """Show the numbers of these pools and GPUs from now on."""
+        self._snapshots, self._inventory = snapshots, inventory
+
+    def counting(self, name: str) -> Callable[[float], None]:
+        """Return what counts up a metric of the contract that has no labels but the node."""
+        return self._metrics.counter(name).labels().inc
 
     def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
         """Count one answer."""

@@ -19,7 +19,7 @@ from node_registration import (
 from pool_managerd.config import Settings
 from pool_managerd.node.access import Access
 from pool_managerd.node.pools import NodePools
-from pool_managerd.node.views import NodeModels, capabilities
+from pool_managerd.node.views import ModelReports, capabilities
 from pool_registry_types import PoolSnapshot
 from program_config import BindAddress
 from service_discovery_types import RegisterRequest
@@ -35,7 +35,7 @@ class Presence:
         settings: Settings,
         *,
         pools: NodePools,
-        models: NodeModels,
+        models: ModelReports,
         access: Access,
         inventory: Callable[[], GpuInventory],
     ) -> None:
@@ -99,17 +99,23 @@ class Presence:
         if self._registration is not None:
             await self._registration.deregister(reason)
 
+    def models_changed(self) -> None:
+        """Report soon what models there are: whoever has just brought one wants to use it."""
+        self._wake.set()
+
     async def _follow(self, registration: NodeRegistration, reporter: HeartbeatReporter) -> None:
         """Report at once what matters for placement; what leases change, the heartbeats tell."""
         known: dict[str, tuple[object, ...]] = {}
+        models = self._models.reports
         while True:
             self._wake.clear()
             snapshots = self._pools.snapshots()
             now = {pool.pool_id: _weight(pool) for pool in snapshots}
             if now != known:
-                changed = [pool for pool in snapshots if known.get(pool.pool_id) != _weight(pool)]
-                known = now
                 await self._models.refresh()
+            if now != known or models != self._models.reports:
+                changed = [pool for pool in snapshots if known.get(pool.pool_id) != _weight(pool)]
+                known, models = now, self._models.reports
                 reporter.report_now()
                 for pool in changed:
                     await registration.pool_ready(pool)

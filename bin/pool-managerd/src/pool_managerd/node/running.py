@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
 from local_pool_manager import LocalPoolManager, owning
-from model_provisioner import ModelProvisioner
+from model_keeper import CountedProvisioner, LocalDisk
 from narration_core import get_logger
 from pool_managerd.config import Settings
-from pool_managerd.http import NodeServices
+from pool_managerd.http import ERRORS, NodeServices
 from pool_managerd.node.access import Access
 from pool_managerd.node.metrics import NodeMetrics
 from pool_managerd.node.pools import NodePools
 from pool_managerd.node.presence import Presence
-from pool_managerd.node.views import NodeModels, gpu_list
+from pool_managerd.node.views import ModelReports, gpu_list
 from pool_managerd.relay import Relay
 
 
@@ -34,8 +34,15 @@ class Node:
 async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node]:
     """Run pools and engines; on leaving, the engines that were started here stop."""
     began_s = time.monotonic()
-    catalog = Catalog(settings.home / "catalog")
-    provisioner = ModelProvisioner(catalog, base=settings.home / "models", now_ms=_now_ms)
+    catalog = Catalog(settings.catalog_dir)
+    metrics = NodeMetrics(settings.node_id)
+    provisioner = CountedProvisioner(
+        catalog,
+        base=settings.models_dir,
+        now_ms=_now_ms,
+        fetch=settings.fetch,
+        fetched=metrics.counting("model_fetch_bytes_total"),
+    )
     with owning(settings.runtime_dir):
         async with (
             GpuMonitor.running(settings.gpu_discovery_interval_ms, _tell_gpu_change) as gpus,
@@ -51,31 +58,47 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
             ) as manager,
         ):
             pools = NodePools(manager)
-            models = NodeModels(catalog, pools.snapshots)
-            metrics = NodeMetrics(
-                settings.node_id, snapshots=pools.snapshots, inventory=lambda: gpus.inventory
-            )
+            reports = ModelReports(catalog)
             relay = Relay(pools, count=metrics.relayed)
+            metrics.show(pools.snapshots, lambda: gpus.inventory)
             metrics.before_exposition = relay.count
             presence = Presence(
                 settings,
                 pools=pools,
-                models=models,
+                models=reports,
                 access=access,
                 inventory=lambda: gpus.inventory,
             )
-            services = NodeServices(
-                node_id=settings.node_id,
-                pools=pools,
-                models=models,
-                relay=relay,
-                observer=metrics,
-                gpus=lambda: gpu_list(gpus.inventory, settings.device_policy),
-                describe=presence.register_request,
-                call_back=presence.call_back,
-                uptime_ms=lambda: int((time.monotonic() - began_s) * 1000),
-            )
-            yield Node(services, pools, relay, presence)
+
+            async def models_changed() -> None:
+                await reports.refresh()
+                presence.models_changed()
+
+            async with LocalDisk.running(
+                settings.node_id,
+                settings,
+                catalog=catalog,
+                provisioner=provisioner,
+                snapshots=pools.snapshots,
+                loading=manager.model_refs,
+                waiting=lambda _model_id: 0,
+                changed=models_changed,
+                freed=metrics.counting("model_gc_freed_bytes_total"),
+                errors=ERRORS,
+                now_ms=_now_ms,
+            ) as disk:
+                services = NodeServices(
+                    node_id=settings.node_id,
+                    pools=pools,
+                    disks=disk,
+                    relay=relay,
+                    observer=metrics,
+                    gpus=lambda: gpu_list(gpus.inventory, settings.device_policy),
+                    describe=presence.register_request,
+                    call_back=presence.call_back,
+                    uptime_ms=lambda: int((time.monotonic() - began_s) * 1000),
+                )
+                yield Node(services, pools, relay, presence)
 
 
 def _now_ms() -> int:

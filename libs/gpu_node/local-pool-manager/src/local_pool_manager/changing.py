@@ -33,6 +33,12 @@ class Order:
     """Only stop the engines: they are brought up again with the same model."""
 
 
+def between(pool: Pool, *orders: Order | None) -> tuple[str, ...]:
+    """Return the models of a pool that serve or may serve once these orders are carried out."""
+    wished = (order.model_ref for order in orders if order is not None)
+    return tuple(dict.fromkeys(ref for ref in (pool.model_ref, *wished) if ref is not None))
+
+
 class Changing:
     """One change under way; it alone touches the pool's engines meanwhile."""
 

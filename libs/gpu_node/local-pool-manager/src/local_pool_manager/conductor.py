@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from engine_provisioner import EngineError
 from local_pool_manager.bringup import retry_pause_s
 from local_pool_manager.changeover import Change, Phase
-from local_pool_manager.changing import Changing, Order
+from local_pool_manager.changing import Changing, Order, between
 from local_pool_manager.errors import PoolBusy, PoolError
 from local_pool_manager.pool import Pool
 from local_pool_manager.surroundings import Surroundings
@@ -44,6 +44,11 @@ class Conductor:
                 idle_unload_ms=pool.config.idle_unload_ms,
             )
         )
+
+    @property
+    def model_refs(self) -> tuple[str, ...]:
+        """The models that serve or may serve in the end."""
+        return between(self._pool, self._asked, self._under_way)
 
     def hear(self, pool_id: str) -> None:
         """Look again when something about the pool has changed."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine_provisioner import read_desired, write_desired
 from local_pool_manager import changeover
 from local_pool_manager.changeover import Act, Change, Phase, Stimulus
-from local_pool_manager.changing import Order
+from local_pool_manager.changing import Order, between
 from local_pool_manager.errors import PoolBusy, PoolError
 from local_pool_manager.lock import is_owned
 from local_pool_manager.pool import Pool
@@ -48,6 +48,11 @@ class Delegate:
         self._wish: DesiredModel | None = None
         self._engines_before: frozenset[int] = frozenset()
         self._waiting_for: str | None = None
+
+    @property
+    def model_refs(self) -> tuple[str, ...]:
+        """The models that serve or may serve in the end."""
+        return between(self._pool, self._asked, self._under_way)
 
     def hear(self, pool_id: str) -> None:
         """Look again when something about the pool has changed."""

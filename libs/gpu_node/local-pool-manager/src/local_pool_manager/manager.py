@@ -226,6 +226,14 @@ class LocalPoolManager:
         """Return the processes of our engines: what else holds memory of a GPU is foreign."""
         return frozenset(pid for crew in self._crews for pid in crew.pids)
 
+    def model_refs(self) -> Mapping[str, tuple[str, ...]]:
+        """Return by pool the models that it serves, loads or changes to: none may be deleted."""
+        return {
+            pool_id: conductor.model_refs
+            for pool_id, conductor in self._conductors.items()
+            if conductor.model_refs
+        }
+
     # Leases and drains
 
     def acquire(

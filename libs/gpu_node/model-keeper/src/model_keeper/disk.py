@@ -38,7 +38,7 @@ class LocalDisk:
         catalog: Catalog,
         provisioner: ModelProvisioner,
         snapshots: Callable[[], tuple[PoolSnapshot, ...]],
-        changing: Callable[[], Mapping[str, tuple[str, ...]]],
+        loading: Callable[[], Mapping[str, tuple[str, ...]]],
         waiting: Callable[[str], int],
         changed: Callable[[], Awaitable[None]],
         freed: Callable[[int], None],
@@ -47,14 +47,14 @@ class LocalDisk:
     ) -> AsyncIterator[Self]:
         """Note uses and collect by the settings; on leaving, background fetches end.
 
-        `changing` and `waiting` are as in `Needs`; `changed` is awaited when the catalog has
+        `loading` and `waiting` are as in `Needs`; `changed` is awaited when the catalog has
         another content, and `freed` told the bytes of each collection.
         """
         needs = Needs(
             catalog,
             snapshots=snapshots,
             preparing=provisioner.preparing,
-            changing=changing,
+            loading=loading,
             waiting=waiting,
         )
         async with asyncio.TaskGroup() as group:

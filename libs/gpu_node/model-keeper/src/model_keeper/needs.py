@@ -12,8 +12,8 @@ _ASK_TIMEOUT_S = 10.0
 class Needs:
     """Asked from the thread that deletes: the loop tells, the catalog says which model is meant.
 
-    `changing` are ids and references of the models that pools change between; `waiting`
-    counts the tasks for a model.
+    `loading` are, by pool, ids and references of the models that it loads, changes to, or is
+    set up for; `waiting` counts the tasks for a model.
     """
 
     def __init__(
@@ -22,13 +22,13 @@ class Needs:
         *,
         snapshots: Callable[[], tuple[PoolSnapshot, ...]],
         preparing: Callable[[], frozenset[str]],
-        changing: Callable[[], Mapping[str, tuple[str, ...]]],
+        loading: Callable[[], Mapping[str, tuple[str, ...]]],
         waiting: Callable[[str], int],
     ) -> None:
         self._catalog = catalog
         self._snapshots = snapshots
         self._preparing = preparing
-        self._changing = changing
+        self._loading = loading
         self._waiting = waiting
 
     def asker(self) -> Callable[[], Mapping[str, str]]:
@@ -62,6 +62,6 @@ class Needs:
                 if model_id is not None:
                     needed[model_id] = f"pool {pool.pool_id} serves it"
         references = dict.fromkeys(self._preparing(), "it is being fetched or read")
-        for pool_id, models in self._changing().items():
-            references.update(dict.fromkeys(models, f"pool {pool_id} is changing its model"))
+        for pool_id, models in self._loading().items():
+            references.update(dict.fromkeys(models, f"pool {pool_id} loads it or is set up for it"))
         return needed, references

@@ -16,6 +16,7 @@ from api_types.catalog import (
     StateRequest,
     VerificationView,
 )
+from api_types.catalog_routes import CATALOG_ROUTES
 from api_types.errors import HTTP_STATUS, RETRIABLE, ApiError, ErrorBody, ErrorCode
 from api_types.events import (
     EVENT_TYPES,
@@ -95,6 +96,7 @@ from api_types.tasks import (
 from api_types.validation import parse_json, parse_query, problem
 
 __all__ = [
+    "CATALOG_ROUTES",
     "EVENT_STREAM",
     "EVENT_TYPES",
     "GRAMMAR",
