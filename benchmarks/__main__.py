@@ -15,6 +15,7 @@ from benchmarks import peers, report
 from benchmarks.footprint import idle_streams, overload, queued, slow_readers, start
 from benchmarks.micro import micro
 from benchmarks.real_engine import real_engine
+from benchmarks.relay import relay
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.traffic import burst, paced, rate
 
@@ -23,6 +24,7 @@ SCENARIOS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "start": start,
     "burst": burst,
     "paced": paced,
+    "relay": relay,
     "rate": rate,
     "overload": overload,
     "slow-readers": slow_readers,

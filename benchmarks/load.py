@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -101,21 +102,31 @@ class Connection(asyncio.Protocol):
 
 
 def request_bytes(
-    method: str, path: str, body: object = None, *, accept: str | None = None
+    method: str,
+    path: str,
+    body: object = None,
+    *,
+    accept: str | None = None,
+    token: str | None = None,
+    task: str | None = None,
 ) -> bytes:
     """A whole HTTP/1.1 request."""
     data = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if accept is not None:
         head += f"Accept: {accept}\r\n"
+    if token is not None:
+        head += f"Authorization: Bearer {token}\r\n"
+    if task is not None:
+        head += f"X-Llorch-Task: {task}\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
     return f"{head}\r\n".encode() + data
 
 
-def events_request(location: bytes) -> bytes:
+def events_request(location: bytes, *, token: str | None = None) -> bytes:
     """Ask for the events of the task at this path."""
-    return b"GET %b/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % location
+    return request_bytes("GET", f"{location.decode()}/events", token=token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,9 @@ class Talk:
     marker: bytes = WORD
     reconnect: bool = False
     """Use each connection once: the server closes it after a stream without saying so."""
+    token: str | None = None
+    """What the second request shows; the first has it in its bytes."""
+    tls: ssl.SSLContext | None = None
 
     async def hold(self, connection: Connection) -> Answer:
         """Ask once and read to the end."""
@@ -135,20 +149,21 @@ class Talk:
             return answer
         found = LOCATION.search(answer.data)
         assert found is not None
-        second = await connection.ask(events_request(found[1]), self.marker)
+        second = await connection.ask(events_request(found[1], token=self.token), self.marker)
         first_s = None if second.first_s is None else answer.total_s + second.first_s
         total_s = answer.total_s + second.total_s
         return Answer(second.status, second.data, second.tokens, first_s, total_s)
 
 
-def native(tokens: int, *, two_requests: bool = False) -> Talk:
+def native(tokens: int, *, two_requests: bool = False, token: str | None = None) -> Talk:
     """Ask through the native API."""
     body = {"prompt": "Say something", "max_tokens": tokens}
     accept = None if two_requests else "text/event-stream"
-    return Talk(request_bytes("POST", "/v2/tasks", body, accept=accept), two_requests)
+    request = request_bytes("POST", "/v2/tasks", body, accept=accept, token=token)
+    return Talk(request, two_requests, token=token)
 
 
-def openai(tokens: int) -> Talk:
+def openai(tokens: int, *, token: str | None = None) -> Talk:
     """Ask through the OpenAI API."""
     body = {
         "model": MODEL,
@@ -156,19 +171,33 @@ def openai(tokens: int) -> Talk:
         "max_tokens": tokens,
         "stream": True,
     }
-    return Talk(request_bytes("POST", "/v1/chat/completions", body))
+    return Talk(request_bytes("POST", "/v1/chat/completions", body, token=token))
 
 
-def llamacpp(tokens: int) -> Talk:
+def llamacpp(tokens: int, *, tls: ssl.SSLContext | None = None) -> Talk:
     """Ask an engine directly, or through a proxy that passes everything on."""
-    body = {"prompt": "Say something", "n_predict": tokens, "stream": True}
-    return Talk(request_bytes("POST", "/completion", body))
+    return Talk(request_bytes("POST", "/completion", _completion(tokens)), tls=tls)
 
 
-async def connect(port: int) -> Connection:
-    """Open a connection."""
+def relayed(tokens: int, engine: str, token: str, *, tls: ssl.SSLContext | None = None) -> Talk:
+    """Ask an engine through its node, as a control plane does; `engine` is its path there."""
+    path, body = f"{engine}/completion", _completion(tokens)
+    return Talk(request_bytes("POST", path, body, token=token, task="bench/1"), tls=tls)
+
+
+def _completion(tokens: int) -> dict[str, object]:
+    return {"prompt": "Say something", "n_predict": tokens, "stream": True}
+
+
+async def connect(
+    port: int, *, tls: ssl.SSLContext | None = None, source: str | None = None
+) -> Connection:
+    """Open a connection, from another address of this machine if one is given."""
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+    local = None if source is None else (source, 0)
+    _, connection = await loop.create_connection(
+        Connection, "127.0.0.1", port, ssl=tls, local_addr=local
+    )
     return connection
 
 
@@ -178,13 +207,13 @@ async def closed_loop(port: int, talk: Talk, *, clients: int, count: int) -> lis
     answers: list[Answer] = []
 
     async def client() -> None:
-        connection = await connect(port)
+        connection = await connect(port, tls=talk.tls)
         while left[0] > 0:
             left[0] -= 1
             answers.append(await talk.hold(connection))
             if talk.reconnect or not connection.alive:
                 connection.transport.close()
-                connection = await connect(port)
+                connection = await connect(port, tls=talk.tls)
         connection.transport.close()
 
     async with asyncio.TaskGroup() as group:
@@ -200,7 +229,7 @@ async def open_loop(port: int, talk: Talk, *, rate_per_s: float, seconds: float)
     answers: list[Answer] = []
 
     async def one() -> None:
-        connection = idle.pop() if idle else await connect(port)
+        connection = idle.pop() if idle else await connect(port, tls=talk.tls)
         answers.append(await talk.hold(connection))
         if connection.alive:
             idle.append(connection)
@@ -221,7 +250,7 @@ async def staggered(port: int, talk: Talk, *, clients: int, over_s: float) -> li
     """One answer for each client, begun one after the other."""
 
     async def client(delay_s: float) -> Answer:
-        connection = await connect(port)
+        connection = await connect(port, tls=talk.tls)
         await asyncio.sleep(delay_s)
         answer = await talk.hold(connection)
         connection.transport.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from benchmarks.certificates import Certificate
 from benchmarks.engine import MODEL
 from benchmarks.places import Place, free_port, listening
 
@@ -21,7 +22,7 @@ http {{
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   upstream engine {{ server 127.0.0.1:{engine}; keepalive 256; }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port}{tls};
     location / {{
       proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_buffering off; keepalive_requests 1000000;
@@ -32,14 +33,19 @@ http {{
 
 
 @contextmanager
-def nginx(engine_port: int) -> Iterator[Place]:
+def nginx(engine_port: int, certificate: Certificate | None = None) -> Iterator[Place]:
     """Run nginx as a plain proxy, buffering off, access log on."""
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         port = free_port()
         config = Path(folder, "nginx.conf")
-        config.write_text(_NGINX.format(folder=folder, engine=engine_port, port=port))
+        tls = " backlog=4096"
+        if certificate is not None:
+            files = f"ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key}"
+            tls = f" ssl backlog=4096; {files}"
+        config.write_text(_NGINX.format(folder=folder, engine=engine_port, port=port, tls=tls))
         command = [shutil.which("nginx") or "nginx", "-p", folder, "-c", str(config)]
-        with listening("nginx", "/health", port, *command) as place:
+        context = None if certificate is None else certificate.client
+        with listening("nginx", "/health", port, *command, tls=context) as place:
             yield place
 
 

@@ -3,13 +3,14 @@
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from pool_registry_types import HandoffModel, HandoffPayload
 START_S = 60.0
 STOP_S = 20.0
 _POLL_S = 0.01
-_NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+SERVICE_TOKEN = "the-service-token-of-the-benchmarks"
+CLIENT_KEY = "the-client-key-of-the-benchmarks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Place:
     """From its start to its first readiness."""
     runtime_dir: Path = Path()
     """Where a daemon's handoff files lie."""
+
+    @property
+    def url(self) -> str:
+        """Its base URL in plain text."""
+        return f"http://127.0.0.1:{self.port}"
 
 
 @contextmanager
@@ -86,9 +93,45 @@ def orchestratord(
     behind: Place | None, *, slots: int = SLOTS, tables: str = "", **settings: str
 ) -> Iterator[Place]:
     """Run the daemon, with an engine that is already there as its only pool, or with `tables`."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        config = folder / "orchestratord.toml"
+    with _daemon("orchestratord", behind, slots, tables, settings) as place:
+        if behind is not None or tables or "ORCHD_POOL_MANAGERS" in settings:
+            _until(lambda: _answers(f"{place.url}/ready"), place.log, "it is ready")
+        yield place
+
+
+@contextmanager
+def pool_managerd(behind: Place, *, slots: int = SLOTS, **settings: str) -> Iterator[Place]:
+    """Run a node with an engine that is already there as its only pool."""
+    cloud = {"LLORCH_PROFILE": "cloud", "LLORCH_API_TOKEN": SERVICE_TOKEN, **settings}
+    if "POOL_MANAGERD_TLS_CERT" not in cloud:
+        cloud["LLORCH_INSECURE_PLAINTEXT"] = "true"
+    with _daemon("pool-managerd", behind, slots, "", cloud) as place:
+        yield place
+
+
+@contextmanager
+def control_plane(node: Place) -> Iterator[Place]:
+    """Run orchestratord as in a cluster, with one node."""
+    settings = {
+        "LLORCH_PROFILE": "cloud",
+        "LLORCH_INSECURE_PLAINTEXT": "true",
+        "LLORCH_API_TOKEN": SERVICE_TOKEN,
+        "ORCHD_API_KEYS": f"bench:{CLIENT_KEY}",
+        "ORCHD_POOL_MANAGERS": node.url,
+        "ORCHD_ADMISSION_CAPACITY": "100000",
+    }
+    with orchestratord(None, **settings) as place:
+        yield place
+
+
+@contextmanager
+def _daemon(
+    name: str, behind: Place | None, slots: int, tables: str, settings: Mapping[str, str]
+) -> Iterator[Place]:
+    module = name.replace("-", "_")
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as home:
+        folder = Path(home)
+        config = folder / f"{module}.toml"
         config.write_text(_config(behind) + tables)
         runtime = folder / "run"
         runtime.mkdir()
@@ -96,19 +139,16 @@ def orchestratord(
             write_handoff(runtime, _handoff(behind, slots))
         began_s = time.monotonic()
         with process(
-            "orchestratord",
-            *(sys.executable, "-m", "orchestratord", "--config", str(config)),
+            name,
+            *(sys.executable, "-m", module, "--config", str(config)),
             *("--bind-addr", "127.0.0.1:0"),
             LLORCH_HOME=str(folder / "data"),
             POOL_MANAGERD_RUNTIME_DIR=str(runtime),
             LLORCH_LOG_FORMAT="json",
             **settings,
         ) as (pid, log):
-            port = int(_until(lambda: _served_port(log), log, "orchestratord serves"))
-            ready_s = time.monotonic() - began_s
-            if behind is not None or tables:
-                _until(lambda: _answers(f"http://127.0.0.1:{port}/ready"), log, "it is ready")
-            yield Place("orchestratord", port, pid, log, ready_s, runtime)
+            port = int(_until(lambda: _served_port(log), log, f"{name} serves"))
+            yield Place(name, port, pid, log, time.monotonic() - began_s, runtime)
 
 
 def _config(behind: Place | None) -> str:
@@ -156,18 +196,23 @@ def free_port() -> int:
 
 @contextmanager
 def listening(
-    name: str, path: str, port: int, *command: str, **environment: str
+    name: str, path: str, port: int, *command: str, tls: ssl.SSLContext | None = None
 ) -> Iterator[Place]:
     """Run a program on a port that was chosen for it, and wait until a path answers."""
     began_s = time.monotonic()
-    with process(name, *command, **environment) as (pid, log):
-        _until(lambda: _answers(f"http://127.0.0.1:{port}{path}"), log, f"{name} answers")
+    scheme = "http" if tls is None else "https"
+    with process(name, *command) as (pid, log):
+        url = f"{scheme}://127.0.0.1:{port}{path}"
+        _until(lambda: _answers(url, tls), log, f"{name} answers")
         yield Place(name, port, pid, log, time.monotonic() - began_s)
 
 
-def _answers(url: str) -> str | None:
+def _answers(url: str, tls: ssl.SSLContext | None = None) -> str | None:
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
+    )
     try:
-        with _NO_PROXY.open(url, timeout=2) as answer:
+        with opener.open(url, timeout=2) as answer:
             return "yes" if answer.status == 200 else None
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return None

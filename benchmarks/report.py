@@ -43,8 +43,8 @@ def _table(head: list[str], rows: Iterator[list[object]]) -> Iterator[str]:
 
 
 def _compared(result: Mapping[str, Any]) -> Iterator[str]:
-    columns = ("to nginx", "to vllm-router", "to native, one request")
     subjects = result["subjects"]
+    columns = list(dict.fromkeys(name for one in subjects.values() for name in one["ratios"]))
     yield from _table(
         ["", result["unit"], "lowest … highest", "first token p50 ms", *columns],
         (
@@ -58,6 +58,14 @@ def _compared(result: Mapping[str, Any]) -> Iterator[str]:
             for name, one in subjects.items()
         ),
     )
+
+
+def _relayed(result: Mapping[str, Any]) -> Iterator[str]:
+    for name, compared in result.items():
+        yield f"{name.capitalize()}:"
+        yield ""
+        yield from _compared(compared)
+        yield ""
 
 
 def _curves(result: Mapping[str, Any]) -> Iterator[str]:
@@ -80,6 +88,7 @@ def _words(value: object) -> str:
 _RENDERERS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "burst": _compared,
     "paced": _compared,
+    "relay": _relayed,
     "micro": _curves,
 }
 

@@ -3,10 +3,10 @@
 import asyncio
 import statistics
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import load, peers, places
 from benchmarks.kernel import CpuMeter, memory_bytes
@@ -21,6 +21,8 @@ PACED_STREAMS = 128
 PACED_INTERVAL_MS = 10.0
 SHORT_TOKENS = 16
 WARM_UP = 300
+REFERENCES = ("nginx", "nginx, TLS", "vllm-router", "native, one request", "HOME")
+"""Subjects that others are told as ratios to, where they run."""
 
 
 @dataclass(slots=True)
@@ -30,9 +32,16 @@ class Subject:
     name: str
     place: Place
     talk: Talk
+    behind: tuple[Place, ...] = ()
+    """Programs on the way that count with it."""
     cpu: list[float] = field(default_factory=list)
     first_ms: list[float] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes whose time counts."""
+        return self.place.pid, *(place.pid for place in self.behind)
 
     def note(self, cpu: float, answers: list[Answer]) -> None:
         """Keep a round."""
@@ -49,6 +58,10 @@ class Subject:
                 "memory_mb": round(memory_bytes(self.place.pid) / 1e6, 1),
             }
         )
+
+
+Start: TypeAlias = Callable[[ExitStack, Place], list[Subject]]
+"""Starts what is compared, in front of an engine."""
 
 
 def subjects(
@@ -81,10 +94,21 @@ def subjects(
 
 def burst(scale: Scale) -> dict[str, Any]:
     """64 tokens written at once, 32 clients: CPU milliseconds a task."""
+    return bursts(scale, lambda stack, engine: subjects(stack, engine, scale.peers, BURST_TOKENS))
+
+
+def paced(scale: Scale) -> dict[str, Any]:
+    """A token each 10 ms on 128 streams at once: CPU microseconds a token."""
+    tokens = scale.paced_tokens
+    return paces(scale, lambda stack, engine: subjects(stack, engine, scale.peers, tokens))
+
+
+def bursts(scale: Scale, start: Start) -> dict[str, Any]:
+    """Measure bursts through whatever `start` starts."""
 
     def once(subject: Subject) -> None:
         count = scale.burst_tasks if subject.name != "litellm" else scale.burst_tasks // 20
-        with CpuMeter((subject.place.pid,)) as meter:
+        with CpuMeter(subject.pids) as meter:
             answers = run(
                 load.closed_loop(
                     subject.place.port, subject.talk, clients=BURST_CLIENTS, count=count
@@ -92,28 +116,30 @@ def burst(scale: Scale) -> dict[str, Any]:
             )
         subject.note(1000 * meter.used_s / len(answers), answers)
 
-    return _compare(scale, "CPU ms a task of 64 tokens", BURST_TOKENS, 0.0, once)
+    return _compare(scale, "CPU ms a task of 64 tokens", start, 0.0, once)
 
 
-def paced(scale: Scale) -> dict[str, Any]:
-    """A token each 10 ms on 128 streams at once: CPU microseconds a token."""
+def paces(scale: Scale, start: Start) -> dict[str, Any]:
+    """Measure paced streams through whatever `start` starts."""
 
     def once(subject: Subject) -> None:
-        with CpuMeter((subject.place.pid,)) as meter:
+        with CpuMeter(subject.pids) as meter:
             answers = run(
                 load.staggered(subject.place.port, subject.talk, clients=PACED_STREAMS, over_s=0.5)
             )
         tokens = sum(answer.tokens for answer in answers)
         subject.note(1e6 * meter.used_s / max(1, tokens), answers)
 
-    return _compare(scale, "CPU µs a paced token", scale.paced_tokens, PACED_INTERVAL_MS, once)
+    return _compare(scale, "CPU µs a paced token", start, PACED_INTERVAL_MS, once)
 
 
-def _compare(scale: Scale, unit: str, tokens: int, interval_ms: float, once: Any) -> dict[str, Any]:
+def _compare(
+    scale: Scale, unit: str, start: Start, interval_ms: float, once: Callable[[Subject], None]
+) -> dict[str, Any]:
     """Let all subjects take turns, so that a noisy minute falls on all of them."""
     with ExitStack() as stack:
         engine = stack.enter_context(places.engine(interval_ms=interval_ms))
-        compared = subjects(stack, engine, scale.peers, tokens)
+        compared = start(stack, engine)
         if interval_ms == 0:
             for subject in compared:
                 run(load.closed_loop(subject.place.port, subject.talk, clients=8, count=WARM_UP))
@@ -141,7 +167,7 @@ def _summary(subject: Subject, compared: list[Subject]) -> dict[str, Any]:
             ),
             3,
         )
-        for name in ("nginx", "vllm-router", "native, one request")
+        for name in REFERENCES
         if name in by_name and name != subject.name
     }
     return {

@@ -16,6 +16,8 @@ HOP_BY_HOP = frozenset(
 FOR_THE_NODE = frozenset({b"host", b"authorization", b"x-api-key", b"cookie"})
 """What a request says to the node, and the engine must not see."""
 SET_HERE = frozenset({b"content-length", b"expect", b"x-correlation-id"})
+_NOT_FOR_THE_ENGINE = HOP_BY_HOP | FOR_THE_NODE | SET_HERE
+_NOT_FOR_THE_CLIENT = (HOP_BY_HOP - {b"transfer-encoding"}) | {b"x-correlation-id"}
 
 MAX_HEAD_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
@@ -41,7 +43,7 @@ def request_head(
 ) -> bytes:
     """Return the head for the engine; `body_bytes` None means a body in chunks."""
     kept = tuple(headers)
-    unwanted = HOP_BY_HOP | FOR_THE_NODE | SET_HERE | _named_by_connection(kept)
+    unwanted = _NOT_FOR_THE_ENGINE | _named_by_connection(kept)
     lines = [f"{method} {target} HTTP/1.1", f"Host: {authority}", "Connection: close"]
     if engine_key is not None:
         lines.append(f"Authorization: Bearer {engine_key}")
@@ -118,12 +120,8 @@ def response_head(head: bytes, *, correlation_id: str, keep_alive: bool) -> Resp
     headers = [_header(line) for line in lines]
     status = _status(status_line)
     framing = _framing(status, headers)
-    unwanted = (HOP_BY_HOP - {b"transfer-encoding"}) | _named_by_connection(headers)
-    kept = [
-        line
-        for line, (name, _) in zip(lines, headers, strict=True)
-        if name not in unwanted and name != b"x-correlation-id"
-    ]
+    unwanted = _NOT_FOR_THE_CLIENT | _named_by_connection(headers)
+    kept = [line for line, (name, _) in zip(lines, headers, strict=True) if name not in unwanted]
     kept.append(f"X-Correlation-Id: {correlation_id}".encode("ascii"))
     if not (keep_alive and framing.ends_itself):
         kept.append(b"Connection: close")

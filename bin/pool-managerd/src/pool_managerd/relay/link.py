@@ -55,10 +55,10 @@ class EngineLink(asyncio.Protocol):
         "_on_gone",
         "_passing",
         "_paused",
+        "_room",
         "_said_goodbye",
         "_sent_bytes",
         "_timer",
-        "_writable",
         "_write",
         "ended",
         "fault",
@@ -92,8 +92,8 @@ class EngineLink(asyncio.Protocol):
         self._said_goodbye = False
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._room: asyncio.Event | None = None
+        """There only while the engine takes no more of the request, which is seldom."""
 
     @property
     def passed_bytes(self) -> int:
@@ -115,7 +115,8 @@ class EngineLink(asyncio.Protocol):
 
     async def sent(self) -> None:
         """Wait until the engine takes more."""
-        await self._writable.wait()
+        if self._room is not None:
+            await self._room.wait()
 
     def flow(self, on: bool) -> None:
         """Read on, or stop reading: the client's pace."""
@@ -173,19 +174,25 @@ class EngineLink(asyncio.Protocol):
             if not self._left:
                 self._take_head(data)
             return
-        self._body_bytes += len(data)
         self._write(data)
-        last, self._last = self._last, data
-        if data.endswith(LAST_CHUNK) or len(data) < TAIL_BYTES or self._body_bytes == self._length:
-            self._note_end(last[-TAIL_BYTES:] + data)
+        size = len(data)
+        self._body_bytes += size
+        if size < TAIL_BYTES:
+            self._note_end(self._last[-TAIL_BYTES:] + data)
+        elif data.endswith(LAST_CHUNK) or self._body_bytes == self._length:
+            self._note_end(data)
+        else:
+            self._last = data
 
     def pause_writing(self) -> None:
         """The engine is slower than the client's upload."""
-        self._writable.clear()
+        self._room = asyncio.Event()
 
     def resume_writing(self) -> None:
         """The engine has caught up."""
-        self._writable.set()
+        room, self._room = self._room, None
+        if room is not None:
+            room.set()
 
     def eof_received(self) -> None:
         """The engine closed its side; the transport closes ours."""
@@ -193,7 +200,7 @@ class EngineLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The engine has let go."""
         self._left = True
-        self._writable.set()
+        self.resume_writing()
         if self._timer is not None:
             self._timer.cancel()
         self.end(End.WHOLE if exc is None and self._is_whole() else End.BROKEN)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -99,7 +100,7 @@ class Relay:
         endpoint, client = passage.endpoint, request.transport
         if client is None:
             raise ConnectionResetError("the client has gone")
-        engine = urlsplit(endpoint.url)
+        host, port, _ = _address(endpoint.url)
         link = EngineLink(
             client,
             correlation_id=request[CORRELATION_ID],
@@ -109,7 +110,7 @@ class Relay:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await loop.create_connection(lambda: link, engine.hostname or "", engine.port or 0)
+                await loop.create_connection(lambda: link, host, port)
         except (TimeoutError, OSError) as error:
             self._log.warning("engine_unreachable", pool_id=endpoint.pool_id, error=str(error))
             raise _engine_lost(endpoint, "takes no connection") from error
@@ -125,7 +126,7 @@ class Relay:
             path.method,
             f"{path.path}?{query}" if query else path.path,
             request.raw_headers,
-            authority=urlsplit(endpoint.url).netloc,
+            authority=_address(endpoint.url)[2],
             engine_key=endpoint.engine_key,
             correlation_id=request[CORRELATION_ID],
             body_bytes=length,
@@ -144,6 +145,7 @@ class Relay:
             return
         self._count_of(passage)
         self._running.discard(passage)
+        passage.link = None  # Which knows of the passage: no circle is left to the collector.
         if passage.lease is not None:
             self._engines.release(passage.lease)
 
@@ -225,6 +227,13 @@ async def _send(content: StreamReader, link: EngineLink, *, chunked: bool) -> No
     else:
         if chunked:
             link.send(b"0\r\n\r\n")
+
+
+@lru_cache(maxsize=256)
+def _address(url: str) -> tuple[str, int, str]:
+    """Return host, port, and what stands for both in a request."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 0, parts.netloc
 
 
 def _engine_lost(endpoint: ReplicaEndpoint, what: str) -> ApiError:
