@@ -14,10 +14,13 @@ from typing import Any
 from benchmarks import peers, report
 from benchmarks.footprint import idle_streams, overload, queued, slow_readers, start
 from benchmarks.micro import micro
+from benchmarks.nodes import heartbeats
+from benchmarks.processes import processes
+from benchmarks.rate import rate
 from benchmarks.real_engine import real_engine
 from benchmarks.relay import relay
 from benchmarks.scale import FULL, QUICK, Scale
-from benchmarks.traffic import burst, paced, rate
+from benchmarks.traffic import burst, paced
 
 SCENARIOS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "micro": micro,
@@ -26,10 +29,12 @@ SCENARIOS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "paced": paced,
     "relay": relay,
     "rate": rate,
+    "heartbeats": heartbeats,
     "overload": overload,
     "slow-readers": slow_readers,
     "idle-streams": idle_streams,
     "queued": queued,
+    "processes": processes,
     "real-engine": real_engine,
 }
 _PACKAGES = ("aiohttp", "httptools", "msgspec", "structlog", "uvloop", "xllamacpp")
@@ -42,6 +47,7 @@ def main() -> None:
     size.add_argument("--quick", action="store_true", help="minutes; the default")
     size.add_argument("--full", action="store_true", help="about an hour")
     parser.add_argument("--peers", default="", help=f"of {', '.join(peers.PEERS)}, or all")
+    parser.add_argument("--seconds", type=float, help="how long the scenario rate goes on")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     chosen = parser.parse_args()
@@ -55,6 +61,8 @@ def main() -> None:
     if missing := [name for name in names if name not in peers.PEERS]:
         parser.error(f"no peer {missing[0]!r}; there are {', '.join(peers.PEERS)}")
     scale = replace(FULL if chosen.full else QUICK, peers=names)
+    if chosen.seconds is not None:
+        scale = replace(scale, rate_s=chosen.seconds)
     chosen.out.mkdir(parents=True, exist_ok=True)
     results = chosen.out / "results.json"
     told = json.loads(results.read_text()) if results.exists() else {}

@@ -186,7 +186,8 @@ class Engine(asyncio.Protocol):
     def _answer(self, path: bytes, body: bytes) -> None:
         stream = _STREAMS.get(path)
         if stream is None:
-            self._transport.write(_ANSWERS.get(path, _MISSING))
+            # Also at the paths of a node, for which it may be taken.
+            self._transport.write(_ANSWERS.get(path.rpartition(b"/engine")[2], _MISSING))
             return
         found = _TOKENS.search(body)
         tokens = 64 if found is None else int(found[1])

@@ -1,8 +1,10 @@
 """Scenarios of standing still: memory, idle cost, starts, overload, readers that do not read."""
 
 import asyncio
+import resource
 import statistics
 from collections import Counter
+from itertools import cycle, islice
 from typing import Any
 
 from benchmarks import load, places
@@ -15,6 +17,8 @@ from benchmarks.scale import Scale
 _NEVER_MS = 3_600_000.0
 """An engine that lets every stream wait for its first token."""
 _OPENED_AT_ONCE = 100
+_SOURCES = tuple(f"127.0.0.{number}" for number in range(1, 5))
+"""One address has 28,000 ports for its connections to one other, and those just closed count."""
 _FEW_SLOTS = 32
 
 
@@ -37,7 +41,11 @@ def start(scale: Scale) -> dict[str, Any]:
 
 
 def idle_streams(scale: Scale) -> dict[str, Any]:
-    """Many open event streams of one task: memory for each, and what they cost when idle."""
+    """Many open event streams of one task: memory for each, and what they cost when idle.
+
+    Here and there each is an open file; the daemon inherits the limit that is raised here.
+    """
+    _raise_open_files(scale.idle_streams + 1_000)
     with places.engine(interval_ms=_NEVER_MS) as engine, places.orchestratord(engine) as ours:
         before = memory_bytes(ours.pid)
         streams, used_s = run(_open_idle(ours, scale.idle_streams))
@@ -48,6 +56,13 @@ def idle_streams(scale: Scale) -> dict[str, Any]:
             "cpu_ms_to_open_one": round(1000 * streams["opening_s"] / scale.idle_streams, 4),
             "cpu_percent_when_idle": round(100 * used_s / 5.0, 2),
         }
+
+
+def _raise_open_files(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if wanted > hard != resource.RLIM_INFINITY:
+        raise RuntimeError(f"{wanted} open files are needed, and the hard limit is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 async def _open_idle(ours: Place, count: int) -> tuple[dict[str, float], float]:
@@ -61,7 +76,10 @@ async def _open_idle(ours: Place, count: int) -> tuple[dict[str, float], float]:
     with opening:
         while len(connections) < count:
             batch = min(_OPENED_AT_ONCE, count - len(connections))
-            opened = await asyncio.gather(*(load.connect(ours.port) for _ in range(batch)))
+            sources = islice(cycle(_SOURCES), batch)
+            opened = await asyncio.gather(
+                *(load.connect(ours.port, source=source) for source in sources)
+            )
             for connection in opened:
                 connection.ask(request)
             connections += opened

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.engine import MODEL, PIECE
 
@@ -27,6 +27,8 @@ class Answer:
     first_s: float | None
     """From the request's last byte to the first token."""
     total_s: float
+    late_s: float = 0.0
+    """How much later than planned it was asked."""
 
     @property
     def good(self) -> bool:
@@ -110,8 +112,8 @@ def request_bytes(
     token: str | None = None,
     task: str | None = None,
 ) -> bytes:
-    """A whole HTTP/1.1 request."""
-    data = b"" if body is None else json.dumps(body).encode()
+    """A whole HTTP/1.1 request; a body of bytes is JSON already."""
+    data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if accept is not None:
         head += f"Accept: {accept}\r\n"
@@ -223,24 +225,27 @@ async def closed_loop(port: int, talk: Talk, *, clients: int, count: int) -> lis
 
 
 async def open_loop(port: int, talk: Talk, *, rate_per_s: float, seconds: float) -> list[Answer]:
-    """Ask at a fixed rate, whatever becomes of the answers."""
+    """Ask at a fixed rate, whatever becomes of the answers, whose bytes are not kept."""
     loop = asyncio.get_running_loop()
     idle: deque[Connection] = deque()
     answers: list[Answer] = []
 
-    async def one() -> None:
+    async def one(due_s: float) -> None:
         connection = idle.pop() if idle else await connect(port, tls=talk.tls)
-        answers.append(await talk.hold(connection))
+        late_s = loop.time() - due_s
+        answer = await talk.hold(connection)
+        answers.append(replace(answer, data=b"", late_s=late_s))
         if connection.alive:
             idle.append(connection)
 
     began_s = loop.time()
     async with asyncio.TaskGroup() as group:
         for number in range(int(rate_per_s * seconds)):
-            wait_s = began_s + number / rate_per_s - loop.time()
+            due_s = began_s + number / rate_per_s
+            wait_s = due_s - loop.time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
-            group.create_task(one())
+            group.create_task(one(due_s))
     for connection in idle:
         connection.transport.close()
     return answers

@@ -7,8 +7,9 @@ from itertools import count
 from typing import Any
 
 from admission_coordinator.frames import TokenFrame, native
-from api_types import Priority
+from api_types import Priority, parse_json
 from benchmarks.engine import NativeStream
+from benchmarks.nodes import pools
 from benchmarks.scale import Scale
 from multi_node_placement import ClusterView
 from orchestrator_core import (
@@ -23,11 +24,17 @@ from orchestrator_core import (
     decide,
 )
 from pool_registry_types import HealthState
+from service_discovery_types import HeartbeatRequest
+from service_registry import Refused, ServiceRegistry
+from service_registry.testing import MadeUpNode
 from worker_http import SseDecoder
 
 SIZES = (10, 100, 1_000, 10_000)
 QUEUE_SIZES = (100, 1_000, 10_000, 100_000)
+NODES = (10, 100, 1_000)
 REPETITIONS = 2_000
+HEARTBEATS = 100
+SNAPSHOTS = 10
 ROUNDS = 7
 MODEL = "bench"
 LANE = Constraint(model_id=MODEL, workload="completion")
@@ -111,6 +118,40 @@ def queue_us(size: int) -> float:
     return best_us(once)
 
 
+def heartbeat_us(nodes: int) -> float:
+    """Take one node's report of its pools, from its bytes to what placement sees."""
+    cluster = ClusterView()
+    registry = ServiceRegistry(lambda _event: None)
+    members = [MadeUpNode(f"node-{number:05}") for number in range(nodes)]
+    for member in members:
+        registry.register(member.register())
+        report(registry, cluster, heartbeat_bytes(member))
+    # As many as are measured, made before: a node's message is its newest once only.
+    messages = iter([heartbeat_bytes(members[0]) for _ in range(ROUNDS * HEARTBEATS)])
+    return best_us(lambda: report(registry, cluster, next(messages)), HEARTBEATS)
+
+
+def report(registry: ServiceRegistry, cluster: ClusterView, raw: bytes) -> None:
+    """What a heartbeat leads to behind the HTTP server."""
+    message = parse_json(HeartbeatRequest, raw)
+    if isinstance(refused := registry.heartbeat(message), Refused):
+        raise RuntimeError(refused.message)
+    cluster.apply_report(message.node_id, message.pools, labels={}, online=True)
+
+
+def heartbeat_bytes(node: MadeUpNode) -> bytes:
+    """The next report of a node with its five pools."""
+    return node.heartbeat(*pools(node.seq)).model_dump_json().encode()
+
+
+def snapshot_us(nodes: int) -> float:
+    """List all nodes as they stand."""
+    registry = ServiceRegistry(lambda _event: None)
+    for number in range(nodes):
+        registry.register(MadeUpNode(f"node-{number:05}").register())
+    return best_us(lambda: [node.info() for node in registry.nodes()], SNAPSHOTS)
+
+
 def encode_us(tokens: int) -> float:
     """One native frame with the text of so many tokens."""
     frame = TokenFrame(" word" * tokens, 0, tokens)
@@ -127,6 +168,8 @@ CURVES: dict[str, tuple[Callable[[int], float], tuple[int, ...]]] = {
     "decide, by replicas": (decide_us, SIZES),
     "decide, reserve and release, by replicas": (place_us, SIZES),
     "enqueue twice, take and cancel, by waiting tasks": (queue_us, QUEUE_SIZES),
+    "heartbeat of five pools, by nodes": (heartbeat_us, NODES),
+    "list all nodes, by nodes": (snapshot_us, NODES),
     "encode a frame, by tokens in it": (encode_us, (1, 4, 16, 64)),
     "decode a read, by tokens in it": (decode_us, (1, 4, 16, 64)),
 }

@@ -90,10 +90,19 @@ def pipe(engine_port: int) -> AbstractContextManager[Place]:
 
 @contextmanager
 def orchestratord(
-    behind: Place | None, *, slots: int = SLOTS, tables: str = "", **settings: str
+    behind: Place | None,
+    *,
+    slots: int = SLOTS,
+    tables: str = "",
+    watched_into: Path | None = None,
+    **settings: str,
 ) -> Iterator[Place]:
     """Run the daemon, with an engine that is already there as its only pool, or with `tables`."""
-    with _daemon("orchestratord", behind, slots, tables, settings) as place:
+    command = ["orchestratord"]
+    if watched_into is not None:
+        command.insert(0, "benchmarks.watched")
+        settings["BENCH_STALLS"] = str(watched_into)
+    with _daemon(command, behind, slots, tables, settings) as place:
         if behind is not None or tables or "ORCHD_POOL_MANAGERS" in settings:
             _until(lambda: _answers(f"{place.url}/ready"), place.log, "it is ready")
         yield place
@@ -105,33 +114,34 @@ def pool_managerd(behind: Place, *, slots: int = SLOTS, **settings: str) -> Iter
     cloud = {"LLORCH_PROFILE": "cloud", "LLORCH_API_TOKEN": SERVICE_TOKEN, **settings}
     if "POOL_MANAGERD_TLS_CERT" not in cloud:
         cloud["LLORCH_INSECURE_PLAINTEXT"] = "true"
-    with _daemon("pool-managerd", behind, slots, "", cloud) as place:
+    with _daemon(["pool_managerd"], behind, slots, "", cloud) as place:
         yield place
 
 
 @contextmanager
-def control_plane(node: Place) -> Iterator[Place]:
-    """Run orchestratord as in a cluster, with one node."""
+def control_plane(node: Place | None = None) -> Iterator[Place]:
+    """Run orchestratord as in a cluster, with one node or none."""
     settings = {
         "LLORCH_PROFILE": "cloud",
         "LLORCH_INSECURE_PLAINTEXT": "true",
         "LLORCH_API_TOKEN": SERVICE_TOKEN,
         "ORCHD_API_KEYS": f"bench:{CLIENT_KEY}",
-        "ORCHD_POOL_MANAGERS": node.url,
         "ORCHD_ADMISSION_CAPACITY": "100000",
     }
+    if node is not None:
+        settings["ORCHD_POOL_MANAGERS"] = node.url
     with orchestratord(None, **settings) as place:
         yield place
 
 
 @contextmanager
 def _daemon(
-    name: str, behind: Place | None, slots: int, tables: str, settings: Mapping[str, str]
+    command: list[str], behind: Place | None, slots: int, tables: str, settings: Mapping[str, str]
 ) -> Iterator[Place]:
-    module = name.replace("-", "_")
+    name = command[-1]
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as home:
         folder = Path(home)
-        config = folder / f"{module}.toml"
+        config = folder / f"{name}.toml"
         config.write_text(_config(behind) + tables)
         runtime = folder / "run"
         runtime.mkdir()
@@ -140,7 +150,7 @@ def _daemon(
         began_s = time.monotonic()
         with process(
             name,
-            *(sys.executable, "-m", module, "--config", str(config)),
+            *(sys.executable, "-m", *command, "--config", str(config)),
             *("--bind-addr", "127.0.0.1:0"),
             LLORCH_HOME=str(folder / "data"),
             POOL_MANAGERD_RUNTIME_DIR=str(runtime),

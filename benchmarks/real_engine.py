@@ -1,7 +1,8 @@
-"""What the control plane adds to a real llama.cpp: time to the first token, and throughput."""
+"""What the control plane adds to a real llama.cpp's first token, and takes of its throughput."""
 
 import json
 import statistics
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,10 +58,13 @@ def _compared(
     scale: Scale, clients: int, bare: tuple[int, Talk], ours: tuple[int, Talk]
 ) -> dict[str, Any]:
     rows: dict[str, list[list[Answer]]] = {"bare": [], "ours": []}
+    rates: dict[str, list[float]] = {"bare": [], "ours": []}
     count = max(10 * clients, 100)
     for _ in range(scale.engine_rounds):
         for name, (port, talk) in (("bare", bare), ("ours", ours)):
+            began_s = time.perf_counter()
             rows[name].append(run(load.closed_loop(port, talk, clients=clients, count=count)))
+            rates[name].append(count * TOKENS / (time.perf_counter() - began_s))
     told: dict[str, Any] = {}
     for name, rounds in rows.items():
         told[name] = {
@@ -73,11 +77,19 @@ def _compared(
             )
             for label, share in (("p50", 0.5), ("p99", 0.99))
         }
+        told[name]["tokens_per_s"] = round(statistics.median(rates[name]))
         told[name]["bad"] = sum(a.status != 200 for answers in rounds for a in answers)
     told["added_p50_ms"] = round(
         told["ours"]["first_token_p50_ms"] - told["bare"]["first_token_p50_ms"], 3
     )
     told["added_p99_ms"] = round(
         told["ours"]["first_token_p99_ms"] - told["bare"]["first_token_p99_ms"], 3
+    )
+    told["throughput_lost_percent"] = round(
+        100
+        * statistics.median(
+            1 - ours / bare for ours, bare in zip(rates["ours"], rates["bare"], strict=True)
+        ),
+        1,
     )
     return told

@@ -74,6 +74,29 @@ def _curves(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {name}: {points}"
 
 
+def _steady(result: Mapping[str, Any]) -> Iterator[str]:
+    steady = dict(result["open loop"])
+    loop = dict(steady.pop("event_loop"))
+    stages = steady.pop("stages_ms")
+    yield from _plain(steady)
+    yield from _table(
+        ["stage", "p50 ms", "p99 ms", "tasks"],
+        ([name, one["p50"], one["p99"], round(one["count"])] for name, one in stages.items()),
+    )
+    yield ""
+    yield f"Collections: {_words(loop['collections'])}; longest {loop['longest_collection_ms']} ms."
+    yield ""
+    yield from _table(
+        ["stall ms", "on a core ms", "in the collector ms", "at s", "what ran"],
+        (
+            [one["ms"], one["on_core_ms"], one["collector_ms"], one["at_s"], f"`{one['stack']}`"]
+            for one in loop["all"][:5]
+        ),
+    )
+    yield ""
+    yield f"- closed loop: {_words(result['closed loop'])}"
+
+
 def _plain(result: Mapping[str, Any]) -> Iterator[str]:
     for name, value in result.items():
         yield f"- {name.replace('_', ' ')}: {_words(value)}"
@@ -90,6 +113,7 @@ _RENDERERS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "paced": _compared,
     "relay": _relayed,
     "micro": _curves,
+    "rate": _steady,
 }
 
 

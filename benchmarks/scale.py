@@ -12,6 +12,8 @@ class Scale:
     paced_tokens: int
     rate_per_s: int
     rate_s: float
+    nodes: int
+    nodes_s: float
     idle_streams: int
     queued_tasks: int
     overload_clients: int
@@ -29,6 +31,8 @@ QUICK = Scale(
     paced_tokens=400,
     rate_per_s=500,
     rate_s=5.0,
+    nodes=100,
+    nodes_s=5.0,
     idle_streams=1_000,
     queued_tasks=5_000,
     overload_clients=300,
@@ -44,7 +48,9 @@ FULL = Scale(
     paced_tokens=500,
     rate_per_s=1_000,
     rate_s=600.0,
-    idle_streams=9_000,
+    nodes=1_000,
+    nodes_s=60.0,
+    idle_streams=10_000,
     queued_tasks=100_000,
     overload_clients=1_000,
     slow_readers=200,

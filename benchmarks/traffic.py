@@ -1,6 +1,5 @@
 """Scenarios of steady traffic: what a task and a token cost, side by side in rounds."""
 
-import asyncio
 import statistics
 import subprocess
 from collections.abc import Callable, Iterable
@@ -19,7 +18,6 @@ BURST_TOKENS = 64
 BURST_CLIENTS = 32
 PACED_STREAMS = 128
 PACED_INTERVAL_MS = 10.0
-SHORT_TOKENS = 16
 WARM_UP = 300
 REFERENCES = ("nginx", "nginx, TLS", "vllm-router", "native, one request", "HOME")
 """Subjects that others are told as ratios to, where they run."""
@@ -177,56 +175,3 @@ def _summary(subject: Subject, compared: list[Subject]) -> dict[str, Any]:
         "ratios": ratios,
         "rounds": subject.rows,
     }
-
-
-def rate(scale: Scale) -> dict[str, Any]:
-    """1,000 tasks a second, open loop, and as many as a closed loop takes."""
-    talk = load.native(SHORT_TOKENS)
-    with (
-        places.engine() as engine,
-        places.orchestratord(engine, ORCHD_ADMISSION_CAPACITY="100000") as ours,
-    ):
-        run(load.closed_loop(ours.port, talk, clients=8, count=WARM_UP))
-        with CpuMeter((ours.pid,)) as meter:
-            answers, probes = run(_probed(ours, talk, scale))
-        steady = {
-            "asked_per_s": scale.rate_per_s,
-            "seconds": scale.rate_s,
-            "good": sum(answer.good for answer in answers),
-            "bad": sum(not answer.good for answer in answers),
-            "cpu_ms_a_task": round(1000 * meter.used_s / max(1, len(answers)), 4),
-            "first_token_ms": latencies(answers, lambda answer: answer.first_s),
-            "total_ms": latencies(answers, lambda answer: answer.total_s),
-            "probe_of_health_ms": latencies(probes, lambda answer: answer.total_s),
-            "memory_mb": round(memory_bytes(ours.pid) / 1e6, 1),
-        }
-        with CpuMeter((ours.pid,)) as meter:
-            answers = run(load.closed_loop(ours.port, talk, clients=64, count=scale.burst_tasks))
-        per_task_s = meter.used_s / len(answers)
-        return {
-            "open loop": steady,
-            "closed loop": {
-                "cpu_ms_a_task": round(1000 * per_task_s, 4),
-                "tasks_per_s_of_one_core": round(1 / per_task_s),
-            },
-        }
-
-
-async def _probed(ours: Place, talk: Talk, scale: Scale) -> tuple[list[Answer], list[Answer]]:
-    """Ask for /health all the while: its longest answer bounds the longest stall of the loop."""
-    probes: list[Answer] = []
-    probe = load.request_bytes("GET", "/health")
-
-    async def keep_probing() -> None:
-        connection = await load.connect(ours.port)
-        while True:
-            probes.append(await connection.ask(probe))
-            await asyncio.sleep(0.005)
-
-    async with asyncio.TaskGroup() as group:
-        probing = group.create_task(keep_probing())
-        answers = await load.open_loop(
-            ours.port, talk, rate_per_s=scale.rate_per_s, seconds=scale.rate_s
-        )
-        probing.cancel()
-    return answers, probes

@@ -19,3 +19,7 @@ def test_a_queue_of_very_many_is_as_quick_as_one_of_few() -> None:
 def test_frames_and_reads_cost_less_a_token_the_more_tokens_they_hold() -> None:
     assert micro.growth(micro.encode_us, 1, 64) < 16
     assert micro.growth(micro.decode_us, 1, 64) < 64
+
+
+def test_a_heartbeat_to_a_registry_of_very_many_nodes_costs_what_one_to_few_does() -> None:
+    assert micro.growth(micro.heartbeat_us, 10, 1_000) < 3

@@ -1,4 +1,4 @@
-"""What one read of the engine's costs the relay, in calls: neither a slow nor a busy machine counts."""
+"""What one read of the engine costs the relay, in calls, which a busy machine does not change."""
 
 import asyncio
 import sys

@@ -27,12 +27,11 @@ class Breakers:
 
     def tell_open(self) -> bool:
         """Tell of those that may have closed; whether any breaker keeps tasks away now."""
-        waiting = False
-        for view in list(self._cluster.replicas()):
-            if not view.breaker_closed:
-                self.tell(view.key)
-                waiting = True
-        return waiting
+        # Not by a look at every replica: there may be thousands, and this is done often.
+        waiting = self._cluster.open_breakers()
+        for key in waiting:
+            self.tell(key)
+        return bool(waiting)
 
 
 def host_key(key: ReplicaKey) -> adapter_host.ReplicaKey:

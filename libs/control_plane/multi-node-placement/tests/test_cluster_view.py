@@ -122,8 +122,10 @@ def test_an_open_breaker_keeps_tasks_away_until_it_closes(view, freed):
     view.set_breaker(R0, closed=False)
     assert view.could_serve(ANY).when is When.LATER
     assert view.free_replicas("m") == []
+    assert view.open_breakers() == (R0,)
     freed.clear()
     view.set_breaker(R0, closed=True)
+    assert view.open_breakers() == ()
     assert freed == [R0]
     assert view.free_replicas("m") == [R0]
 

@@ -129,6 +129,10 @@ class ClusterView:
         if self._put(view):
             self._tell([key])
 
+    def open_breakers(self) -> tuple[ReplicaKey, ...]:
+        """Name the replicas whose breaker keeps tasks away."""
+        return tuple(self._open_breakers)
+
     def mark_full(self, key: ReplicaKey) -> None:
         """Believe a node that said REPLICA_BUSY: no slot is free there until its next report."""
         view = self._index.get(key)
@@ -303,6 +307,7 @@ class ClusterView:
         self._index.check_invariants()
         self._ledger.check_invariants()
         assert {view.key for view in self._index} == {k for ks in self._nodes.values() for k in ks}
+        assert all(key in self._index for key in self._open_breakers)
         for view in self._index:
             active = self._index.active(view.key)
             assert active == self._ledger.active(view.key, view.slots_total)
