@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -11,7 +12,7 @@ from api_types import Priority, parse_json
 from benchmarks.engine import NativeStream
 from benchmarks.nodes import pools
 from benchmarks.scale import Scale
-from multi_node_placement import ClusterView
+from multi_node_placement import ClusterView, Measured, PrefixScorer, Work, blocks_of
 from orchestrator_core import (
     Constraint,
     ModelQueue,
@@ -85,6 +86,29 @@ def place_us(size: int) -> float:
         cluster.release(cluster.reserve(cluster.decide(LANE)))
 
     return best_us(once)
+
+
+def score_us(size: int) -> float:
+    """One placement by the prefix scorer among `size` replicas, each warm in a part of it."""
+    cluster = ClusterView(scorer=PrefixScorer())
+    cluster._index = ReplicaIndex(replicas(size))
+    prompt = "what every task begins with, " * 1_000
+    shared = Work(model_id=MODEL, chars=len(prompt), blocks=blocks_of(prompt))
+    took = Measured(
+        chars=len(prompt),
+        tokens_in=len(prompt) // 4,
+        tokens_cached=0,
+        tokens_out=100,
+        prefill_s=1.0,
+        decode_s=1.0,
+    )
+    for number, view in enumerate(list(cluster._index), 1):
+        part = replace(shared, blocks=shared.blocks[: number % len(shared.blocks)])
+        on_it = Constraint(model_id=MODEL, workload="completion", node_id=view.key.node_id)
+        held = cluster.reserve(cluster.decide(on_it), work=part)
+        cluster.finished(held, part, took)
+        cluster.release(held)
+    return best_us(lambda: cluster.decide(LANE, work=shared), REPETITIONS // 10)
 
 
 def queue_us(size: int) -> float:
@@ -167,6 +191,7 @@ def decode_us(tokens: int) -> float:
 CURVES: dict[str, tuple[Callable[[int], float], tuple[int, ...]]] = {
     "decide, by replicas": (decide_us, SIZES),
     "decide, reserve and release, by replicas": (place_us, SIZES),
+    "decide with the prefix scorer, by replicas": (score_us, SIZES),
     "enqueue twice, take and cancel, by waiting tasks": (queue_us, QUEUE_SIZES),
     "heartbeat of five pools, by nodes": (heartbeat_us, NODES),
     "list all nodes, by nodes": (snapshot_us, NODES),

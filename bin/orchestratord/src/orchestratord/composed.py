@@ -6,6 +6,7 @@ from typing import Protocol
 
 from admission_coordinator import AdmissionCoordinator, CoordinatorSettings, SessionLimits
 from api_types import Readiness
+from multi_node_placement import ClusterView, PrefixScorer
 from orchestrator_core import FullPolicy
 from orchestratord.config import Settings
 from orchestratord.http.services import Machine, Services
@@ -30,6 +31,11 @@ class Composed:
     services: Services
     coordinator: AdmissionCoordinator
     machine: StoppableMachine
+
+
+def cluster_view(settings: Settings) -> ClusterView:
+    """Return the view that placement decides by."""
+    return ClusterView(scorer=PrefixScorer() if settings.placement_scorer == "prefix" else None)
 
 
 def coordinator_settings(settings: Settings) -> CoordinatorSettings:

@@ -17,7 +17,7 @@ from admission_coordinator.testing import (
 )
 from api_types import TaskRequest
 from mock_adapter import MockAdapter
-from multi_node_placement import ClusterView
+from multi_node_placement import ClusterView, PrefixScorer
 from orchestrator_core import ReplicaKey
 from pool_registry_types import HealthState, HealthStatus, PoolSnapshot, ReplicaSnapshot
 
@@ -116,13 +116,15 @@ def world_of() -> Worlds:
     """Build a world: pool id → slots, and coordinator settings."""
 
     @asynccontextmanager
-    async def build(pools: dict[str, int] | None = None, **settings: Any) -> AsyncIterator[World]:
+    async def build(
+        pools: dict[str, int] | None = None, *, scorer: PrefixScorer | None = None, **settings: Any
+    ) -> AsyncIterator[World]:
         slots = pools or {"pool-a": 1}
         adapters = {
             ReplicaKey(NODE, pool_id, "r0"): MockAdapter(slots=n) for pool_id, n in slots.items()
         }
         replicas, observer, clock = FakeReplicas(adapters), RecordingObserver(), FakeClock()
-        cluster = ClusterView()
+        cluster = ClusterView(scorer=scorer)
         snapshots = {pool_id: snapshot(pool_id, slots=n) for pool_id, n in slots.items()}
         cluster.apply_report(NODE, snapshots.values())
         async with AdmissionCoordinator.running(

@@ -8,7 +8,6 @@ from adapter_host import AdapterHost
 from admission_coordinator import AdmissionCoordinator
 from api_types import ApiError
 from artifact_store import LocalArtifactStore
-from multi_node_placement import ClusterView
 from narration_core import get_logger
 from node_health_poller import NodeHealthPoller, NodePolled, PollResult, PollSettings
 from orchestratord.access import Access
@@ -25,7 +24,7 @@ from orchestratord.cloud.pools import ClusterPools
 from orchestratord.cloud.replicas import RelayedReplicas
 from orchestratord.cloud.upkeep import Upkeep
 from orchestratord.cloud.views import ClusterMachine, ClusterModels
-from orchestratord.composed import Composed, coordinator_settings
+from orchestratord.composed import Composed, cluster_view, coordinator_settings
 from orchestratord.config import Profile, Settings, file_url_path
 from orchestratord.http.services import Services
 from orchestratord.observing import FanOut, HttpMetrics, TaskMetrics, TaskNarrator
@@ -38,7 +37,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
     """Run everything but the HTTP server; on leaving, tasks end first."""
     now_ms = SteadyClock()
     metrics = Metrics(Program.ORCHESTRATORD)
-    host, cluster, calls = AdapterHost(), ClusterView(), NodeCalls()
+    host, cluster, calls = AdapterHost(), cluster_view(settings), NodeCalls()
     events = _Later()
     async with (
         ServiceRegistry.running(events, _registry_settings(settings)) as registry,

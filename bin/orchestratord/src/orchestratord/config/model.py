@@ -146,6 +146,10 @@ class Settings(DiskSettings):
     queue_max_wait_ms: Annotated[Milliseconds, Variable("ORCHD_QUEUE_MAX_WAIT_MS")] = 600_000
     batch_max_wait_ms: Annotated[Milliseconds, Variable("ORCHD_BATCH_MAX_WAIT_MS")] = 30_000
     pinning: Annotated[Literal["allow", "deny"], Variable("ORCHD_PINNING")] = "allow"
+    placement_scorer: Annotated[Literal["none", "prefix"], Variable("ORCHD_PLACEMENT_SCORER")] = (
+        "none"
+    )
+    """`prefix`: a task goes where it is likely to be done first, warm caches taken into account."""
     retry_budget: Annotated[int, Variable("ORCHD_RETRY_BUDGET")] = Field(default=3, ge=0, le=100)
     """Attempts that a task may lose before its first token."""
     model_aliases: Annotated[TextMap, Variable("ORCHD_MODEL_ALIASES")] = Field(default_factory=dict)

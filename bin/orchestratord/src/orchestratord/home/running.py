@@ -11,10 +11,9 @@ from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
 from local_pool_manager import LocalPoolManager, owning
 from model_keeper import CountedProvisioner, LocalDisk
-from multi_node_placement import ClusterView
 from narration_core import get_logger
 from orchestratord.clock import SteadyClock
-from orchestratord.composed import Composed, coordinator_settings
+from orchestratord.composed import Composed, cluster_view, coordinator_settings
 from orchestratord.config import Settings, file_url_path
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.feed import ClusterFeed
@@ -42,7 +41,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
         fetched=metrics.counter("model_fetch_bytes_total").labels().inc,
     )
     host = AdapterHost()
-    cluster = ClusterView()
+    cluster = cluster_view(settings)
     directory = HomeDirectory(cluster, aliases=settings.model_aliases, catalog=catalog)
     with owning(settings.runtime_dir):
         async with (

@@ -240,8 +240,9 @@ ORCHESTRATORD_KEYS = frozenset(
         *("bind_addr", "cors_origins", "decode_idle_timeout_ms", "decode_wall_timeout_ms"),
         *("demo", "event_log_max_bytes", "first_token_timeout_ms", "max_body_bytes"),
         *("metrics_port", "model", "model_aliases", "node_timeout_ms"),
-        *("pinning", "pool_managers", "pool_managers_dns", "pool_poll_interval_ms"),
-        *("queue_max_wait_ms", "retry_budget", "session_max_turns", "session_time_budget_ms"),
+        *("pinning", "placement_scorer", "pool_managers", "pool_managers_dns"),
+        *("pool_poll_interval_ms", "queue_max_wait_ms", "retry_budget", "session_max_turns"),
+        "session_time_budget_ms",
         *("session_token_budget", "session_ttl_ms", "shutdown_grace_ms", "task_retention_ms"),
         "trust_proxy_auth",
     }

@@ -9,6 +9,7 @@ from admission_coordinator.log import EventLog
 from admission_coordinator.placing import constraint_of, preferences_of, refusal_of
 from admission_coordinator.ports import ModelDirectory, NowMs
 from admission_coordinator.resuming import check_resumable
+from admission_coordinator.scoring import work_of
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import TaskTable
@@ -110,6 +111,8 @@ class Admission:
             if task.turn is not None:
                 self._sessions.take_back(task.turn)
             raise self._room.refusal(admission, line, now_ms)
+        if self._cluster.scores:
+            task.work = work_of(task)
         self._table.add(task)
         line.moved = True
         for victim in admission.dropped:

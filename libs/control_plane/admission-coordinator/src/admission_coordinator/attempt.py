@@ -16,6 +16,7 @@ from admission_coordinator.machine import Move
 from admission_coordinator.ports import NowMs, Replicas, TaskObserver
 from admission_coordinator.relay import TokenRelay, engine_request
 from admission_coordinator.resuming import carry
+from admission_coordinator.scoring import measured, work_of
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.suspects import Suspects
 from admission_coordinator.task import Task
@@ -93,7 +94,9 @@ class Attempts:
         task.running = asyncio.current_task()
         line = self._room.line(task.model_id)
         limit = self._limit_running_time(task)
-        relay = TokenRelay(task, now_ms=self._now_ms, on_first_token=self._observer.first_token)
+        relay = TokenRelay(
+            task, now_ms=self._now_ms, on_first_token=partial(self._first_token, reservation)
+        )
         adapter: WorkerAdapter | None = None
         failure: BaseException | None = None
         try:
@@ -107,7 +110,7 @@ class Attempts:
                     task.carried_tokens = len(await adapter.tokenize(task.carried_text))
                 task.handover_ms = (time.perf_counter() - bound_s) * 1000
                 finish = await adapter.run(engine_request(task, self._settings), relay)
-            self._finish(task, finish, line)
+            self._finish(task, finish, line, reservation)
         except AdapterError as error:
             failure = error
             self._failed(task, error, reservation)
@@ -157,7 +160,13 @@ class Attempts:
         else:
             self._suspects.watch_stop(adapter, task.task_id, reservation)
 
-    def _finish(self, task: Task, finish: EngineFinish, line: ModelLine) -> None:
+    def _first_token(self, reservation: Reservation, task: Task) -> None:
+        self._cluster.prompt_read(reservation)
+        self._observer.first_token(task)
+
+    def _finish(
+        self, task: Task, finish: EngineFinish, line: ModelLine, reservation: Reservation
+    ) -> None:
         task.finish_reason = finish.finish_reason
         # A resumed attempt was given the carried text with its prompt.
         task.tokens_in = max(0, finish.tokens_in - task.carried_tokens)
@@ -172,6 +181,10 @@ class Attempts:
                 total_ms=(task.ended_ms or 0) - (task.dispatched_ms or 0),
                 tokens=finish.tokens_out,
             )
+            took = measured(task, finish)
+            if took is not None:
+                work = work_of(task, answer="".join(task.pieces))
+                self._cluster.finished(reservation, work, took)
         else:
             self._end_stopped(task)
 

@@ -108,15 +108,18 @@ class Dispatcher:
             preferences=task.preferences,
             session_id=session_key,
             tried=frozenset(task.tried),
+            work=task.work,
         )
         if decision.outcome is not Outcome.PLACED:
             # Every replica that has a slot has been tried: better again there than never.
-            decision = self._cluster.decide(task.constraint, preferences=task.preferences)
+            decision = self._cluster.decide(
+                task.constraint, preferences=task.preferences, work=task.work
+            )
         if decision.chosen is None:
             raise RuntimeError(f"task {task.task_id} was taken for a slot that is not there")
         task.placement_ms = (time.perf_counter() - began_s) * 1000
         task.candidates = decision.candidates(_EXPLAINED_CANDIDATES)
-        reservation = self._cluster.reserve(decision, session_id=session_key)
+        reservation = self._cluster.reserve(decision, session_id=session_key, work=task.work)
         now_ms = self._now_ms()
         key = decision.chosen.key
         task.node_id, task.replica_id = key.node_id, key.replica_id

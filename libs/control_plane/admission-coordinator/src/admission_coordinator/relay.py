@@ -6,7 +6,6 @@ from adapter_api import EngineEvent, EngineRequest, Progress, Result, Tokens
 from admission_coordinator.ports import NowMs
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.task import Task
-from api_types import KvHint
 
 
 class TokenRelay:
@@ -70,7 +69,7 @@ def engine_request(task: Task, settings: CoordinatorSettings) -> EngineRequest:
         sampling=request.sampling.model_dump(mode="json", exclude_none=True),
         tools=request.tools,
         tool_choice=request.tool_choice,
-        cache_prompt=request.kv_hint is KvHint.REUSE and not (task.turn and task.turn.cold),
+        cache_prompt=task.uses_cache,
         session_id=request.session_id,
         correlation_id=task.correlation_id,
         traceparent=task.traceparent,

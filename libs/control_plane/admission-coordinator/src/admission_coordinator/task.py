@@ -11,6 +11,8 @@ from api_types import (
     TERMINAL_STATES,
     ApiError,
     CandidateView,
+    EstimateView,
+    KvHint,
     PlacementView,
     TaskError,
     TaskRequest,
@@ -18,7 +20,15 @@ from api_types import (
     TaskStatus,
     TaskTimings,
 )
-from orchestrator_core import Candidate, Constraint, Preferences, QueuedTask, ReplicaKey
+from multi_node_placement import Work
+from orchestrator_core import (
+    Candidate,
+    Constraint,
+    Estimate,
+    Preferences,
+    QueuedTask,
+    ReplicaKey,
+)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -79,6 +89,8 @@ class Task:
     seed: int | None = None
     finish_reason: str | None = None
     error: TaskError | None = None
+    work: Work | None = None
+    """What a scorer of placement must know of it; None where there is none."""
     placement_ms: float = 0.0
     """What the last placement decision took."""
     handover_ms: float | None = None
@@ -96,6 +108,11 @@ class Task:
     def ended(self) -> bool:
         """Whether the task has had its terminal frame."""
         return self.state in TERMINAL_STATES
+
+    @property
+    def uses_cache(self) -> bool:
+        """Whether its engine may take a part of the prompt from its cache."""
+        return self.request.kv_hint is KvHint.REUSE and not (self.turn and self.turn.cold)
 
     @property
     def queue_time_ms(self) -> int | None:
@@ -134,6 +151,7 @@ class Task:
                     pool_id=candidate.key.pool_id,
                     replica_id=candidate.key.replica_id,
                     refused=None if candidate.refused is None else candidate.refused.value,
+                    estimate=_estimate(candidate.estimate),
                 )
                 for candidate in self.candidates
             ),
@@ -178,3 +196,14 @@ class Task:
             placement=self.placement(),
             correlation_id=self.correlation_id,
         )
+
+
+def _estimate(found: Estimate | None) -> EstimateView | None:
+    if found is None:
+        return None
+    return EstimateView.model_construct(
+        total_ms=round(1000 * found.total_s, 1),
+        prefill_ms=round(1000 * found.prefill_s, 1),
+        drain_ms=round(1000 * found.drain_s, 1),
+        decode_ms=round(1000 * found.decode_s, 1),
+    )

@@ -3,14 +3,21 @@
 from multi_node_placement.cluster_view import ClusterView
 from multi_node_placement.errors import AmbiguousPool, NotPlaced, PlacementError, UnknownPool
 from multi_node_placement.models import ServedModel
+from multi_node_placement.paces import Measured
+from multi_node_placement.prefix_scorer import PrefixScorer
+from multi_node_placement.prompts import Work, blocks_of
 from multi_node_placement.slots import Reservation
 
 __all__ = [
     "AmbiguousPool",
     "ClusterView",
+    "Measured",
     "NotPlaced",
     "PlacementError",
+    "PrefixScorer",
     "Reservation",
     "ServedModel",
     "UnknownPool",
+    "Work",
+    "blocks_of",
 ]

@@ -8,7 +8,7 @@ from orchestrator_core import ReplicaKey, ReplicaView
 
 class _LastTurn(NamedTuple):
     key: ReplicaKey
-    generation: int
+    process: tuple[int, int | None]
     granted: int
 
 
@@ -21,7 +21,7 @@ class SessionAffinity:
 
     def remember(self, session_id: str, view: ReplicaView, granted: int) -> None:
         """Note that a turn runs on a replica as its `granted`-th task."""
-        self._turns[session_id] = _LastTurn(view.key, view.generation, granted)
+        self._turns[session_id] = _LastTurn(view.key, view.process, granted)
         self._turns.move_to_end(session_id)
         if len(self._turns) > self._capacity:
             self._turns.popitem(last=False)
@@ -40,7 +40,7 @@ class SessionAffinity:
         turn = self._turns.get(session_id)
         if turn is None or view is None or view.key != turn.key:
             return 0.0
-        if view.generation != turn.generation or not view.prompt_cache or view.slots_total < 1:
+        if view.process != turn.process or not view.prompt_cache or view.slots_total < 1:
             return 0.0
         return float((1 - 1 / view.slots_total) ** max(0, granted - turn.granted))
 

@@ -6,6 +6,9 @@ from dataclasses import replace
 from multi_node_placement.affinity import SessionAffinity
 from multi_node_placement.errors import AmbiguousPool, NotPlaced, UnknownPool
 from multi_node_placement.models import ServedModel, summed_up
+from multi_node_placement.paces import Measured
+from multi_node_placement.prefix_scorer import PrefixScorer, TaskScorer
+from multi_node_placement.prompts import Work
 from multi_node_placement.slots import Reservation, SlotLedger
 from multi_node_placement.snapshots import NodeFacts, views_of
 from orchestrator_core import (
@@ -17,7 +20,6 @@ from orchestrator_core import (
     ReplicaIndex,
     ReplicaKey,
     ReplicaView,
-    Scorer,
     Servable,
     When,
     could_serve,
@@ -36,18 +38,24 @@ class ClusterView:
 
     Nothing in it awaits, so choosing and reserving is one step. `on_slot_free` is called, after
     the change is complete, with each replica on which a task may start that could not before;
-    it must only take note.
+    it must only take note. With a `scorer` a task goes where it is likely to be done first.
     """
 
-    def __init__(self, on_slot_free: Callable[[ReplicaKey], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_slot_free: Callable[[ReplicaKey], None] | None = None,
+        *,
+        scorer: PrefixScorer | None = None,
+    ) -> None:
         self._on_slot_free = on_slot_free
+        self._scorer = scorer
         self._index = ReplicaIndex()
         self._ledger = SlotLedger()
         self._sessions = SessionAffinity()
         self._nodes: dict[str, set[ReplicaKey]] = {}
-        self._suspects: dict[ReplicaKey, int] = {}
-        """With the generation they are suspect in: a new engine process starts afresh."""
-        self._open_breakers: dict[ReplicaKey, int] = {}
+        self._suspects: dict[ReplicaKey, tuple[int, int | None]] = {}
+        """With the engine process that is suspect: a new one starts afresh."""
+        self._open_breakers: dict[ReplicaKey, tuple[int, int | None]] = {}
         self._slots_for: dict[Constraint, int] = {}
         self._models: dict[str, ServedModel] | None = None
 
@@ -108,7 +116,7 @@ class ClusterView:
         """Give a replica no new task: it has not confirmed a stop."""
         view = self._index.get(key)
         if view is not None:
-            self._suspects[key] = view.generation
+            self._suspects[key] = view.process
             self._put(view)
 
     def clear_suspect(self, key: ReplicaKey) -> None:
@@ -125,7 +133,7 @@ class ClusterView:
         if closed:
             self._open_breakers.pop(key, None)
         else:
-            self._open_breakers[key] = view.generation
+            self._open_breakers[key] = view.process
         if self._put(view):
             self._tell([key])
 
@@ -149,11 +157,18 @@ class ClusterView:
         preferences: Preferences | None = None,
         session_id: str | None = None,
         tried: frozenset[ReplicaKey] = frozenset(),
-        scorer: Scorer | None = None,
+        work: Work | None = None,
     ) -> PlacementDecision:
-        """Choose a replica; with `session_id`, the one where its cache is warm if it has a slot."""
+        """Choose a replica; with `session_id`, the one where its cache is warm if it has a slot.
+
+        Where there is a scorer and `work` is given, what is left to read is weighed against all
+        else instead: a session is not sent to a replica for its warmth alone.
+        """
         wishes = preferences or _NO_WISHES
-        if session_id is not None and self.kv_warmth(session_id) >= _COLD:
+        scorer = None
+        if self._scorer is not None and work is not None:
+            scorer = TaskScorer(self._scorer, work)
+        elif session_id is not None and self.kv_warmth(session_id) >= _COLD:
             wishes = replace(wishes, affinity=self._sessions.key(session_id))
         return decide(
             PlacementInput(
@@ -165,7 +180,13 @@ class ClusterView:
             )
         )
 
-    def reserve(self, decision: PlacementDecision, *, session_id: str | None = None) -> Reservation:
+    def reserve(
+        self,
+        decision: PlacementDecision,
+        *,
+        session_id: str | None = None,
+        work: Work | None = None,
+    ) -> Reservation:
         """Take the slot of the chosen replica; NotPlaced if it has none (any more)."""
         view = decision.chosen
         if view is None:
@@ -173,6 +194,8 @@ class ClusterView:
         if not self._index.can_start(decision.input.constraint, view.key):
             raise NotPlaced(f"{'/'.join(view.key)} cannot start the task any more")
         reservation = self._ledger.reserve(view.key, view.generation)
+        if self._scorer is not None and work is not None:
+            self._scorer.bind(reservation.number, view, work, self._index.active(view.key))
         self._index.set_active(view.key, self._ledger.active(view.key, view.slots_total))
         if session_id is not None:
             self._sessions.remember(session_id, view, self._ledger.granted(view.key))
@@ -182,6 +205,8 @@ class ClusterView:
         """Give a slot back; False if it was given back before."""
         if not self._ledger.release(reservation):
             return False
+        if self._scorer is not None:
+            self._scorer.end(reservation.number)
         key = reservation.key
         view = self._index.get(key)
         if view is None:
@@ -191,6 +216,24 @@ class ClusterView:
         if view.takes_tasks and self._index.slots_free(key):
             self._tell([key])
         return True
+
+    # what the scorer learns of tasks
+
+    @property
+    def scores(self) -> bool:
+        """Whether placement weighs what is left to do on each replica."""
+        return self._scorer is not None
+
+    def prompt_read(self, reservation: Reservation) -> None:
+        """Note that the first token of a task has come."""
+        if self._scorer is not None:
+            self._scorer.read(reservation.number)
+
+    def finished(self, reservation: Reservation, work: Work, took: Measured) -> None:
+        """Note what a task took, before its release; `work` is its prompt with its answer."""
+        if self._scorer is not None:
+            view = self._index.get(reservation.key)
+            self._scorer.learn(reservation.number, view, work, took)
 
     def serves(self, key: ReplicaKey) -> Callable[[Constraint], bool]:
         """Make the test that `ModelQueue.take` needs: may this replica start such a task now."""
@@ -271,8 +314,10 @@ class ClusterView:
     def _put(self, view: ReplicaView) -> bool:
         """Store a view with our marks; whether a task may start on it that could not before."""
         key, old = view.key, self._index.get(view.key)
+        if self._scorer is not None and old is not None and old.process != view.process:
+            self._scorer.forget(key)
         for marks in (self._suspects, self._open_breakers):
-            if marks.get(key, view.generation) != view.generation:
+            if marks.get(key, view.process) != view.process:
                 del marks[key]
         suspect, breaker_closed = key in self._suspects, key not in self._open_breakers
         if (suspect, breaker_closed) != (view.suspect, view.breaker_closed):
@@ -289,6 +334,8 @@ class ClusterView:
     def _forget(self, key: ReplicaKey) -> None:
         self._index.remove(key)
         self._ledger.forget(key)
+        if self._scorer is not None:
+            self._scorer.forget(key)
         self._suspects.pop(key, None)
         self._open_breakers.pop(key, None)
         self._forget_sums()

@@ -57,6 +57,7 @@ def _view(
         loadable_models=frozenset(node.loadable.get(pool.pool_id, ())),
         prompt_cache=replica.prompt_cache,
         generation=replica.generation,
+        pid=replica.pid,
         online=node.online,
         draining=pool.draining or health.draining,
     )

@@ -65,6 +65,7 @@ from api_types.routes import PATH_PARAMETERS, ROUTES
 from api_types.routing import EVENT_STREAM, JSON, METRICS_TEXT, Answer, Header, Route
 from api_types.task_views import (
     CandidateView,
+    EstimateView,
     PlacementView,
     Preparation,
     PreparationStep,
@@ -126,6 +127,7 @@ __all__ = [
     "ErrorBody",
     "ErrorCode",
     "ErrorFrame",
+    "EstimateView",
     "EventsQuery",
     "GcDecisionView",
     "GcPlanView",

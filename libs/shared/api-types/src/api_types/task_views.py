@@ -59,6 +59,17 @@ class TaskTimings(ServiceModel):
     decode_time_ms: int | None = None
 
 
+class EstimateView(ServiceModel):
+    """When a task would have been done on a replica, as placement saw it, and why."""
+
+    total_ms: float
+    prefill_ms: float
+    """Reading what of the prompt was not in its cache."""
+    drain_ms: float
+    """The prompts that it had to read before that."""
+    decode_ms: float
+
+
 class CandidateView(ServiceModel):
     """A replica that placement looked at, and why it was not taken (None: it was)."""
 
@@ -66,6 +77,8 @@ class CandidateView(ServiceModel):
     pool_id: str
     replica_id: str
     refused: str | None = None
+    estimate: EstimateView | None = None
+    """Only where a scorer of placement is on, and of the replicas it has looked at."""
 
 
 class PlacementView(ServiceModel):

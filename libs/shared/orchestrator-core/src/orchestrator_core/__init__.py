@@ -25,12 +25,12 @@ from orchestrator_core.policy import (
     Outcome,
     PlacementDecision,
     PlacementInput,
-    Scorer,
     decide,
 )
 from orchestrator_core.queue import ModelQueue
 from orchestrator_core.replica_index import ReplicaIndex
 from orchestrator_core.replicas import PoolRef, ReplicaKey, ReplicaView
+from orchestrator_core.scoring import Estimate, Scorer
 from orchestrator_core.waiting import (
     Admission,
     Admitted,
@@ -57,6 +57,7 @@ __all__ = [
     "Constraint",
     "DrainRate",
     "DuplicateTask",
+    "Estimate",
     "Exceeded",
     "Expired",
     "ExpiredBecause",

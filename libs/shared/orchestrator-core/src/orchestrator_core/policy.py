@@ -6,23 +6,26 @@ with a free slot: no task waits for a better place.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import nsmallest
-from itertools import islice
+from itertools import chain, islice
 
 from orchestrator_core.constraint import NO_PREFERENCES, Constraint, Preferences
 from orchestrator_core.errors import StaleDecision
 from orchestrator_core.feasibility import Refusal, passing_refusal, standing_refusal
-from orchestrator_core.replica_index import Rank, ReplicaIndex
+from orchestrator_core.replica_index import ReplicaIndex
 from orchestrator_core.replicas import ReplicaKey, ReplicaView
+from orchestrator_core.scoring import Estimate, Scorer
 
 _LOOKED_AT = 128
 """So many replicas are looked at for an explanation with a limit; a cluster may have thousands."""
 
-Scorer = Callable[[ReplicaView, int], float]
-"""Estimated seconds until the task would be done on a replica that runs so many tasks."""
+_SCORED = 16
+"""So many replicas at most are scored beside the nominated ones: a decision costs the same in any
+cluster."""
+_NO_ESTIMATES: Mapping[ReplicaKey, Estimate] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,8 @@ class Candidate:
 
     key: ReplicaKey
     refused: Refusal | None
+    estimate: Estimate | None = None
+    """If a scorer had to say something of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class PlacementDecision:
     input: PlacementInput = field(repr=False)
     version: int
     """The version of the index it was made from."""
+    estimates: Mapping[ReplicaKey, Estimate] = field(default_factory=lambda: _NO_ESTIMATES)
+    """Of the replicas that were scored."""
 
     def candidates(self, limit: int | None = None) -> tuple[Candidate, ...]:
         """Explain: the chosen replica first, then why the others were not, nearest miss first.
@@ -76,16 +83,27 @@ class PlacementDecision:
         if index.version != self.version:
             raise StaleDecision(f"decided at version {self.version}, now {index.version}")
         most = None if limit is None else max(_LOOKED_AT, limit)
-        views = list(islice(index.of_model(constraint.model_id), most))
-        views = views or list(islice(index, most))
-        if self.chosen is not None and self.chosen not in views:
-            views.append(self.chosen)
-        named = [Candidate(view.key, self._refusal(view)) for view in views]
+        views = {view.key: view for view in islice(index.of_model(constraint.model_id), most)}
+        views = views or {view.key: view for view in islice(index, most)}
+        for key in self.estimates:
+            if key not in views and (scored := index.get(key)) is not None:
+                views[key] = scored
+        if self.chosen is not None:
+            views[self.chosen.key] = self.chosen
+        named = [
+            Candidate(key, self._refusal(view), self.estimates.get(key))
+            for key, view in views.items()
+        ]
         return tuple(
             nsmallest(
                 len(named) if limit is None else limit,
                 named,
-                key=lambda c: (c.refused is not None, -_HOPE.get(c.refused, 0), index.rank(c.key)),
+                key=lambda c: (
+                    c.refused is not None,
+                    -_HOPE.get(c.refused, 0),
+                    float("inf") if c.estimate is None else c.estimate.total_s,
+                    index.rank(c.key),
+                ),
             )
         )
 
@@ -104,7 +122,10 @@ _HOPE: dict[Refusal | None, int] = {refusal: hope for hope, refusal in enumerate
 
 def decide(input_: PlacementInput) -> PlacementDecision:
     """Choose a replica for a task, or none; reads, reserves nothing."""
-    chosen = _preferred(input_) if input_.preferences.any or input_.scorer else None
+    estimates: dict[ReplicaKey, Estimate] = {}
+    chosen = None
+    if input_.preferences.any or input_.scorer:
+        chosen = _preferred(input_, estimates)
     fits = chosen is not None
     if chosen is None:
         for view, active in _feasible(input_):
@@ -114,7 +135,7 @@ def decide(input_: PlacementInput) -> PlacementDecision:
             # Either it has a free slot, or it is full and so are all that follow.
             break
     outcome = Outcome.PLACED if chosen else Outcome.BUSY if fits else Outcome.INFEASIBLE
-    return PlacementDecision(outcome, chosen, input_, input_.replicas.version)
+    return PlacementDecision(outcome, chosen, input_, input_.replicas.version, estimates)
 
 
 def _feasible(input_: PlacementInput) -> Iterator[tuple[ReplicaView, int]]:
@@ -138,7 +159,7 @@ def _feasible(input_: PlacementInput) -> Iterator[tuple[ReplicaView, int]]:
             yield view, active
 
 
-def _preferred(input_: PlacementInput) -> ReplicaView | None:
+def _preferred(input_: PlacementInput, estimates: dict[ReplicaKey, Estimate]) -> ReplicaView | None:
     """Choose by preferences and score among the replicas with a free slot."""
     index, wish = input_.replicas, input_.preferences
     affinity = wish.affinity
@@ -147,33 +168,70 @@ def _preferred(input_: PlacementInput) -> ReplicaView | None:
     for pool in wish.pools:
         free = [view for view in index.of_pool(pool) if _can_start(input_, view.key)]
         if free:
-            return min(free, key=lambda view: _cost(input_, view))
-    if not (wish.labels or wish.spread_by or input_.scorer):
+            return _soonest(input_, free, estimates)
+    if wish.labels or wish.spread_by:
+        return _soonest(input_, _best_matching(input_), estimates)
+    if input_.scorer is None:
         return None
+    nominated = [key for key in input_.scorer.nominated if _can_start(input_, key)]
+    known = (view for view in map(index.get, nominated) if view is not None)
+    least_loaded = islice(_free(input_), _SCORED)
+    return _soonest(input_, chain(known, least_loaded), estimates)
+
+
+def _soonest(
+    input_: PlacementInput, views: Iterable[ReplicaView], estimates: dict[ReplicaKey, Estimate]
+) -> ReplicaView | None:
+    """Choose the replica on which the task would be done first, and of equal ones by rank."""
+    index, scorer = input_.replicas, input_.scorer
+    if scorer is None:
+        return min(views, key=lambda view: index.rank(view.key), default=None)
+    best: ReplicaView | None = None
+    least_s = 0.0
+    for view in islice(views, _SCORED + len(scorer.nominated)):
+        key = view.key
+        if key in estimates:
+            continue
+        estimate = estimates[key] = scorer(view, index.active(key))
+        total_s = estimate.total_s
+        if (
+            best is None
+            or total_s < least_s
+            or (total_s == least_s and index.rank(key) < index.rank(best.key))
+        ):
+            best, least_s = view, total_s
+    return best
+
+
+def _best_matching(input_: PlacementInput) -> list[ReplicaView]:
+    """Give the free replicas that fulfil most of the wishes, in the policy's order."""
+    wish = input_.preferences
     tasks_under = _tasks_by_label(input_) if wish.spread_by else Counter[str | None]()
-    best: tuple[tuple[int, int, float], ReplicaView] | None = None
-    for view, active in _feasible(input_):
-        if active >= view.slots_total:
-            break
+    best: list[ReplicaView] = []
+    least: tuple[int, int] | None = None
+    for view in _free(input_):
         matches = sum(view.labels.get(name) == value for name, value in wish.labels.items())
         spread = tasks_under[view.labels.get(wish.spread_by)] if wish.spread_by else 0
-        score = input_.scorer(view, active) if input_.scorer else 0.0
-        cost = (-matches, spread, score)
-        if best is None or cost < best[0]:
-            best = (cost, view)
+        cost = (-matches, spread)
+        if least is None or cost < least:
+            best, least = [view], cost
+        elif cost == least:
+            best.append(view)
         if matches == len(wish.labels) and not wish.spread_by and not input_.scorer:
             break
-    return best[1] if best else None
+    return best
+
+
+def _free(input_: PlacementInput) -> Iterator[ReplicaView]:
+    """Give the replicas that fit and have a free slot, in the policy's order."""
+    for view, active in _feasible(input_):
+        if active >= view.slots_total:
+            return
+        yield view
 
 
 def _can_start(input_: PlacementInput, key: ReplicaKey) -> bool:
     return key not in input_.tried and input_.replicas.can_start(input_.constraint, key)
-
-
-def _cost(input_: PlacementInput, view: ReplicaView) -> tuple[float, Rank]:
-    index = input_.replicas
-    score = input_.scorer(view, index.active(view.key)) if input_.scorer else 0.0
-    return (score, index.rank(view.key))
 
 
 def _tasks_by_label(input_: PlacementInput) -> Counter[str | None]:

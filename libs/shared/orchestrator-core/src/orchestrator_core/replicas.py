@@ -56,11 +56,18 @@ class ReplicaView:
     """Models that its pool may load in place of the present one."""
     prompt_cache: bool = True
     generation: int = 0
+    pid: int | None = None
+    """Of its engine, where its node tells."""
     online: bool = True
     draining: bool = False
     suspect: bool = False
     """It has not confirmed the stop of a task and gets none until it answers."""
     breaker_closed: bool = True
+
+    @property
+    def process(self) -> tuple[int, int | None]:
+        """Name its engine process: a daemon that was started anew counts generations from 1."""
+        return self.generation, self.pid
 
     @property
     def takes_tasks(self) -> bool:

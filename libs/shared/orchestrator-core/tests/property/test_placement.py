@@ -19,6 +19,7 @@ from orchestrator_core.testing import (
     reference_choice,
     replica_indexes,
     replica_views,
+    scorers,
 )
 
 
@@ -43,7 +44,7 @@ def test_preferences_never_make_a_task_wait_and_never_break_a_constraint(
         labels=data.draw(st.sampled_from([{}, {"zone": "x"}])),
         spread_by=data.draw(st.sampled_from([None, "zone"])),
     )
-    scorer = data.draw(st.sampled_from([None, lambda view, active: active - view.slots_total]))
+    scorer = data.draw(st.none() | scorers(keys))
     plain = PlacementInput(constraint=constraint, replicas=index)
     wished = PlacementInput(
         constraint=constraint, replicas=index, preferences=wishes, scorer=scorer
@@ -52,6 +53,19 @@ def test_preferences_never_make_a_task_wait_and_never_break_a_constraint(
     assert decision.outcome is decide(plain).outcome
     if decision.chosen is not None:
         assert index.can_start(constraint, decision.chosen.key)
+
+
+@settings(max_examples=400, deadline=None)
+@given(constraint=constraints, index=replica_indexes(), data=st.data())
+def test_a_scored_decision_is_the_one_that_scoring_every_replica_gives(
+    constraint: Constraint, index: ReplicaIndex, data: st.DataObject
+) -> None:
+    scorer = data.draw(scorers([view.key for view in index]))
+    decision = decide(PlacementInput(constraint=constraint, replicas=index, scorer=scorer))
+    assert (decision.chosen and decision.chosen.key) == reference_choice(decision.input)
+    for candidate in decision.candidates():
+        able = candidate.refused in (None, Refusal.NOT_FIRST)
+        assert (candidate.estimate is not None) == able
 
 
 @given(constraint=constraints, index=replica_indexes(), data=st.data())

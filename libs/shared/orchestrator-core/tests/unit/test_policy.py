@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator_core import (
     Constraint,
+    Estimate,
     Outcome,
     PlacementInput,
     PoolRef,
@@ -20,6 +21,7 @@ from orchestrator_core import (
     could_serve,
     decide,
 )
+from orchestrator_core.testing import FixedScorer
 from pool_registry_types import HealthState
 
 ANY = Constraint(model_id="m")
@@ -99,8 +101,31 @@ def test_each_refusal_has_its_own_name(facts, demand, refusal):
 def test_a_scorer_goes_before_the_load():
     slow, fast = replica("slow"), replica("fast")
     index = ReplicaIndex([slow, fast], {fast.key: 1})
-    seconds = {"slow": 9.0, "fast": 1.0}
-    assert chosen(index, scorer=lambda view, _: seconds[view.key.replica_id]) == "fast"
+    scorer = FixedScorer({slow.key: Estimate(9.0, 0.0, 0.0), fast.key: Estimate(0.5, 0.2, 0.3)})
+    assert chosen(index, scorer=scorer) == "fast"
+    index.set_active(fast.key, 2)
+    assert chosen(index, scorer=scorer) == "slow", "no task waits for a better place"
+
+
+def test_a_scored_decision_tells_what_it_has_estimated():
+    slow, fast = replica("slow"), replica("fast")
+    index = ReplicaIndex([slow, fast])
+    scorer = FixedScorer({slow.key: Estimate(9.0, 0.0, 0.0), fast.key: Estimate(0.5, 0.2, 0.3)})
+    decision = decide(PlacementInput(constraint=ANY, replicas=index, scorer=scorer))
+    assert [(c.key.replica_id, c.refused, c.estimate) for c in decision.candidates()] == [
+        ("fast", None, Estimate(0.5, 0.2, 0.3)),
+        ("slow", Refusal.NOT_FIRST, Estimate(9.0, 0.0, 0.0)),
+    ]
+
+
+def test_of_very_many_replicas_the_nominated_and_the_least_loaded_are_scored():
+    many = [replica(f"r{number:04}") for number in range(1_000)]
+    last = many[-1].key
+    scorer = FixedScorer({last: Estimate(0.1, 0.0, 0.0)}, nominated=(last,))
+    decision = decide(PlacementInput(constraint=ANY, replicas=ReplicaIndex(many), scorer=scorer))
+    assert decision.chosen is many[-1]
+    assert scorer.asked == 17
+    assert {candidate.key for candidate in decision.candidates(2)} >= {last}
 
 
 def test_the_warm_replica_is_preferred_and_never_waited_for():

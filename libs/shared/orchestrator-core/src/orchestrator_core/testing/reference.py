@@ -4,7 +4,7 @@ from api_types import Priority
 from orchestrator_core.feasibility import passing_refusal, standing_refusal
 from orchestrator_core.policy import PlacementInput
 from orchestrator_core.queue import Serves
-from orchestrator_core.replicas import ReplicaKey
+from orchestrator_core.replicas import ReplicaKey, ReplicaView
 from orchestrator_core.waiting import (
     Admission,
     Admitted,
@@ -136,7 +136,7 @@ class ReferenceQueue:
 
 
 def reference_choice(input_: PlacementInput) -> ReplicaKey | None:
-    """Choose by looking at every replica, without preferences and scorer."""
+    """Choose by looking at every replica, without preferences."""
     index = input_.replicas
     able = [
         view
@@ -146,9 +146,12 @@ def reference_choice(input_: PlacementInput) -> ReplicaKey | None:
         and view.key not in input_.tried
         and index.active(view.key) < view.slots_total
     ]
-    best = min(
-        able,
-        key=lambda v: (index.active(v.key) / v.slots_total, -v.vram_free_bytes, v.key),
-        default=None,
-    )
+    scorer = input_.scorer
+
+    def order(view: ReplicaView) -> tuple[float, float, int, ReplicaKey]:
+        active = index.active(view.key)
+        total_s = 0.0 if scorer is None else scorer(view, active).total_s
+        return total_s, active / view.slots_total, -view.vram_free_bytes, view.key
+
+    best = min(able, key=order, default=None)
     return None if best is None else best.key

@@ -1,10 +1,13 @@
 """Generated replicas and constraints, from worlds so small that collisions are the rule."""
 
+from collections.abc import Mapping, Sequence
+
 from hypothesis import strategies as st
 
 from orchestrator_core.constraint import Constraint
 from orchestrator_core.replica_index import ReplicaIndex
 from orchestrator_core.replicas import PoolRef, ReplicaKey, ReplicaView
+from orchestrator_core.scoring import Estimate
 from pool_registry_types import HealthState
 
 _nodes = st.sampled_from(["node-a", "node-b"])
@@ -58,3 +61,30 @@ def replica_indexes(draw: st.DrawFn) -> ReplicaIndex:
     views = draw(st.lists(replica_views, max_size=12, unique_by=lambda view: view.key))
     active = {view.key: draw(st.integers(0, view.slots_total)) for view in views}
     return ReplicaIndex(views, active)
+
+
+class FixedScorer:
+    """A scorer that has made up its mind; what it has none of takes ten seconds."""
+
+    def __init__(
+        self, estimates: Mapping[ReplicaKey, Estimate], nominated: Sequence[ReplicaKey] = ()
+    ) -> None:
+        self.estimates = estimates
+        self.nominated = nominated
+        self.asked = 0
+
+    def __call__(self, view: ReplicaView, active: int) -> Estimate:  # noqa: ARG002 - the port's
+        """Give the estimate."""
+        self.asked += 1
+        return self.estimates.get(view.key, Estimate(10.0, 0.0, 0.0))
+
+
+_seconds = st.sampled_from([0.0, 0.5, 1.0, 2.0])
+
+
+@st.composite
+def scorers(draw: st.DrawFn, keys: Sequence[ReplicaKey]) -> FixedScorer:
+    """Give a scorer for these replicas, in which equal times are the rule."""
+    estimates = {key: Estimate(*draw(st.tuples(_seconds, _seconds, _seconds))) for key in keys}
+    nominated = draw(st.lists(st.sampled_from(keys), max_size=3)) if keys else []
+    return FixedScorer(estimates, nominated)
