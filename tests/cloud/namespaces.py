@@ -5,10 +5,12 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from .cables import Cable, open_tap
 from .of_home import Engine
 
 NETWORK = "198.18.77"
@@ -36,6 +38,8 @@ class Network:
         self._prefix = f"llo{os.getpid()}"
         self._hub = f"{self._prefix}-hub"
         self._machines: list[Machine] = []
+        self._far: dict[str, dict[str, Any]] = {}
+        self._cables = ExitStack()
 
     def __enter__(self) -> Self:
         run("ip", "netns", "add", self._hub)
@@ -48,6 +52,7 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._cables.close()
         for machine in self._machines:
             run("ip", "netns", "delete", machine.namespace)
         run("ip", "-n", self._hub, "link", "delete", "tester")
@@ -61,9 +66,12 @@ class Network:
         )
         run("ip", "netns", "add", machine.namespace)
         self._machines.append(machine)
-        near = f"{self._prefix}n"
-        self._plug(near, machine.port)
-        run("ip", "link", "set", near, "netns", machine.namespace, "name", "eth0")
+        if name in self._far:
+            machine.cable = self._lay(machine, **self._far[name])
+        else:
+            near = f"{self._prefix}n"
+            self._plug(near, machine.port)
+            run("ip", "link", "set", near, "netns", machine.namespace, "name", "eth0")
         for command in (
             f"addr add {machine.address}/24 dev eth0",
             "link set eth0 up",
@@ -81,6 +89,15 @@ class Network:
         machine = self.machine(name)
         return Way(machine, 9200, url=control.url), Way(machine, 9200)
 
+    def put_far_away(self, name: str, *, delay_s: tuple[float, float], loss: float) -> None:
+        """Have the machine of this name, once it is plugged in, stand at the end of a bad cable."""
+        self._far[name] = {"delay_s": delay_s, "loss": loss}
+
+    def _lay(self, machine: "Machine", *, delay_s: tuple[float, float], loss: float) -> Cable:
+        ends = within(self._hub, open_tap, machine.port), machine.within(open_tap, "eth0")
+        self._inside(*f"ip link set {machine.port} master switch up".split())
+        return self._cables.enter_context(Cable(ends, delay_s=delay_s, loss=loss))
+
     def _plug(self, near: str, port: str) -> None:
         run(*f"ip link add {near} type veth peer name {port} netns {self._hub}".split())
         self._inside(*f"ip link set {port} master switch up".split())
@@ -97,6 +114,8 @@ class Machine:
     address: str
     port: str
     hub: str
+    cable: Cable | None = None
+    """If it is a long one."""
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -118,22 +137,27 @@ class Machine:
 
     def within(self, look: Callable[..., _T], *arguments: Any) -> _T:
         """Do something as a process there would; sockets belong to where they were opened."""
-        found: list[_T] = []
-        troubles: list[BaseException] = []
+        return within(self.namespace, look, *arguments)
 
-        def visit() -> None:
-            try:
-                enter(self.namespace)
-                found.append(look(*arguments))
-            except BaseException as trouble:
-                troubles.append(trouble)
 
-        thread = threading.Thread(target=visit)
-        thread.start()
-        thread.join()
-        if troubles:
-            raise troubles[0]
-        return found[0]
+def within(namespace: str, look: Callable[..., _T], *arguments: Any) -> _T:
+    """Do something in a namespace, in a thread of its own."""
+    found: list[_T] = []
+    troubles: list[BaseException] = []
+
+    def visit() -> None:
+        try:
+            enter(namespace)
+            found.append(look(*arguments))
+        except BaseException as trouble:
+            troubles.append(trouble)
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    thread.join()
+    if troubles:
+        raise troubles[0]
+    return found[0]
 
 
 def enter(namespace: str) -> None:
