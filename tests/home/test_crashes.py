@@ -1,6 +1,7 @@
 """Engines and daemons that die in the middle of their work, and what clients see of it."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -231,6 +232,24 @@ async def test_sigterm_lets_a_running_task_finish_and_ends_a_waiting_one(
     check_grammar(frames)
     assert frames[-1].event == "end"
     assert text_of(frames) == SLOW.expected_text(60)
+    assert await asyncio.to_thread(daemon.process.wait, 20) == 0
+    assert home.processes() == []
+
+
+async def test_a_second_signal_does_not_wait_for_the_grace(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    home = place(Pool.of(models, SLOW, ctx=8192), shutdown_grace_ms=600_000)
+    daemon = home.start()
+    api = connect(daemon)
+    async with api.open(prompt="1", max_tokens=8000, sampling=GREEDY) as stream:
+        frames = await stream.until("token")
+        daemon.process.send_signal(signal.SIGINT)
+        await asyncio.to_thread(until, lambda: '"stopping"' in daemon.output, "the first signal")
+        assert text_of(await stream.until("token"))
+        daemon.process.send_signal(signal.SIGINT)
+        frames += await stream.rest()
+    assert (frames[-1].event, frames[-1].data["code"]) == ("error", "SHUTTING_DOWN")
     assert await asyncio.to_thread(daemon.process.wait, 20) == 0
     assert home.processes() == []
 

@@ -153,10 +153,26 @@ def test_a_taken_address_is_told_in_one_line(demo: Daemon, tmp_path: Path) -> No
     other = Place.with_pools(tmp_path / "other")
     second = other.start("--demo", "--bind-addr", address, ready=False)
     assert second.process.wait(30) == 1
-    assert port in second.output.splitlines()[-1]
+    last = second.output.splitlines()[-1]
+    assert port in last
+    assert "Address already in use" in last
+    assert "--bind-addr" in last
     assert "Traceback" not in second.output
     other.close()
     assert len(demo.place.processes()) == 2
+
+
+@pytest.mark.parametrize("demo_too", [True, False], ids=["demo", "plain"])
+def test_a_home_that_cannot_be_written_is_told_in_one_line(
+    place: Callable[..., Place], demo_too: bool
+) -> None:
+    home = place()
+    home.folder.mkdir(parents=True)
+    (home.folder / "data").write_text("a file where a folder is needed")
+    daemon = home.start(*["--demo"] * demo_too, ready=False)
+    assert daemon.process.wait(30) == 1
+    assert str(home.folder / "data") in daemon.output.splitlines()[-1]
+    assert "Traceback" not in daemon.output
 
 
 def test_ctrl_c_before_it_is_ready_ends_it_too(place: Callable[..., Place]) -> None:

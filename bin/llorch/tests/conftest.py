@@ -1,7 +1,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -33,9 +33,13 @@ async def start(fake: FakeOrchestratord) -> AsyncIterator[Start]:
     environment = {**os.environ, "LLORCH_URL": fake.url, "COLUMNS": "200"}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
 
-    async def start_child(*args: str, **streams: int) -> asyncio.subprocess.Process:
+    async def start_child(
+        *args: str, variables: Mapping[str, str] | None = None, **streams: int
+    ) -> asyncio.subprocess.Process:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "llorch", *args, env=environment, **(pipes | streams)
+            *(sys.executable, "-m", "llorch", *args),
+            env=environment | dict(variables or {}),
+            **(pipes | streams),
         )
         children.append(child)
         return child
@@ -51,8 +55,10 @@ async def start(fake: FakeOrchestratord) -> AsyncIterator[Start]:
 def llorch(start: Start) -> Llorch:
     """Run llorch against the fake to its end."""
 
-    async def run(*args: str, stdin: str = "") -> Outcome:
-        child = await start(*args)
+    async def run(
+        *args: str, stdin: str = "", variables: Mapping[str, str] | None = None
+    ) -> Outcome:
+        child = await start(*args, variables=variables)
         out, err = await child.communicate(stdin.encode())
         assert child.returncode is not None
         return Outcome(child.returncode, out.decode(), err.decode())

@@ -51,6 +51,17 @@ async def test_json_is_one_event_a_line(llorch: Llorch) -> None:
     assert events[-1]["data"]["tokens_out"] == 3
 
 
+async def test_what_a_terminal_cannot_show_is_a_question_mark_and_json_is_utf_8(
+    fake: FakeOrchestratord, llorch: Llorch
+) -> None:
+    latin = {"PYTHONIOENCODING": "ascii"}
+    fake.script = (started(), *tokens("wör", "\N{LLAMA}"), end())
+    outcome = await llorch("run", "hi", variables=latin)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "w?r?\n", "")
+    events = (await llorch("run", "hi", "--json", variables=latin)).out.splitlines()
+    assert [json.loads(line)["data"].get("t") for line in events[1:3]] == ["wör", "\N{LLAMA}"]
+
+
 async def test_a_cut_connection_goes_unnoticed(fake: FakeOrchestratord, llorch: Llorch) -> None:
     fake.cuts.extend([0, 330, 40])
     outcome = await llorch("run", "hi")

@@ -48,6 +48,20 @@ def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None
     assert "--bind: unknown option" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--modl", "file:x.gguf"], ["--modl=file:x.gguf"], ["config", "--modl", "x", "check"]],
+    ids=str,
+)
+def test_an_unknown_option_is_named_and_not_its_value(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert "unknown option; did you mean --model?" in told
+    assert told.count("\n") == 1
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])

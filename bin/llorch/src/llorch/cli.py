@@ -14,7 +14,7 @@ from api_types import Priority, TaskState
 from llorch import keeping, listing
 from llorch.exits import Exit
 from llorch.running import run
-from llorch.terminal import harmless
+from llorch.terminal import harmless, take_any_text
 from llorch.top import top
 from orchestrator_client import (
     ApiStatusError,
@@ -41,6 +41,8 @@ exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 server not reach
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     args = _parser().parse_args(argv)
+    take_any_text(sys.stdout, as_utf8=getattr(args, "json", False))
+    take_any_text(sys.stderr, as_utf8=False)
     try:
         outcome = asyncio.run(_command(args))
         sys.stdout.flush()

@@ -1,5 +1,6 @@
 """What is particular to terminals: a line that is overwritten, and text made harmless."""
 
+import io
 import shutil
 from types import TracebackType
 from typing import Self, TextIO
@@ -14,6 +15,15 @@ _HARMLESS = str.maketrans(
 def harmless(text: str) -> str:
     """Return `text` without control characters: what a model wrote must not steer a terminal."""
     return text.translate(_HARMLESS)
+
+
+def take_any_text(out: TextIO, *, as_utf8: bool) -> None:
+    """Let every character be written: one that the terminal cannot show becomes a `?`.
+
+    `as_utf8`: whatever the terminal, as JSON has to be.
+    """
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(encoding="utf-8" if as_utf8 else None, errors="replace")
 
 
 class StatusLine:

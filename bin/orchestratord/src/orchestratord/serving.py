@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 
+from admission_coordinator import AdmissionCoordinator
 from auth_min import AuthError
 from http_shell import serving
 from local_pool_manager import RuntimeDirTaken
@@ -40,24 +41,41 @@ async def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, *, began_s: float) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    if settings.demo:
-        settings = await asyncio.to_thread(with_demo, settings)
-    elif not settings.remote_nodes:
-        settings = with_default_pool(settings)
+    signals = _Signals.installed()
     reason: str | None = None
     try:
-        await _serve_until(stop, settings, Access(settings), began_s=began_s)
+        if settings.demo:
+            settings = await asyncio.to_thread(with_demo, settings)
+        elif not settings.remote_nodes:
+            settings = with_default_pool(settings)
+        await _serve_until(signals, settings, Access(settings), began_s=began_s)
     except* (AuthError, RuntimeDirTaken, OSError) as group:
         reason = _first(group)
     return 0 if reason is None else _cannot_start(reason)
 
 
+class _Signals:
+    """What the operating system tells this process."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        """Told to stop a second time."""
+
+    @classmethod
+    def installed(cls) -> "_Signals":
+        """Listen to the signals of this process."""
+        self, loop = cls(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_stop)
+        return self
+
+    def _on_stop(self) -> None:
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+
 async def _serve_until(
-    stop: asyncio.Event, settings: Settings, access: Access, *, began_s: float
+    signals: _Signals, settings: Settings, access: Access, *, began_s: float
 ) -> None:
     log = get_logger(component="orchestratord")
     for warning in access.warnings():
@@ -74,7 +92,9 @@ async def _serve_until(
         if settings.metrics_port is not None:
             metrics_app = create_app(composed.services, settings, only=METRICS_PORT_OPERATIONS)
             metrics_address = BindAddress(settings.bind_addr.host, settings.metrics_port)
-            await stack.enter_async_context(serving(metrics_app, edge, metrics_address))
+            await stack.enter_async_context(
+                serving(metrics_app, edge, metrics_address, option="--metrics-port")
+            )
         scheme = "http" if settings.tls_cert is None else "https"
         log.info(
             "serving",
@@ -83,12 +103,25 @@ async def _serve_until(
             human=f"orchestratord serves at {scheme}://{address}.",
         )
         if settings.demo:
-            await _show_banner(stop, composed, settings, address, began_s=began_s)
-        await stop.wait()
+            await _show_banner(signals.stop, composed, settings, address, began_s=began_s)
+        await signals.stop.wait()
         log.info("stopping", human="Told to stop: no new task is taken, running ones may finish.")
         composed.machine.begin_shutdown()
-        await composed.coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
+        await _end_tasks(composed.coordinator, signals, grace_ms=settings.shutdown_grace_ms)
     log.info("stopped", human="Everything has ended.")
+
+
+async def _end_tasks(
+    coordinator: AdmissionCoordinator, signals: _Signals, *, grace_ms: int
+) -> None:
+    """Let running tasks finish within the grace, or until told to stop once more."""
+    async with asyncio.TaskGroup() as tasks:
+        ended = tasks.create_task(coordinator.shut_down(grace_ms=grace_ms))
+        hurried = tasks.create_task(signals.hurry.wait())
+        await asyncio.wait({ended, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not ended.done():
+            await coordinator.shut_down(grace_ms=0)
 
 
 async def _show_banner(

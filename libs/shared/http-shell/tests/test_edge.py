@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from api_types import ApiError, ErrorCode
-from http_shell import ClientConnection, Edge, ErrorMap, serving
+from http_shell import CannotListen, ClientConnection, Edge, ErrorMap, serving
 from program_config import BindAddress
 
 
@@ -114,3 +114,16 @@ async def test_whoever_writes_past_aiohttp_is_told_when_the_client_takes_no_more
         while not resumed.is_set():
             assert await reader.read(1 << 20)
         writer.close()
+
+
+async def test_an_address_that_cannot_be_had_is_told_with_the_way_out() -> None:
+    async with serve(greet) as port:
+        taken = BindAddress("127.0.0.1", port)
+        edge = Edge(Gatekeeper(), Counter(), ErrorMap((Coded,)))
+        with pytest.raises(CannotListen) as caught:
+            async with serving(web.Application(), edge, taken, option="--bind-addr"):
+                raise AssertionError("two listen on one address")
+    assert str(caught.value) == (
+        f"127.0.0.1:{port} cannot be listened on: Address already in use; "
+        "stop the program that has it, or choose another one (--bind-addr)"
+    )

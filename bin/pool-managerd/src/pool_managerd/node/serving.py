@@ -35,7 +35,7 @@ async def serve(settings: Settings) -> int:
     try:
         await _serve_until(signals, settings, Access(settings))
     except* (AuthError, RuntimeDirTaken, OSError) as group:
-        return_code = _cannot_start(settings, group)
+        return_code = _cannot_start(group)
     else:
         return_code = 0
     return return_code
@@ -125,11 +125,10 @@ async def _watch_for_preemption(signals: _Signals, settings: Settings, node: Nod
     node.pools.leave("its machine will be taken away")
 
 
-def _cannot_start(settings: Settings, group: BaseExceptionGroup[Exception]) -> int:
+def _cannot_start(group: BaseExceptionGroup[Exception]) -> int:
     """Say in one line what is in the way, whatever it was wrapped in."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    where = f"{settings.bind_addr}: " if isinstance(error, OSError) else ""
-    sys.stderr.write(f"pool-managerd: cannot start: {where}{error}\n")
+    sys.stderr.write(f"pool-managerd: cannot start: {error}\n")
     return EXIT_CANNOT_START

@@ -146,7 +146,7 @@ class Conductor:
         if pool.crew is not None:
             return
         if pool.model_ref is None:
-            missing = "no model is configured (model_ref)"
+            missing = "no model is configured: give the pool a model_ref, or use --model"
             idle = "no model is loaded until one is asked for"
             swaps = pool.config.swap_models
             self._wait(HealthState.STOPPED, pool.trouble or (idle if swaps else missing))

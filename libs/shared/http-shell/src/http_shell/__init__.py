@@ -17,7 +17,7 @@ from http_shell.edge import (
 )
 from http_shell.errors import BACKPRESSURE_STATUSES, ErrorMap
 from http_shell.loop import run
-from http_shell.server import ClientConnection, serving
+from http_shell.server import CannotListen, ClientConnection, serving
 
 __all__ = [
     "ANSWER_HEADERS",
@@ -29,6 +29,7 @@ __all__ = [
     "IDENTITY",
     "ROUTE",
     "Call",
+    "CannotListen",
     "ClientConnection",
     "Doors",
     "Edge",

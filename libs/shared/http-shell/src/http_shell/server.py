@@ -1,5 +1,7 @@
 """Listening: the aiohttp server with typed answers to requests that are not even HTTP."""
 
+import errno
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +17,20 @@ from program_config import BindAddress
 
 LINGER_S = 5.0
 KEEP_ALIVE_S = 75.0
+
+
+class CannotListen(OSError):
+    """The address cannot be listened on; the text says what to do."""
+
+    def __init__(self, address: BindAddress, cause: OSError, *, option: str) -> None:
+        # asyncio puts its own sentence in place of the system's.
+        reason = os.strerror(cause.errno) if cause.errno else str(cause)
+        advice = "give an address of this machine"
+        if cause.errno == errno.EADDRINUSE:
+            advice = "stop the program that has it, or choose another one"
+        elif cause.errno == errno.EACCES:
+            advice = "choose a port from 1024 on"
+        super().__init__(f"{address} cannot be listened on: {reason}; {advice} ({option})")
 
 
 class ClientConnection(web.RequestHandler):
@@ -109,8 +125,11 @@ async def serving(
     *,
     shutdown_timeout_s: float = 5.0,
     ssl_context: ssl.SSLContext | None = None,
+    option: str = "--bind-addr",
 ) -> AsyncIterator[BindAddress]:
     """Serve as long as the context is open; yields where, with the port that was chosen.
+
+    Raises CannotListen, which names `option` as the way to another address.
 
     On leaving, no connection is accepted any more, idle ones are closed, and what still runs has
     the timeout before it is cut. End the streams first, since they go on for ever otherwise.
@@ -121,7 +140,10 @@ async def serving(
         site = web.TCPSite(
             runner, address.host, address.port, backlog=1024, ssl_context=ssl_context
         )
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise CannotListen(address, error, option=option) from error
         yield BindAddress(address.host, runner.addresses[0][1])
     finally:
         await runner.cleanup()

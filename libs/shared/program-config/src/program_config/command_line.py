@@ -12,6 +12,7 @@ from program_config.report import describe
 from program_config.schema import S, Schema
 
 EXIT_BAD_CONFIGURATION = 2
+_COMMANDS = frozenset({"config", "show", "check"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class CommandLine(Generic[S]):
     def main(self, argv: Sequence[str] | None, environ: Mapping[str, str]) -> int:
         """Run the program and return its exit code; `argv` None: as it was called."""
         arguments = list(sys.argv[1:] if argv is None else argv)
-        given, unknown = self._parser().parse_known_args(arguments)
+        known, unknown = self._parted(arguments)
+        given, odd = self._parser().parse_known_args(known)
+        unknown += odd
         try:
             loaded = self._load(given, unknown, environ)
         except ConfigError as error:
@@ -61,6 +64,28 @@ class CommandLine(Generic[S]):
             case _:
                 command = self.commands.get(getattr(given, "command", ""))
                 return (command.run if command else self.serve)(loaded.settings)
+
+    def _parted(self, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Part what the parser may see from options that do not exist, their values left out.
+
+        The parser would take such a value for a command, and complain of that alone.
+        """
+        options = {"--config", "--help", "--version", *map(_option, self._optional())}
+        options |= {f"--no-{name.removeprefix('--')}" for name in options}
+        known: list[str] = []
+        unknown: list[str] = []
+        may_be_value = False
+        for argument in arguments:
+            name, given, _ = argument.partition("=")
+            if argument.startswith("--") and name not in options:
+                unknown.append(argument)
+                may_be_value = not given
+            elif argument.startswith("-") or argument in _COMMANDS or not may_be_value:
+                known.append(argument)
+                may_be_value = False
+            else:
+                may_be_value = False
+        return known, unknown
 
     def _load(
         self, given: argparse.Namespace, unknown: Sequence[str], environ: Mapping[str, str]
