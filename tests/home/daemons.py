@@ -119,7 +119,13 @@ class Place:
     def with_pools(cls, folder: Path, *pools: "Pool", **settings: object) -> "Place":
         """Write a configuration in which each model answers to the name of its recital."""
         aliases = {pool.recital.name: pool.model.stem for pool in pools}
-        tables = [_toml({"device_policy": "cpu", **settings})]
+        plain = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+        tables = [_toml({"device_policy": "cpu", **plain})]
+        tables += [
+            f"[{name}]\n{_toml(value)}"
+            for name, value in settings.items()
+            if isinstance(value, dict)
+        ]
         tables += [f"[[pools]]\n{_toml(pool.table)}" for pool in pools]
         tables.append(f"[model_aliases]\n{_toml(aliases)}")
         return cls(folder, "\n".join(tables))

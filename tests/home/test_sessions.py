@@ -1,11 +1,15 @@
-"""Sessions: where their turns run, what they may spend, and how they end."""
+"""Sessions: where their turns run, what they may spend, how they end, and what is kept of them."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from demo_model import DEMO
+import pytest
 
-from .calls import EVENT_STREAM, Api, eventually
+from demo_model import DEMO, ENDLESS
+
+from .calls import EVENT_STREAM, Api, eventually, frames_of
 from .daemons import Daemon, Place, Pool
 
 PROMPT = "0123456789" * 10
@@ -69,3 +73,78 @@ async def test_a_spent_budget_is_a_429_that_no_waiting_heals(
         assert refused.json()["retriable"] is False
     other = await api.run(**{**task, "session_id": "rich"})
     assert other[-1].event == "end"
+
+
+async def test_a_price_makes_a_cost_budget_and_without_one_there_is_none(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    home = place(
+        Pool.of(models, DEMO, ctx=1024),
+        Pool.of(models, ENDLESS, ctx=1024),
+        session_cost_budget=0.05,
+        price_per_1k_tokens={"demo": 2.0},
+    )
+    api = connect(home.start())
+    task = {"model_ref": "demo", "prompt": "1" * 10, "max_tokens": 10, "session_id": "frugal"}
+    first = await api.call("POST", "/v2/tasks", json=task, headers=EVENT_STREAM)
+    assert first.headers["X-Budget-Cost-Remaining"] == "0.03", "10 tokens are set aside"
+    end = frames_of(first.body)[-1].data
+    budgets = (await api.get("/v2/sessions/frugal"))["budgets"]
+    spent = 0.002 * (end["tokens_in"] + end["tokens_out"])
+    assert budgets["cost_remaining"] == pytest.approx(0.05 - spent)
+    refused = await api.call("POST", "/v2/tasks", json={**task, "max_tokens": 500})
+    assert (refused.status, refused.json()["code"]) == (429, "BUDGET_EXCEEDED")
+    assert "cost budget" in refused.json()["message"]
+    unpriced = await api.call(
+        "POST", "/v2/tasks", json={**task, "model_ref": "endless", "max_tokens": 500}
+    )
+    assert unpriced.status == 202
+    assert "X-Budget-Cost-Remaining" not in unpriced.headers
+
+
+@pytest.mark.parametrize("with_prompts", [False, True], ids=["answers", "with prompts"])
+async def test_transcripts_of_ended_tasks_are_artifacts_and_failures_too(
+    place: Callable[..., Place],
+    models: Path,
+    connect: Callable[[Daemon], Api],
+    with_prompts: bool,
+) -> None:
+    settings = {"transcripts": True, **({"transcript_prompts": True} if with_prompts else {})}
+    home = place(Pool.of(models, DEMO, ctx=1024), **settings)
+    daemon = home.start()
+    api = connect(daemon)
+    frames = await api.run(prompt="a private question", max_tokens=5, session_id="s")
+    failed = await api.run(prompt="9" * 4000, max_tokens=5)
+    assert failed[-1].event == "error"
+
+    async def kept() -> list[dict[str, Any]]:
+        found = (await api.get("/v2/artifacts?tag=transcript"))["artifacts"]
+        return found if len(found) == 2 else []
+
+    await eventually(kept, "two transcripts")
+    (one,) = (await api.get("/v2/artifacts?tag=session:s"))["artifacts"]
+    content = (await api.get(f"/v2/artifacts/{one['id']}"))["content"]
+    events = [(each["id"], each["event"]) for each in content["events"]]
+    assert events == [(frame.id, frame.event) for frame in frames]
+    assert content["state"] == "finished"
+    assert content["tokens"]["out"] == frames[-1].data["tokens_out"]
+    assert content["request"].get("prompt") == ("a private question" if with_prompts else None)
+    task_id = failed[0].data["task_id"]
+    (other,) = (await api.get(f"/v2/artifacts?tag=task:{task_id}"))["artifacts"]
+    content = (await api.get(f"/v2/artifacts/{other['id']}"))["content"]
+    assert (content["state"], content["error"]["code"]) == ("failed", "INVALID_PARAMS")
+
+
+async def test_what_a_stop_cuts_short_has_its_transcript_too(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    home = place(Pool.of(models, ENDLESS, ctx=4096), transcripts=True, shutdown_grace_ms=1)
+    daemon = home.start()
+    async with connect(daemon).open(prompt="1", max_tokens=4000) as stream:
+        await stream.until("token")
+        assert await asyncio.to_thread(daemon.stop) == 0
+        (last,) = [frame for frame in await stream.rest() if frame.event == "error"]
+    again = connect(home.start())
+    (one,) = (await again.get("/v2/artifacts?tag=transcript"))["artifacts"]
+    content = (await again.get(f"/v2/artifacts/{one['id']}"))["content"]
+    assert content["events"][-1]["data"]["code"] == last.data["code"] == "SHUTTING_DOWN"

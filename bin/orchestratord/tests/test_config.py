@@ -259,6 +259,19 @@ def test_demo_and_model_exclude_each_other() -> None:
     assert "demo serves its own model" in problems({"demo": True, "model": "file:/x"})[0]
 
 
+def test_a_setting_that_means_nothing_alone_names_what_it_needs() -> None:
+    (told,) = problems({"session_cost_budget": 1})
+    assert "needs price_per_1k_tokens" in told
+    (told,) = problems({"transcript_prompts": True})
+    assert "needs transcripts" in told
+
+
+def test_prices_are_read_from_a_variable_too() -> None:
+    settings = loaded(environ={"ORCHD_PRICE_PER_1K_TOKENS": "small=0.5, large=2"}).settings
+    assert settings.price_per_1k_tokens == {"small": 0.5, "large": 2.0}
+    assert "small" in problems(environ={"ORCHD_PRICE_PER_1K_TOKENS": "small=x"})[0]
+
+
 def test_an_unknown_variable_of_our_prefixes_is_a_warning() -> None:
     (warning,) = loaded(environ={"ORCHD_ADMISION_CAPACITY": "1"}).warnings
     assert "did you mean ORCHD_ADMISSION_CAPACITY?" in warning

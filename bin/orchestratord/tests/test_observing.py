@@ -46,7 +46,9 @@ def a_task() -> Task:
 
 
 def run_through(observer: FanOut, task: Task) -> None:
+    task.told_position = 3
     observer.admitted(task)
+    task.engine_version = "1.2"
     task.pool_id, task.replica_id, task.dispatched_ms = "default", "r0", 1_100
     observer.dispatched(task)
     task.first_token_at_ms = 1_200
@@ -135,6 +137,11 @@ def test_each_step_of_a_task_is_a_line_with_a_sentence(lines: io.StringIO) -> No
     assert {line["correlation_id"] for line in told} == {"corr"}
     assert all(line["human"] and "0a9e8c3e" not in line["human"] for line in told)
     assert told[-1]["tokens_out"] == 7
+    assert told[0]["queue_position"] == 3
+    assert "2 before it" in told[0]["human"]
+    assert (told[1]["queue_position"], told[1]["predicted_start_ms"]) == (0, 0)
+    assert {line["engine_version"] for line in told[1:]} == {"1.2"}
+    assert {line["attempt"] for line in told} == {1}
     assert "secret prompt" not in lines.getvalue()
 
 

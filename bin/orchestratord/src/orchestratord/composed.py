@@ -1,15 +1,25 @@
 """What every profile is put together to, and how the coordinator is set up in each."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
 
-from admission_coordinator import AdmissionCoordinator, CoordinatorSettings, SessionLimits
+from admission_coordinator import (
+    AdmissionCoordinator,
+    CoordinatorSettings,
+    SessionLimits,
+    TaskObserver,
+)
 from api_types import Readiness
+from artifact_store import ArtifactStore
 from multi_node_placement import ClusterView, PrefixScorer
 from orchestrator_core import FullPolicy
 from orchestratord.config import Settings
 from orchestratord.http.services import Machine, Services
+from orchestratord.observing import FanOut, TaskMetrics, TaskNarrator, Transcripts
+from telemetry_core import Metrics
 
 
 class StoppableMachine(Machine, Protocol):
@@ -59,5 +69,25 @@ def coordinator_settings(settings: Settings) -> CoordinatorSettings:
             max_turns=settings.session_max_turns,
             token_budget=settings.session_token_budget,
             time_budget_ms=settings.session_time_budget_ms,
+            cost_budget=settings.session_cost_budget,
         ),
+        price_per_1k_tokens={
+            settings.model_aliases.get(name, name): price
+            for name, price in settings.price_per_1k_tokens.items()
+        },
     )
+
+
+@asynccontextmanager
+async def observing_tasks(
+    settings: Settings, metrics: Metrics, artifacts: ArtifactStore, now_ms: Callable[[], int]
+) -> AsyncIterator[TaskObserver]:
+    """Put together who counts, tells and keeps what becomes of tasks."""
+    always = (TaskMetrics(metrics), TaskNarrator())
+    if not settings.transcripts:
+        yield FanOut(*always)
+        return
+    async with Transcripts.running(
+        artifacts, with_prompts=settings.transcript_prompts, now_ms=now_ms
+    ) as transcripts:
+        yield FanOut(*always, transcripts)

@@ -349,6 +349,24 @@ async def test_a_deadline_out_of_reach_is_refused_only_with_measurements(
         assert refused.value.status == 422
 
 
+async def test_a_deadline_is_measured_against_those_that_go_first_only(world_of: Worlds) -> None:
+    async with world_of() as world:
+        engine = world.engine()
+        engine.hold()
+        measured = world.submit("takes a second")
+        await engine.started(measured.task_id)
+        world.clock.ms += 1_000
+        engine.release()
+        await world.frames(measured)
+        engine.hold()
+        for _ in range(6):
+            world.submit("patient", priority="batch")
+        assert world.submit("urgent", deadline_ms=3_000).state is TaskState.QUEUED
+        with pytest.raises(ApiError) as refused:
+            world.submit("last of all", priority="batch", deadline_ms=3_000)
+        assert refused.value.code is ErrorCode.DEADLINE_UNMET
+
+
 async def test_nothing_waits_longer_than_the_limit(world_of: Worlds) -> None:
     async with world_of(queue_max_wait_ms=1_000) as world:
         world.engine().hold()
@@ -365,6 +383,9 @@ async def test_tasks_wait_for_a_pool_that_is_loading_and_say_so(world_of: Worlds
         task = world.submit("hello")
         status = world.coordinator.status(task.task_id, identity="me")
         assert status.state is TaskState.PREPARING
+        for state, found in ((TaskState.PREPARING, 1), (TaskState.QUEUED, 0), (None, 1)):
+            page = world.coordinator.list_tasks(identity="me", state=state, limit=9, cursor=None)
+            assert len(page.tasks) == found
         world.report(world.snapshot("pool-a", slots=1, generation=2))
         assert check_grammar(await world.frames(task)) == "hello"
 
@@ -468,6 +489,26 @@ async def test_a_reader_that_comes_back_in_time_keeps_its_task(world_of: Worlds)
         assert (await reading)[-1].event == "end"
 
 
+async def test_the_grace_counts_from_when_the_last_reader_left(world_of: Worlds) -> None:
+    async with world_of(disconnect_grace_ms=100) as world:
+        world.engine().hold()
+        task = world.submit("hello", on_disconnect="cancel")
+        loop = asyncio.get_running_loop()
+
+        def look_in() -> float:
+            cursor = world.coordinator.open_stream(task.task_id, identity="me")
+            assert cursor is not None
+            cursor.close()
+            return loop.time()
+
+        look_in()
+        left_s: asyncio.Future[float] = loop.create_future()
+        loop.call_later(0.09, lambda: left_s.set_result(look_in()))
+        while not task.ended:
+            await asyncio.sleep(0)
+        assert loop.time() - await left_s >= 0.1
+
+
 async def test_the_one_request_form_cancels_at_once(world_of: Worlds) -> None:
     async with world_of() as world:
         world.engine().hold()
@@ -489,6 +530,38 @@ async def test_sessions_count_turns_and_start_cold_past_the_limit(world_of: Worl
         with pytest.raises(ApiError) as refused:
             world.coordinator.session("s1", identity="me")
         assert refused.value.code is ErrorCode.SESSION_NOT_FOUND
+
+
+async def test_a_refused_turn_leaves_the_session_as_it_was(world_of: Worlds) -> None:
+    settings: dict[str, Any] = {"capacity": 1, "full_policy": FullPolicy.REJECT}
+    async with world_of(**settings, sessions=SessionLimits(max_turns=1)) as world:
+        await world.frames(world.submit("a b c", session_id="known"))
+        world.engine().hold()
+        world.submit("running")
+        world.submit("waiting")
+        for session_id in ("known", "new"):
+            with pytest.raises(ApiError) as refused:
+                world.submit("one too many", session_id=session_id)
+            assert refused.value.code is ErrorCode.ADMISSION_REJECT
+        view = world.coordinator.session("known", identity="me")
+        assert (view.turns, view.tokens_out) == (1, 3)
+        with pytest.raises(ApiError) as unknown:
+            world.coordinator.session("new", identity="me")
+        assert unknown.value.code is ErrorCode.SESSION_NOT_FOUND
+
+
+async def test_an_ambiguous_pool_is_refused_wherever_it_is_named(world_of: Worlds) -> None:
+    async with world_of() as world:
+        world.cluster.apply_report("other", world.pools.values())
+        for wish in (
+            {"mode": "pin", "pin_pool_id": "pool-a"},
+            {"mode": "prefer", "prefer_pools": ["pool-a"]},
+            {"avoid_pools": ["pool-a"]},
+        ):
+            with pytest.raises(ApiError) as refused:
+                world.submit(placement=wish)
+            assert refused.value.code is ErrorCode.AMBIGUOUS_POOL
+            assert refused.value.candidates == ("home:pool-a", "other:pool-a")
 
 
 async def test_a_session_budget_is_held_settled_and_then_refuses(world_of: Worlds) -> None:

@@ -89,12 +89,22 @@ def test_the_format_follows_the_terminal_unless_it_is_chosen(
 def test_on_a_terminal_the_human_sentence_stands_first_and_escape_codes_do_not_pass() -> None:
     stream = io.StringIO()
     configure(LogSettings(format="console", service="s"), stream=stream)
-    get_logger().info("task_admitted", human="Admitted.", model="\x1b[2Jx\ny", deep=["\x1b"])
+    get_logger().info(
+        "task_admitted", human="Admitted.", model="\x1b[2Jx\ny", deep=["\x1b"], a=None
+    )
     written = stream.getvalue()
     assert "Admitted." in written
     assert "task_admitted" not in written
     assert "\x1b" not in written
+    assert "None" not in written
     assert written.count("\n") == 1
+
+
+def test_on_a_terminal_the_sentence_of_a_library_stands_first_too() -> None:
+    stream = io.StringIO()
+    configure(LogSettings(format="console"), stream=stream)
+    logging.getLogger("pools").warning("pool %s is not ready", "a")
+    assert "] pool a is not ready" in stream.getvalue()
 
 
 def test_an_exception_is_one_line_with_its_traceback() -> None:

@@ -24,10 +24,15 @@ from orchestratord.cloud.pools import ClusterPools
 from orchestratord.cloud.replicas import RelayedReplicas
 from orchestratord.cloud.upkeep import Upkeep
 from orchestratord.cloud.views import ClusterMachine, ClusterModels
-from orchestratord.composed import Composed, cluster_view, coordinator_settings
+from orchestratord.composed import (
+    Composed,
+    cluster_view,
+    coordinator_settings,
+    observing_tasks,
+)
 from orchestratord.config import Profile, Settings, file_url_path
 from orchestratord.http.services import Services
-from orchestratord.observing import FanOut, HttpMetrics, TaskMetrics, TaskNarrator
+from orchestratord.observing import HttpMetrics
 from service_registry import Refused, RegistryEvent, RegistrySettings, ServiceRegistry
 from telemetry_core import Metrics, Program
 
@@ -37,6 +42,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
     """Run everything but the HTTP server; on leaving, tasks end first."""
     now_ms = SteadyClock()
     metrics = Metrics(Program.ORCHESTRATORD)
+    artifacts = LocalArtifactStore(file_url_path(settings.artifacts_url))
     host, cluster, calls = AdapterHost(), cluster_view(settings), NodeCalls()
     events = _Later()
     async with (
@@ -55,14 +61,17 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
             on_busy=upkeep.ask_soon,
             now_ms=now_ms,
         )
-        async with AdmissionCoordinator.running(
-            coordinator_settings(settings),
-            cluster=cluster,
-            replicas=replicas,
-            models=directory,
-            observer=FanOut(TaskMetrics(metrics), TaskNarrator()),
-            now_ms=now_ms,
-        ) as coordinator:
+        async with (
+            observing_tasks(settings, metrics, artifacts, now_ms) as observer,
+            AdmissionCoordinator.running(
+                coordinator_settings(settings),
+                cluster=cluster,
+                replicas=replicas,
+                models=directory,
+                observer=observer,
+                now_ms=now_ms,
+            ) as coordinator,
+        ):
             feed = NodeFeed(
                 cluster=cluster,
                 host=host,
@@ -93,7 +102,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
                     yield Composed(
                         services=Services(
                             tasks=coordinator,
-                            artifacts=LocalArtifactStore(file_url_path(settings.artifacts_url)),
+                            artifacts=artifacts,
                             pools=pools,
                             models=ClusterModels(registry),
                             disks=ClusterDisks(registry, nodes, client),

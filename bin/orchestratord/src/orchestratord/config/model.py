@@ -20,6 +20,7 @@ from program_config import (
     Bytes,
     Folder,
     Milliseconds,
+    PriceMap,
     TextList,
     TextMap,
     Variable,
@@ -178,6 +179,18 @@ class Settings(DiskSettings):
         default=0, ge=0
     )
     """Time on an engine; 0: no budget."""
+    session_cost_budget: Annotated[float, Variable("ORCHD_SESSION_COST_BUDGET")] = Field(
+        default=0, ge=0, le=1_000_000_000, allow_inf_nan=False
+    )
+    """In the unit of the prices; 0: no budget."""
+    price_per_1k_tokens: Annotated[PriceMap, Variable("ORCHD_PRICE_PER_1K_TOKENS")] = Field(
+        default_factory=dict
+    )
+    """By model id or alias; a model without one has no cost budget and no X-Budget-Cost header."""
+    transcripts: Annotated[bool, Variable("ORCHD_TRANSCRIPTS")] = False
+    """Keep the course of every ended task as an artifact of its identity."""
+    transcript_prompts: Annotated[bool, Variable("ORCHD_TRANSCRIPT_PROMPTS")] = False
+    """With what was asked: else a transcript has the answer alone."""
 
     artifacts_url: Annotated[FileUrl, Variable("ORCHD_ARTIFACTS_URL")] = Field(
         default_factory=_default_artifacts_url

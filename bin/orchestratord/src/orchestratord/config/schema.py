@@ -10,7 +10,6 @@ from program_config import Given, Layer, Schema
 NOT_SERVED_YET = frozenset(
     {
         *("ORCHD_STATE_URL", "ORCHD_OIDC_ISSUER", "ORCHD_OIDC_AUDIENCE"),
-        *("ORCHD_TRANSCRIPTS", "ORCHD_TRANSCRIPT_PROMPTS"),
     }
 )
 
@@ -44,6 +43,12 @@ def _contradictions(given: Layer) -> Iterable[str]:
     for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if one in given and other not in given:
             yield f"{one} ({given[one].origin}): needs {other} as well"
+    for name, other in (
+        ("session_cost_budget", "price_per_1k_tokens"),
+        ("transcript_prompts", "transcripts"),
+    ):
+        if name in given and other not in given:
+            yield f"{name} ({given[name].origin}): needs {other} as well"
     if _is_on(given.get("demo")) and _wants_nodes(given):
         yield f"demo ({given['demo'].origin}): is for the profile home, without pool_managers"
 

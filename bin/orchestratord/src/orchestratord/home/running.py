@@ -13,14 +13,19 @@ from local_pool_manager import LocalPoolManager, owning
 from model_keeper import CountedProvisioner, LocalDisk
 from narration_core import get_logger
 from orchestratord.clock import SteadyClock
-from orchestratord.composed import Composed, cluster_view, coordinator_settings
+from orchestratord.composed import (
+    Composed,
+    cluster_view,
+    coordinator_settings,
+    observing_tasks,
+)
 from orchestratord.config import Settings, file_url_path
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.feed import ClusterFeed
 from orchestratord.home.replicas import LeasedReplicas
 from orchestratord.http.errors import ERRORS
 from orchestratord.http.services import Services
-from orchestratord.observing import FanOut, HttpMetrics, PoolGauges, TaskMetrics, TaskNarrator
+from orchestratord.observing import HttpMetrics, PoolGauges
 from orchestratord.views import LocalMachine, LocalPools
 from telemetry_core import Metrics, Program
 
@@ -40,6 +45,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
         fetch=settings.fetch,
         fetched=metrics.counter("model_fetch_bytes_total").labels().inc,
     )
+    artifacts = LocalArtifactStore(file_url_path(settings.artifacts_url))
     host = AdapterHost()
     cluster = cluster_view(settings)
     directory = HomeDirectory(cluster, aliases=settings.model_aliases, catalog=catalog)
@@ -56,12 +62,13 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 auto_delete_handoff=settings.auto_delete_handoff,
                 watch_interval_ms=settings.watch_interval_ms,
             ) as pools,
+            observing_tasks(settings, metrics, artifacts, now_ms) as observer,
             AdmissionCoordinator.running(
                 coordinator_settings(settings),
                 cluster=cluster,
                 replicas=(replicas := LeasedReplicas(pools, host, cluster, now_ms=now_ms)),
                 models=directory,
-                observer=FanOut(TaskMetrics(metrics), TaskNarrator()),
+                observer=observer,
                 now_ms=now_ms,
             ) as coordinator,
             asyncio.TaskGroup() as group,
@@ -102,7 +109,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                     yield Composed(
                         services=Services(
                             tasks=coordinator,
-                            artifacts=LocalArtifactStore(file_url_path(settings.artifacts_url)),
+                            artifacts=artifacts,
                             pools=local_pools,
                             models=disk.catalog,
                             disks=disk,

@@ -19,7 +19,7 @@ class TaskNarrator:
     def admitted(self, task: Task) -> None:
         """Tell an admission."""
         position = task.told_position
-        place = f"{position} before it" if position else "nobody before it"
+        place = f"{position - 1} before it" if position > 1 else "nobody before it"
         self._story(task).tell(
             "info",
             "task_admitted",
@@ -44,6 +44,8 @@ class TaskNarrator:
         self._story(task).tell(
             "info",
             "task_dispatched",
+            queue_position=0,
+            predicted_start_ms=task.predicted_start_ms,
             queue_time_ms=task.queue_time_ms,
             human=f"The task runs on pool {task.pool_id} after {task.queue_time_ms} ms of waiting.",
         )
@@ -118,5 +120,6 @@ def _where(task: Task) -> tuple[tuple[str, object], ...]:
         ("pool_id", task.pool_id),
         ("replica_id", task.replica_id),
         ("engine", task.engine),
-        ("attempt", task.attempts),
+        ("engine_version", task.engine_version),
+        ("attempt", max(1, task.attempts)),
     )

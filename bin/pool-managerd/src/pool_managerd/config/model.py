@@ -243,6 +243,7 @@ ORCHESTRATORD_KEYS = frozenset(
         *("pinning", "placement_scorer", "pool_managers", "pool_managers_dns"),
         *("pool_poll_interval_ms", "queue_max_wait_ms", "retry_budget", "session_max_turns"),
         "session_time_budget_ms",
+        *("price_per_1k_tokens", "session_cost_budget", "transcript_prompts", "transcripts"),
         *("session_token_budget", "session_ttl_ms", "shutdown_grace_ms", "task_retention_ms"),
         "trust_proxy_auth",
     }

@@ -94,6 +94,7 @@ class Admission:
                 task.identity,
                 task.request.session_id,
                 expected_tokens=task.request.max_tokens or 0,
+                price_per_1k=self._settings.price_per_1k_tokens.get(task.model_id),
                 now_ms=now_ms,
             )
         task.queued = QueuedTask(
@@ -113,6 +114,7 @@ class Admission:
             raise self._room.refusal(admission, line, now_ms)
         if self._cluster.scores:
             task.work = work_of(task)
+        task.told_position = admission.position + 1
         self._table.add(task)
         line.moved = True
         for victim in admission.dropped:

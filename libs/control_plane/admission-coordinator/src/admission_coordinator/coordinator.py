@@ -227,12 +227,13 @@ class AdmissionCoordinator:
     def _budget_headers(self, task: Task) -> dict[str, str]:
         if task.turn is None:
             return {}
-        left = self._sessions.budgets(task.turn.session)
+        left = self._sessions.turn_budgets(task.turn)
         named = {
             "X-Budget-Tokens-Remaining": left.tokens_remaining,
             "X-Budget-Time-Remaining-Ms": left.time_remaining_ms,
+            "X-Budget-Cost-Remaining": left.cost_remaining,
         }
-        return {name: str(value) for name, value in named.items() if value is not None}
+        return {name: _plain(value) for name, value in named.items() if value is not None}
 
     # questions
 
@@ -261,6 +262,9 @@ class AdmissionCoordinator:
             preparing=self._preparing(task),
         )
 
+    def _shown_state(self, task: Task) -> TaskState:
+        return TaskState.PREPARING if self._preparing(task) else task.state
+
     def _preparing(self, task: Task) -> bool:
         return (
             task.state is TaskState.QUEUED
@@ -276,7 +280,10 @@ class AdmissionCoordinator:
                 ErrorCode.INVALID_PARAMS, "cursor must be the next_cursor of an earlier answer"
             )
         found, more = self._table.page(
-            identity, state=state, limit=limit, before=None if cursor is None else int(cursor)
+            identity,
+            wanted=lambda task: state in (None, self._shown_state(task)),
+            limit=limit,
+            before=None if cursor is None else int(cursor),
         )
         return TaskList.model_construct(
             tasks=tuple(self._status(task) for task in found),
@@ -324,12 +331,20 @@ class AdmissionCoordinator:
         return cursor
 
     def _reader_left(self, task: Task, grace_ms: int) -> None:
-        if task.ended or task.request.on_disconnect is not OnDisconnect.CANCEL:
+        if task.request.on_disconnect is not OnDisconnect.CANCEL or task.log.subscribers:
             return
         if grace_ms:
             loop = asyncio.get_running_loop()
-            loop.call_later(grace_ms / 1000, self._reader_left, task, 0)
-        elif not task.log.subscribers:
+            loop.call_later(grace_ms / 1000, self._cancel_unread, task, task.log.opened)
+        else:
+            self._cancel_unread(task, task.log.opened)
+
+    def _cancel_unread(self, task: Task, opened: int) -> None:
+        """Cancel, unless somebody has come since: who reads now, or has left a grace of their own.
+
+        That is known from how many readers there were when the last one left.
+        """
+        if not task.ended and task.log.opened == opened:
             self._dispatcher.stop(task, errors.canceled())
 
     # changes
@@ -357,6 +372,11 @@ class AdmissionCoordinator:
         """Refuse new tasks, end the waiting ones, let running ones finish within the grace."""
         self._closing = True
         await self._dispatcher.shut_down(grace_ms=grace_ms)
+
+
+def _plain(amount: float) -> str:
+    """Write a number without an exponent."""
+    return f"{amount:.6f}".rstrip("0").rstrip(".") if isinstance(amount, float) else str(amount)
 
 
 def _loading(model_id: str) -> Preparation:

@@ -56,7 +56,9 @@ class Dispatcher:
         self._sessions = sessions
         self._table = table
         self._ends = ends
-        self._teller = PositionTeller(settings, cluster=cluster, room=room, table=table)
+        self._teller = PositionTeller(
+            settings, cluster=cluster, room=room, table=table, sessions=sessions
+        )
         self._attempts = Attempts(
             settings,
             cluster=cluster,
@@ -102,7 +104,7 @@ class Dispatcher:
 
     def _bind(self, task: Task, line: ModelLine) -> None:
         began_s = time.perf_counter()
-        session_key = None if task.turn is None else affinity_key(task)
+        session_key = None if task.turn is None else task.affinity_key
         decision = self._cluster.decide(
             task.constraint,
             preferences=task.preferences,
@@ -125,6 +127,7 @@ class Dispatcher:
         task.node_id, task.replica_id = key.node_id, key.replica_id
         task.pool_id = self._settings.pool_name(key.pool)
         task.engine = decision.chosen.engine
+        task.engine_version = decision.chosen.engine_version
         task.dispatched_ms = now_ms
         task.move(Move.DISPATCH)
         line.drain.record(now_ms, waited_ms=now_ms - task.created_ms)
@@ -248,8 +251,3 @@ class Dispatcher:
                 self.stop(task, errors.shutting_down())
         await self._attempts.settled()
         self._attempts.forget_suspects()
-
-
-def affinity_key(task: Task) -> str:
-    """Return the name under which the cluster remembers a session of one identity."""
-    return f"{task.identity}/{task.request.session_id}"

@@ -6,7 +6,7 @@ frame. `Last-Event-ID` is a cursor that starts late.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from admission_coordinator.frames import (
@@ -33,6 +33,7 @@ class EventLog:
         "_max_bytes",
         "_metrics_ids",
         "_newest_metrics_id",
+        "opened",
         "sealed",
         "terminal_id",
     )
@@ -46,6 +47,8 @@ class EventLog:
         self._cursors: set[Cursor] = set()
         self._metrics_ids: set[int] = set()
         self._newest_metrics_id = 0
+        self.opened = 0
+        """How many cursors there have ever been."""
         self.terminal_id: int | None = None
         self.sealed = False
         """Nothing but the terminal frame may follow."""
@@ -120,6 +123,7 @@ class EventLog:
             raise LookupError(f"events {after_id + 1} to {self.oldest_id - 1} are gone")
         cursor = Cursor(self, min(after_id, self.next_id - 1) + 1, dialect, on_close)
         self._cursors.add(cursor)
+        self.opened += 1
         return cursor
 
     def collect(self, next_id: int, *, dialect: Dialect, max_bytes: int) -> tuple[int, bytes]:
@@ -136,6 +140,14 @@ class EventLog:
                 size += len(data)
             next_id += 1
         return next_id, b"".join(parts)
+
+    def history(self) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+        """Give id, event and data of every frame that is still there."""
+        for frame_id, frame in enumerate(self._frames, self._base_id):
+            if isinstance(frame, TokenFrame):
+                yield frame_id, "token", {"t": frame.text, "i": frame.index, "n": frame.count}
+            elif frame is not None:
+                yield frame_id, frame.event, frame.data
 
     def forget(self, cursor: "Cursor") -> None:
         """Drop a cursor that was closed."""

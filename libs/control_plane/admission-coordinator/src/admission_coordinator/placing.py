@@ -130,7 +130,11 @@ def _pool(name: str, cluster: ClusterView) -> PoolRef:
             hint="GET /v2/pools lists the pools",
         ) from None
     except AmbiguousPool as error:
-        raise ApiError(ErrorCode.AMBIGUOUS_POOL, str(error), candidates=error.candidates) from None
+        raise _ambiguous(error) from None
+
+
+def _ambiguous(error: AmbiguousPool) -> ApiError:
+    return ApiError(ErrorCode.AMBIGUOUS_POOL, str(error), candidates=error.candidates)
 
 
 def _known_pools(names: tuple[str, ...], cluster: ClusterView) -> list[PoolRef]:
@@ -140,4 +144,6 @@ def _known_pools(names: tuple[str, ...], cluster: ClusterView) -> list[PoolRef]:
             found.append(cluster.resolve_pool(name))
         except UnknownPool:
             continue
+        except AmbiguousPool as error:
+            raise _ambiguous(error) from None
     return found

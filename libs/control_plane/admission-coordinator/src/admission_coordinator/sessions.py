@@ -6,9 +6,14 @@ A spent budget is one: `BUDGET_EXCEEDED`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from api_types import ApiError, ErrorCode, SessionBudgets, SessionView
-from orchestrator_core import Budget, BudgetLimits, Exceeded, Hold, Spend
+from orchestrator_core import Budget, BudgetKind, BudgetLimits, Exceeded, Hold, Spend
+
+_MICROS = 1_000_000
+ALL_KINDS = tuple(BudgetKind)
+UNPRICED_KINDS = (BudgetKind.TOKENS, BudgetKind.TIME_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +26,17 @@ class SessionLimits:
     """Tokens in and out."""
     time_budget_ms: int = 0
     """Time on an engine."""
+    cost_budget: float = 0
+    """In the unit of the prices."""
 
     @property
     def budget(self) -> BudgetLimits:
         """The same as the core counts it."""
-        return BudgetLimits(tokens=self.token_budget or None, time_ms=self.time_budget_ms or None)
+        return BudgetLimits(
+            tokens=self.token_budget or None,
+            time_ms=self.time_budget_ms or None,
+            cost_micros=round(self.cost_budget * _MICROS) or None,
+        )
 
 
 @dataclass(slots=True)
@@ -52,6 +63,15 @@ class Turn:
     session: Session
     cold: bool
     hold: Hold
+    price_per_1k: float | None = None
+    """What 1,000 tokens cost; None: this turn costs nothing."""
+    replaced: Session | None = None
+    """The session of the same name that this turn has put an end to."""
+
+
+def cost_micros(tokens: int, price_per_1k: float | None) -> int:
+    """Return what so many tokens cost, rounded up."""
+    return ceil(tokens * (price_per_1k or 0) * (_MICROS // 1_000))
 
 
 class SessionTable:
@@ -65,31 +85,46 @@ class SessionTable:
         return len(self._sessions)
 
     def begin_turn(
-        self, identity: str, session_id: str, *, expected_tokens: int, now_ms: int
+        self,
+        identity: str,
+        session_id: str,
+        *,
+        expected_tokens: int,
+        now_ms: int,
+        price_per_1k: float | None = None,
     ) -> Turn:
         """Count a turn and hold what it may spend; raises `BUDGET_EXCEEDED`."""
         key = (identity, session_id)
-        session = self._live(key, now_ms)
+        session = known = self._live(key, now_ms)
         if session is not None and 0 < self._limits.max_turns <= session.turns:
             session = None
         cold = session is None
         if session is None:
             budget = Budget(self._limits.budget)
             session = Session(session_id, identity, now_ms, budget)
-        hold = session.budget.reserve(Spend(tokens=expected_tokens))
+        amount = Spend(
+            tokens=expected_tokens, cost_micros=cost_micros(expected_tokens, price_per_1k)
+        )
+        kinds = UNPRICED_KINDS if price_per_1k is None else ALL_KINDS
+        hold = session.budget.reserve(amount, kinds=kinds)
         if isinstance(hold, Exceeded):
             raise _exceeded(session_id, hold)
         session.turns += 1
         session.running += 1
         session.last_used_ms = now_ms
         self._move_to_end(key, session)
-        return Turn(session, cold, hold)
+        return Turn(session, cold, hold, price_per_1k, known if cold else None)
 
     def take_back(self, turn: Turn) -> None:
         """Undo a turn whose task was refused after all."""
         turn.session.budget.settle(turn.hold, Spend())
         turn.session.running -= 1
         turn.session.turns -= 1
+        key = (turn.session.identity, turn.session.session_id)
+        if turn.cold and self._sessions.get(key) is turn.session:
+            del self._sessions[key]
+            if turn.replaced is not None:
+                self._sessions[key] = turn.replaced
 
     def end_turn(
         self,
@@ -104,7 +139,11 @@ class SessionTable:
     ) -> None:
         """Settle what a turn has used, however it ended."""
         session = turn.session
-        session.budget.settle(turn.hold, Spend(tokens=tokens_in + tokens_out, time_ms=busy_ms))
+        tokens = tokens_in + tokens_out
+        spent = Spend(
+            tokens=tokens, time_ms=busy_ms, cost_micros=cost_micros(tokens, turn.price_per_1k)
+        )
+        session.budget.settle(turn.hold, spent)
         session.running -= 1
         session.tokens_in += tokens_in
         session.tokens_out += tokens_out
@@ -141,7 +180,17 @@ class SessionTable:
     def budgets(self, session: Session) -> SessionBudgets:
         """Return what the session has left, what its running turns hold taken off."""
         left = session.budget.remaining
-        return SessionBudgets(tokens_remaining=left.tokens, time_remaining_ms=left.time_ms)
+        cost = left.cost_micros
+        return SessionBudgets(
+            tokens_remaining=left.tokens,
+            time_remaining_ms=left.time_ms,
+            cost_remaining=None if cost is None else cost / _MICROS,
+        )
+
+    def turn_budgets(self, turn: Turn) -> SessionBudgets:
+        """Return what is left of the budgets that apply to this turn."""
+        left = self.budgets(turn.session)
+        return left if turn.price_per_1k else left.model_copy(update={"cost_remaining": None})
 
     def expire(self, now_ms: int) -> Iterator[tuple[str, str]]:
         """Drop what has outlived its time; yields (identity, session id)."""
@@ -167,11 +216,15 @@ class SessionTable:
 
 
 def _exceeded(session_id: str, exceeded: Exceeded) -> ApiError:
-    kind = {"tokens": "token", "time_ms": "time"}.get(exceeded.kind.value, exceeded.kind.value)
+    left = exceeded.remaining
+    told = {
+        BudgetKind.TOKENS: f"token budget of session {session_id} has {left} tokens left",
+        BudgetKind.TIME_MS: f"time budget of session {session_id} has {left} ms left",
+        BudgetKind.COST_MICROS: f"cost budget of session {session_id} has {left / _MICROS:g} left",
+    }[exceeded.kind]
     return ApiError(
         ErrorCode.BUDGET_EXCEEDED,
-        f"the {kind} budget of session {session_id} does not allow this task: "
-        f"{exceeded.remaining} are left",
+        f"the {told}, which does not allow this task",
         hint="ask for fewer max_tokens, start another session, or DELETE this one to begin anew",
         retriable=False,
     )

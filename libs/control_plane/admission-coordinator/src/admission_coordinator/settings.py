@@ -1,6 +1,6 @@
 """What the coordinator can be told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -39,3 +39,5 @@ class CoordinatorSettings:
     sessions: SessionLimits = field(default_factory=SessionLimits)
     pool_name: Callable[[PoolRef], str] = attrgetter("pool_id")
     """What clients, metrics and logs are told of a pool; its bare id is unique on one machine."""
+    price_per_1k_tokens: Mapping[str, float] = field(default_factory=dict)
+    """By model id; a model without a price costs nothing and knows no cost budget."""

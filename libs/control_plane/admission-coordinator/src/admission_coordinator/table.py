@@ -1,10 +1,10 @@
 """All tasks of this process: by id, newest first, and for how long an ended one is kept."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from admission_coordinator.task import Task
-from api_types import ApiError, ErrorCode, TaskState
+from api_types import ApiError, ErrorCode
 
 ADMIN = "admin"
 """The identity that sees everybody's tasks."""
@@ -47,14 +47,14 @@ class TaskTable:
         return task
 
     def page(
-        self, identity: str, *, state: TaskState | None, limit: int, before: int | None
+        self, identity: str, *, wanted: Callable[[Task], bool], limit: int, before: int | None
     ) -> tuple[list[Task], int | None]:
         """Return up to `limit` tasks, newest first, and the number to go on before, if any."""
         found: list[Task] = []
         for task in reversed(self._tasks.values()):
             if before is not None and task.number >= before:
                 continue
-            if identity not in (task.identity, ADMIN) or (state not in (None, task.state)):
+            if identity not in (task.identity, ADMIN) or not wanted(task):
                 continue
             if len(found) == limit:
                 return found, found[-1].number

@@ -64,6 +64,7 @@ class Task:
     node_id: str | None = None
     replica_id: str | None = None
     engine: str | None = None
+    engine_version: str | None = None
     running: asyncio.Task[None] | None = None
     stop_error: ApiError | None = None
     """Why a running attempt is being stopped; its terminal frame says so."""
@@ -113,6 +114,11 @@ class Task:
     def uses_cache(self) -> bool:
         """Whether its engine may take a part of the prompt from its cache."""
         return self.request.kv_hint is KvHint.REUSE and not (self.turn and self.turn.cold)
+
+    @property
+    def affinity_key(self) -> str:
+        """The name under which the cluster remembers the session of this task's identity."""
+        return f"{self.identity}/{self.request.session_id}"
 
     @property
     def queue_time_ms(self) -> int | None:

@@ -1,11 +1,13 @@
 """Tells the readers of waiting tasks how their place in the queue changes."""
 
+from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import TaskTable
 from admission_coordinator.task import Task
 from admission_coordinator.waiting import ModelLine, WaitingRoom
 from api_types import TaskState
 from multi_node_placement import ClusterView
+from orchestrator_core import When
 
 
 class PositionTeller:
@@ -18,11 +20,13 @@ class PositionTeller:
         cluster: ClusterView,
         room: WaitingRoom,
         table: TaskTable,
+        sessions: SessionTable,
     ) -> None:
         self._interval_ms = settings.metrics_interval_ms
         self._cluster = cluster
         self._room = room
         self._table = table
+        self._sessions = sessions
         self._watched: dict[str, set[str]] = {}
         """Model id → ids of waiting tasks that have, or had, a reader."""
 
@@ -72,7 +76,27 @@ class PositionTeller:
                 "queue_position": position,
                 "predicted_start_ms": start_ms,
                 "on_time_probability": line.on_time(task, before, slots, now_ms),
+                "prep": self._preparation(task),
+                **self._session(task),
             },
             human=f"number {position} of {len(line.queue)} waiting"
             + (f", starts in about {start_ms / 1000:.1f} s" if start_ms else ""),
         )
+
+    def _preparation(self, task: Task) -> dict[str, dict[str, str]] | None:
+        """Tell what the task waits for besides a slot: a model that is being loaded."""
+        if self._cluster.could_serve(task.constraint).when is not When.LATER:
+            return None
+        words = f"a pool is loading {task.model_id}"
+        return {"load": {"status": "running", "phase": "load_model", "human": words}}
+
+    def _session(self, task: Task) -> dict[str, float | None]:
+        if task.turn is None:
+            return {}
+        left = self._sessions.turn_budgets(task.turn)
+        return {
+            "kv_warmth": self._cluster.kv_warmth(task.affinity_key),
+            "tokens_budget_remaining": left.tokens_remaining,
+            "time_budget_remaining_ms": left.time_remaining_ms,
+            "cost_budget_remaining": left.cost_remaining,
+        }

@@ -60,7 +60,7 @@ class ModelLine:
             return True
         return deadline_feasible(
             self.times,
-            len(self.queue),
+            self.queue.position_of_new(task.request.priority, task.identity),
             self.ages_ms(now_ms),
             max(1, slots),
             remaining_ms=task.deadline_at_ms - now_ms,

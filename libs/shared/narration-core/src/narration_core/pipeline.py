@@ -106,10 +106,11 @@ def console_renderer(*, colors: bool) -> Processor:
         shown = {key: _printable(key, value) for key, value in event.items()}
         for key in ("service", "node_id", "machine_id"):
             shown.pop(key, None)
-        if shown.get("correlation_id") is None:
-            shown.pop("correlation_id", None)
+        if shown["event"] == "stdlib" and "detail" in shown:  # A library's own sentence.
+            shown["event"] = shown.pop("detail")
         if human := shown.pop("human", None):
             shown["event"] = human
+        shown = {key: value for key, value in shown.items() if value is not None}
         return str(render(logger, method, shown))
 
     return render_console

@@ -1,5 +1,6 @@
 """Budgets of sessions and keys: counters that are held before a task runs and settled after."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +13,9 @@ class BudgetKind(StrEnum):
     TOKENS = "tokens"
     TIME_MS = "time_ms"
     COST_MICROS = "cost_micros"
+
+
+ALL_KINDS = tuple(BudgetKind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +78,15 @@ class Budget:
         self.spent = spent or Spend()
         self.held = Spend()
 
-    def reserve(self, amount: Spend) -> Hold | Exceeded:
+    def reserve(
+        self, amount: Spend, *, kinds: Collection[BudgetKind] = ALL_KINDS
+    ) -> Hold | Exceeded:
         """Set an estimate aside, so that tasks running at once cannot overspend together.
 
-        A kind that is used up refuses even an estimate of 0.
+        A kind that is used up refuses even an estimate of 0; `kinds` are those that count here.
         """
         remaining = self.remaining
-        for kind in BudgetKind:
+        for kind in kinds:
             left = getattr(remaining, kind)
             if left is not None and (left <= 0 or getattr(amount, kind) > left):
                 return Exceeded(kind, left)

@@ -90,6 +90,12 @@ class Turns:
         sent = sum(min(length, rounds) * count for length, count in self._lengths.items())
         return len(self.front) + sent - 1
 
+    def before_new(self, identity: str) -> int:
+        """Count the tasks before one that this identity would add now."""
+        rounds = self.held.get(identity, 0) + 1
+        sent = sum(min(length, rounds) * count for length, count in self._lengths.items())
+        return len(self.front) + sent
+
     def in_order(self) -> Iterator[QueuedTask]:
         """Give every task as it would go if one replica served every lane."""
         yield from sorted(self.front.values(), key=_BY_NUMBER)

@@ -183,6 +183,10 @@ class ModelQueue:
         lines = (_line(lane, task.priority) for lane in self._lanes.values())
         return self._position(task.priority, sum(line.ahead_of(task) for line in lines))
 
+    def position_of_new(self, priority: Priority, identity: str) -> int:
+        """Tell the position that a task would have if it were offered now."""
+        return self._among_both(priority, self._turns(priority).before_new(identity))
+
     def positions(self) -> Iterator[tuple[QueuedTask, int]]:
         """Give every task with its exact position, in the order of dispatch, in linear time."""
         interactive, batch = self._interactive.in_order(), self._batch.in_order()

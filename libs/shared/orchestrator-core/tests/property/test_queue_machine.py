@@ -76,6 +76,7 @@ class QueueMachine(RuleBasedStateMachine):
             deadline_ms=None if patience is None else self.now_ms + patience,
         )
         before = len(self.queue)
+        foretold = self.queue.position_of_new(priority, identity)
         said, expected = self.queue.offer(task), self.model.offer(task)
         self.log.append(("offer", task))
         if isinstance(said, Refused):
@@ -86,6 +87,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert said.dropped == expected.dropped
             self.leave(*said.dropped)
             assert said.position == self.queue.position(task.task_id)
+            assert said.dropped or said.position == foretold
 
     @rule(able=st.sets(st.sampled_from(LANES)))
     def slot_frees(self, able) -> None:

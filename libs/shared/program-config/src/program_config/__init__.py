@@ -6,7 +6,7 @@ from program_config.load import ConfigError, Loaded, load, nearest
 from program_config.machine import default_machine_id, default_node_id
 from program_config.report import describe
 from program_config.schema import PROGRAM_TABLES, Given, Layer, ProgramSettings, Schema
-from program_config.values import Bind, Bytes, Folder, Milliseconds, TextList, TextMap
+from program_config.values import Bind, Bytes, Folder, Milliseconds, PriceMap, TextList, TextMap
 from program_config.variables import CONTRACT_VARIABLES, Alias, Variable
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Layer",
     "Loaded",
     "Milliseconds",
+    "PriceMap",
     "ProgramSettings",
     "Schema",
     "TextList",

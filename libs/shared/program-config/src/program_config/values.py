@@ -40,4 +40,8 @@ Bytes = Annotated[int, BeforeValidator(_parse_bytes), Field(ge=1)]
 Bind = Annotated[BindAddress, BeforeValidator(_parse_bind), PlainSerializer(str)]
 TextList = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
 TextMap = Annotated[dict[str, str], BeforeValidator(_split_map)]
+PriceMap = Annotated[
+    dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(_split_map)
+]
+"""What something costs, by name."""
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
