@@ -171,7 +171,9 @@ def test_a_home_that_cannot_be_written_is_told_in_one_line(
     (home.folder / "data").write_text("a file where a folder is needed")
     daemon = home.start(*["--demo"] * demo_too, ready=False)
     assert daemon.process.wait(30) == 1
-    assert str(home.folder / "data") in daemon.output.splitlines()[-1]
+    last = daemon.output.splitlines()[-1]
+    assert f"{home.folder / 'data'}: it is no folder" in last
+    assert "LLORCH_HOME" in last
     assert "Traceback" not in daemon.output
 
 

@@ -15,7 +15,7 @@ from orchestratord.access import Access
 from orchestratord.cloud import running_cloud
 from orchestratord.composed import Composed
 from orchestratord.config import Settings
-from orchestratord.home import banner, running_home, with_default_pool, with_demo
+from orchestratord.home import banner, prepare_home, running_home, with_default_pool, with_demo
 from orchestratord.http.app import METRICS_PORT_OPERATIONS, create_app, create_edge
 from program_config import BindAddress
 
@@ -44,6 +44,8 @@ async def _serve(settings: Settings, *, began_s: float) -> int:
     signals = _Signals.installed()
     reason: str | None = None
     try:
+        if not settings.remote_nodes:
+            await asyncio.to_thread(prepare_home, settings.home)
         if settings.demo:
             settings = await asyncio.to_thread(with_demo, settings)
         elif not settings.remote_nodes:
