@@ -376,7 +376,7 @@ class AdmissionCoordinator:
 
 def _plain(amount: float) -> str:
     """Write a number without an exponent."""
-    return f"{amount:.6f}".rstrip("0").rstrip(".") if isinstance(amount, float) else str(amount)
+    return f"{amount:.6f}".rstrip("0").rstrip(".")
 
 
 def _loading(model_id: str) -> Preparation:
