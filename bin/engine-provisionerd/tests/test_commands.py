@@ -1,5 +1,6 @@
 """What can be asked without starting anything."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo_model import ENDLESS, ensure
+from engine_provisionerd.cli import main
 from engine_provisionerd.config import OTHERS_KEYS, SCHEMA
 from engine_provisionerd.gpus import masked
 from gpu_discovery import GpuDevice, GpuInfo, GpuInventory, GpuReading
@@ -55,29 +57,45 @@ def test_a_plan_says_of_each_pool_what_is_missing(machine: MakeMachine, models: 
         pool_table(model, id="one", provisioning=binary)
         + pool_table(model, id="two", model_ref="hf:some/model/file.gguf")
         + pool_table(model, id="three", ctx=2_000_000)
+        + pool_table(model, id="four", provisioning={"version": "9.9.9"})
     )
     done = ask(here, "plan")
     assert done.returncode == 1
-    one, two, three = done.stdout.splitlines()
+    one, two, three, four = done.stdout.splitlines()
     assert "NOT READY" in one
     assert "/nowhere/llama-server" in one
     assert "llorch pull" in two
     assert "more than" in three
+    assert "not made yet" in four
+    assert "xllamacpp==9.9.9" in four
 
 
-def test_the_configuration_is_checked_and_shown(machine: MakeMachine) -> None:
+def test_the_configuration_is_checked_and_shown(
+    machine: MakeMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     here = machine("")
-    assert ask(here, "config", "check").stdout == "the configuration is valid\n"
-    assert "127.0.0.1:9201" in ask(here, "config", "show").stdout
-    wrong = ask(here, "config", "check", "--gpu-mask", "zero", "--bind-addr", "0.0.0.0:1")
-    assert wrong.returncode == 2
-    assert "neither a number nor" in wrong.stderr
-    here.environ["LLORCH_INSECURE_PLAINTEXT"] = "false"
-    open_to_all = ask(here, "config", "check", "--bind-addr", "0.0.0.0:1")
-    assert "no authentication" in open_to_all.stderr
-    swapping = pool_table(Path("/m.gguf"), swap_models=True)
-    here.config.write_text(swapping)
-    assert "swap_models needs" in ask(here, "config", "check").stderr
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in here.environ.items():
+        monkeypatch.setenv(name, value)
+
+    def told(*arguments: str) -> tuple[int, str]:
+        code = main([*arguments, "--config", str(here.config)])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    assert told("config", "check") == (0, "the configuration is valid\n")
+    assert "127.0.0.1:9201" in told("config", "show")[1]
+    code, text = told("config", "check", "--gpu-mask", "zero")
+    assert code == 2
+    assert "neither a number nor" in text
+    monkeypatch.setenv("LLORCH_INSECURE_PLAINTEXT", "false")
+    assert "no authentication" in told("config", "check", "--bind-addr", "0.0.0.0:1")[1]
+    here.config.write_text(pool_table(Path("/m.gguf"), swap_models=True))
+    assert "swap_models needs" in told("config", "check")[1]
+    tagged = {"mode": "container", "image": "some/image:latest"}
+    here.config.write_text(pool_table(Path("/m.gguf"), provisioning=tagged))
+    assert "by its digest" in told("config", "check")[1]
 
 
 def test_a_file_for_the_programs_beside_it_serves_here_as_it_is() -> None:

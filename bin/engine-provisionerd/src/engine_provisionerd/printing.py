@@ -15,13 +15,7 @@ from catalog_core import (
     derive_model_id,
     read_gguf_header,
 )
-from engine_provisioner import (
-    EngineError,
-    plan_build,
-    plan_engine,
-    survey_machine,
-    survey_tools,
-)
+from engine_provisioner import EngineError, plan_engine, preview, survey_machine
 from engine_provisionerd.config import Settings
 from engine_provisionerd.gpus import masked
 from gpu_discovery import GpuInventory, discover
@@ -57,32 +51,23 @@ async def print_plans(settings: Settings) -> int:
 async def _plan(
     pool: PoolConfig, settings: Settings, catalog: Catalog, inventory: GpuInventory
 ) -> tuple[str, ...]:
-    provisioning = pool.provisioning
-    if provisioning.mode is ProvisioningMode.EXTERNAL:
+    if pool.provisioning.mode is ProvisioningMode.EXTERNAL:
         return ("somebody else starts it and writes its handoff file",)
     if pool.model_ref is None:
         return ("no model is configured (model_ref): nothing is started",)
     gpus = choose_devices(pool, settings.device_policy, inventory)
-    lines: list[str] = []
-    executable = provisioning.path
-    if provisioning.source is not None:
-        build = await asyncio.to_thread(
-            plan_build,
-            provisioning.source,
-            settings.cache_dir,
-            tools=await survey_tools(),
-            on_gpu=bool(gpus),
-        )
-        lines.append(str(build))
-        if not build.executable.exists():
-            return tuple(lines)
-        executable = build.executable
     model = await asyncio.to_thread(_find, pool.model_ref, catalog, settings.home / "models")
-    survey = await survey_machine()
-    for number in range(pool.replicas):
-        wish = replace(wish_for(pool, f"r{number}", model, gpus), executable=executable)
-        lines.append(str(await asyncio.to_thread(plan_engine, wish, survey)))
-    return tuple(lines)
+    wish, survey, missing = await preview(
+        wish_for(pool, model, gpus), await survey_machine(), settings.cache_dir
+    )
+    if missing is not None:
+        return (f"first {missing}",)
+    return tuple(
+        [
+            str(await asyncio.to_thread(plan_engine, replace(wish, replica_id=name), survey))
+            for name in (f"r{number}" for number in range(pool.replicas))
+        ]
+    )
 
 
 def _find(reference: str, catalog: Catalog, base: Path) -> ModelEntry:

@@ -62,7 +62,7 @@ def models(model, tmp_path_factory):
 @pytest.fixture
 def planned(model):
     """The plan of an engine."""
-    wish = wish_for(small_pool(), "r0", model, ())
+    wish = wish_for(small_pool(), model, ())
     return plan_engine(wish, Survey(cpu_cores=1, wheel_version="1"))
 
 

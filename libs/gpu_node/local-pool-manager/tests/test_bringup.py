@@ -26,17 +26,17 @@ def test_a_pool_gets_the_devices_that_it_names_or_all():
 
 
 def test_the_context_is_the_models_own_up_to_a_bound(model):
-    assert wish_for(small_pool(ctx=None), "r0", model, ()).ctx_tokens == 4096
+    assert wish_for(small_pool(ctx=None), model, ()).ctx_tokens == 4096
     short = model.model_copy(
         update={"header": model.header.model_copy(update={"context_length": 1000})}
     )
-    assert wish_for(small_pool(ctx=None), "r0", short, ()).ctx_tokens == 1000
+    assert wish_for(small_pool(ctx=None), short, ()).ctx_tokens == 1000
     with pytest.raises(PreflightError, match="trained"):
-        wish_for(small_pool(ctx=2000), "r0", short, ())
+        wish_for(small_pool(ctx=2000), short, ())
 
 
 def test_engines_get_their_gpus_by_uuid(model):
-    wish = wish_for(small_pool(), "r0", model, TWO.infos)
+    wish = wish_for(small_pool(), model, TWO.infos)
     assert wish.on_gpu
     assert wish.devices == tuple(gpu.uuid for gpu in TWO.infos)
 

@@ -1,7 +1,6 @@
 """From the configuration of a pool to the plan of its engines."""
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,9 @@ from engine_provisioner import (
     EngineWish,
     PreflightError,
     Survey,
-    build,
-    plan_build,
     plan_engine,
+    prepare,
     survey_machine,
-    survey_tools,
 )
 from gpu_discovery import DeviceMaskError, DevicePolicy, GpuInventory, check, resolve_mask
 from local_pool_manager.config import DEFAULT_CTX_TOKENS, PoolConfig
@@ -66,14 +63,12 @@ def choose_devices(
 
 def wish_for(
     config: PoolConfig,
-    replica_id: str,
     model: ModelEntry,
     gpus: tuple[GpuInfo, ...],
-    *,
-    lane: int = 0,
+    replica_id: str = "r0",
 ) -> EngineWish:
     """Return what one replica needs; raises `PreflightError` when the model cannot give it."""
-    trained = model.header.context_length
+    provisioning, trained = config.provisioning, model.header.context_length
     ctx = config.ctx or min(trained or DEFAULT_CTX_TOKENS, DEFAULT_CTX_TOKENS)
     if trained and ctx > trained:
         raise PreflightError(
@@ -96,10 +91,15 @@ def wish_for(
         embeddings=config.embeddings,
         rerank=config.rerank,
         prompt_cache=config.caches_prompts,
-        mode=EngineMode(config.provisioning.mode),
+        mode=EngineMode(provisioning.mode),
         engine=config.engine,
-        executable_sha256=config.provisioning.sha256,
-        lane=lane,
+        executable=provisioning.path,
+        executable_sha256=provisioning.sha256,
+        image=provisioning.image,
+        runtime=provisioning.runtime,
+        tree=provisioning.source,
+        version=provisioning.version,
+        index=provisioning.index,
     )
 
 
@@ -142,7 +142,7 @@ class Planner:
         self._survey: Survey | None = None
         self._surveying = asyncio.Lock()
         self._build_dir = build_dir
-        self._building = asyncio.Lock()
+        self._preparing = asyncio.Lock()
 
     def devices(self, config: PoolConfig) -> tuple[GpuInfo, ...]:
         """Return the GPUs of the pool as they are now; raises `DevicesMissing`."""
@@ -161,17 +161,15 @@ class Planner:
         `lanes` are the replicas by id, each with the lane that its engine gets.
         """
         model = await self.bring(model_ref)
-        executable = await self._built(config, on_gpu=bool(gpus))
-        wishes = [
-            replace(
-                wish_for(config, replica_id, model, gpus, lane=lane),
-                executable=executable or config.provisioning.path,
-            )
-            for replica_id, lane in lanes.items()
-        ]
         async with self._surveying:
             self._survey = survey = self._survey or await survey_machine()
         try:
+            async with self._preparing:
+                wish, survey = await prepare(wish_for(config, model, gpus), survey, self._build_dir)
+            wishes = [
+                replace(wish, replica_id=replica_id, lane=lane)
+                for replica_id, lane in lanes.items()
+            ]
             plans = await asyncio.to_thread(_plan_all, wishes, survey)
         except EngineError:
             # The operator may install what is missing.
@@ -186,20 +184,6 @@ class Planner:
             return await self._models.ensure(model_ref)
         except Exception as error:  # whatever a source of models raises, its text is the reason
             raise ModelMissing(str(error) or type(error).__name__) from error
-
-    async def _built(self, config: PoolConfig, *, on_gpu: bool) -> Path | None:
-        """Return the llama-server of mode `source`, built now unless it was before."""
-        tree = config.provisioning.source
-        if tree is None:
-            return None
-        async with self._building:
-            tools = await survey_tools()
-            jobs = max(1, len(os.sched_getaffinity(0)) // 2)
-            return await build(
-                await asyncio.to_thread(
-                    plan_build, tree, self._build_dir, tools=tools, on_gpu=on_gpu, jobs=jobs
-                )
-            )
 
     def _need(self, model: ModelEntry, plan: EnginePlan) -> MemoryNeed:
         """Return what one engine takes: as it was seen, or else computed from the file."""

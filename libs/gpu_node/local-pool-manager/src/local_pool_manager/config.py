@@ -2,10 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from engine_provisioner import is_pinned
 from pool_registry_types import ClientModel, Identifier
 
 DEFAULT_CTX_TOKENS = 4096
@@ -32,6 +33,15 @@ class ProvisioningOwner(StrEnum):
     """engine-provisionerd: the manager only writes down which model it wants."""
 
 
+def _pinned(image: str) -> str:
+    if not is_pinned(image):
+        raise ValueError(
+            "must name an image by its digest, NAME@sha256:…, since a tag names another one "
+            "tomorrow; `podman image inspect --format '{{.Digest}}' NAME` tells it"
+        )
+    return image
+
+
 class ProvisioningConfig(ClientModel):
     """How the engine of a pool is provided."""
 
@@ -43,11 +53,30 @@ class ProvisioningConfig(ClientModel):
     """What that file must be; unset: not checked."""
     source: Path | None = None
     """The tree of llama.cpp that mode `source` builds."""
+    image: Annotated[str, AfterValidator(_pinned)] | None = None
+    """Of mode `container`, by digest; its entry point is the engine's server."""
+    runtime: Literal["podman", "docker"] | None = None
+    """What runs containers; unset: podman where it is there, else docker."""
+    version: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """Of the engine's package, in an environment of its own; unset: the one installed here."""
+    index: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """A package index that is asked before the public one, such as one with CUDA wheels."""
 
     @model_validator(mode="after")
-    def _source_names_a_tree(self) -> Self:
-        if (self.mode is ProvisioningMode.SOURCE) is not (self.source is not None):
-            raise ValueError("provisioning: mode 'source' and a source tree belong together")
+    def _names_what_its_mode_needs(self) -> Self:
+        """Mode `package`, the default, may name image and tree too: on a GPU they come last."""
+        by_default = ProvisioningMode.PACKAGE
+        for mode, name in (
+            (ProvisioningMode.SOURCE, "source"),
+            (ProvisioningMode.CONTAINER, "image"),
+        ):
+            given = getattr(self, name) is not None
+            if self.mode is mode and not given:
+                raise ValueError(f"provisioning: mode {mode.value!r} needs {name!r}")
+            if given and self.mode not in {mode, by_default}:
+                raise ValueError(f"provisioning: {name!r} belongs to mode {mode.value!r}")
+        if self.mode is not by_default and (self.version or self.index):
+            raise ValueError("provisioning: 'version' and 'index' belong to mode 'package'")
         return self
 
     @model_validator(mode="after")

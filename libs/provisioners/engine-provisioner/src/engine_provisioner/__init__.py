@@ -1,7 +1,9 @@
 """Plans, starts and supervises engine processes and writes their handoff files."""
 
 from engine_provisioner.build import BuildPlan, Tools, build, plan_build, survey_tools
+from engine_provisioner.containers import is_pinned
 from engine_provisioner.desired import desired_path, read_desired, write_desired
+from engine_provisioner.environments import EnvironmentPlan, plan_environment
 from engine_provisioner.errors import (
     EngineError,
     EngineNotAvailableError,
@@ -18,11 +20,13 @@ from engine_provisioner.handoff import (
 )
 from engine_provisioner.machine import EngineState, Limits
 from engine_provisioner.orphans import stop_orphans
-from engine_provisioner.plan import EngineMode, EnginePlan, EngineWish, plan_engine
+from engine_provisioner.plan import EnginePlan, plan_engine
+from engine_provisioner.preparing import prepare, preview
 from engine_provisioner.probe import EngineProbe
 from engine_provisioner.process import EngineProcess, ProcessIdentity, identify
 from engine_provisioner.supervisor import EngineStatus, EngineSupervisor, unsealed
 from engine_provisioner.survey import Survey, survey_machine
+from engine_provisioner.wish import EngineMode, EngineWish
 
 __all__ = [
     "BuildPlan",
@@ -36,6 +40,7 @@ __all__ = [
     "EngineStatus",
     "EngineSupervisor",
     "EngineWish",
+    "EnvironmentPlan",
     "Limits",
     "ModeNotProvidedError",
     "PreflightError",
@@ -47,9 +52,13 @@ __all__ = [
     "engine_pids",
     "handoff_path",
     "identify",
+    "is_pinned",
     "lane_in_service",
     "plan_build",
     "plan_engine",
+    "plan_environment",
+    "prepare",
+    "preview",
     "read_desired",
     "read_handoff",
     "remove_handoff",

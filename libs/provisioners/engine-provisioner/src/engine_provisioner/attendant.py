@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from engine_provisioner import enginelog, machine
+from engine_provisioner.containers import remove_container
 from engine_provisioner.handoff import read_status
 from engine_provisioner.machine import Stimulus
 from engine_provisioner.plan import EnginePlan
@@ -59,6 +60,9 @@ class Attendant:
             code = await self.process.exited()
             reporter.cancel()
         told = read_status(self._status_file)
+        if code != 0:
+            # A guardian that was killed has left its container.
+            await remove_container(told.get("container"))
         reason: object
         if code in FROM_OUTSIDE:
             reason = FROM_OUTSIDE[code]

@@ -6,11 +6,11 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine_provisioner.errors import PreflightError
+from engine_provisioner.steps import run_steps
 
 BUILD_TIMEOUT_S = 7_200.0
 TOOL_TIMEOUT_S = 20.0
@@ -27,7 +27,6 @@ OPTIONS = (
 )
 _NO_SOURCES = {".git", "build", "docs", "media", "models"}
 """Folders at the top of the tree that no build reads."""
-_LOG_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,18 @@ class BuildPlan:
         """Where the server is when it has been built."""
         return self.folder / "bin" / TARGET
 
+    @property
+    def done(self) -> Path:
+        """The mark of a build that came to its end."""
+        return self.folder / "built"
+
+    @property
+    def built(self) -> bool:
+        """Whether the server is there."""
+        return self.done.exists() and self.executable.exists()
+
     def __str__(self) -> str:
-        state = "built" if self.executable.exists() else "not built yet"
+        state = "built" if self.built else "not built yet"
         return f"{self.executable} ({state}) by: " + " && ".join(
             map(shlex.join, (self.configure, self.build))
         )
@@ -112,37 +121,13 @@ async def build(plan: BuildPlan) -> Path:
 
     A build that was broken off goes on where it stopped.
     """
-    done = plan.folder / "built"
-    if done.exists() and plan.executable.exists():
+    if plan.built:
         return plan.executable
     await asyncio.to_thread(plan.folder.mkdir, parents=True, exist_ok=True)
-    await asyncio.to_thread(plan.log.write_bytes, b"")
-    for command in (plan.configure, plan.build):
-        code = await _logged(command, plan.log)
-        if code != 0:
-            lines = plan.log.read_text(encoding="utf-8", errors="replace").splitlines()
-            raise PreflightError(
-                f"{shlex.join(command)} ended with {code}: {' / '.join(lines[-_LOG_LINES:])}; "
-                f"the whole log is {plan.log}"
-            )
-    done.touch()
+    await run_steps(
+        (plan.configure, plan.build), log=plan.log, timeout_s=BUILD_TIMEOUT_S, done=plan.done
+    )
     return plan.executable
-
-
-async def _logged(command: tuple[str, ...], log: Path) -> int | None:
-    with log.open("ab") as file:
-        child = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=file, stderr=file
-        )
-    try:
-        async with asyncio.timeout(BUILD_TIMEOUT_S):
-            return await child.wait()
-    except TimeoutError:
-        return None
-    finally:
-        with suppress(ProcessLookupError):
-            if child.returncode is None:
-                child.terminate()
 
 
 async def _version(tool: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -110,7 +111,7 @@ def engine_pids(
     return frozenset({process.pid, int(told.get("engine_pid", process.pid))})
 
 
-def read_status(path: Path) -> dict[str, str | int]:
+def read_status(path: Path) -> dict[str, Any]:
     """Return what the engine's host last told, empty when nothing."""
     try:
         told = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The child process that runs a `llama-server` executable, and is its guardian.
+"""The child process that runs an engine's own server, and is its guardian.
 
 Run as a file, it imports nothing but the standard library. It gives the executable a free port on
 loopback and a key that is on no command line, tells its state in a file, and lives and ends with
@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 EXIT_MODEL = 3
@@ -79,15 +79,14 @@ def await_health(child: subprocess.Popen[bytes], port: int) -> bool:
     return False
 
 
-def serve(status_file: Path, command: list[str], key: str | None) -> int:
+def serve(status_file: Path, command: list[str], key: Mapping[str, str]) -> int:
     """Run the executable until it ends or SIGTERM comes; the result is the exit code."""
     tell(status_file, "loading")
     port = free_port()
-    environment = {**os.environ, **({"LLAMA_API_KEY": key} if key else {})}
     child = subprocess.Popen(  # noqa: S603  the operator named it
         [*command, "--host", "127.0.0.1", "--port", str(port)],
         stdin=subprocess.DEVNULL,
-        env=environment,
+        env={**os.environ, **key},
         preexec_fn=die_with_parent,  # noqa: PLW1509  there is no other thread
     )
     asked = False
@@ -108,7 +107,7 @@ def serve(status_file: Path, command: list[str], key: str | None) -> int:
     if asked:
         return 0
     if not listening:
-        tell(status_file, "failed", reason=f"llama-server ended with exit code {code}")
+        tell(status_file, "failed", reason=f"{Path(command[0]).name} ended with exit code {code}")
         return EXIT_MODEL
     if code < 0:
         # The supervisor is to see how it really ended.
@@ -133,10 +132,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="llama_server_host", allow_abbrev=False)
     parser.add_argument("--status-file", type=Path, required=True, help="where the state is told")
     parser.add_argument("--key-on-stdin", action="store_true", help="the first line is the API key")
+    parser.add_argument(
+        "--key-variable", default="LLAMA_API_KEY", help="in which the engine looks for it"
+    )
     parser.add_argument("--on-gpu", action="store_true", help="refuse an executable without a GPU")
     parser.add_argument("command", nargs="+", help="behind --: the executable and its flags")
     args = parser.parse_args(argv)
-    key = sys.stdin.readline().strip() if args.key_on_stdin else None
+    key = {args.key_variable: sys.stdin.readline().strip()} if args.key_on_stdin else {}
     try:
         if args.on_gpu and not lists_a_gpu(args.command[0]):
             reason = f"{args.command[0]} sees no GPU, and the layers belong on one"

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 SLOW_DISK_BYTES_PER_MS = 50_000
+CONTAINER_MS = 15_000
 
 
 class EngineState(StrEnum):
@@ -141,6 +142,16 @@ class Limits:
     """How long the breaker stays open before one more try."""
     stable_ms: int = 60_000
     """An engine that has served this long starts with a clean record."""
+
+    def for_container(self) -> "Limits":
+        """Allow a container runtime the time that it takes besides the engine."""
+        more_ms = CONTAINER_MS
+        return replace(
+            self,
+            start_ms=self.start_ms + more_ms,
+            load_stall_ms=self.load_stall_ms + more_ms,
+            stop_ms=self.stop_ms + more_ms,
+        )
 
     def for_model(self, size_bytes: int) -> "Limits":
         """Allow a large file the time that a slow disk takes for it."""

@@ -5,17 +5,20 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from engine_provisioner.containers import remove_container
 from engine_provisioner.handoff import (
     LANES,
     STATUS_DIR,
     lane_in_service,
     own_process,
     read_handoff,
+    read_status,
     remove_handoff,
+    status_path,
 )
 from engine_provisioner.process import EngineProcess
 
-STOP_S = 4.0
+STOP_S = 8.0
 KILL_S = 5.0
 
 
@@ -48,6 +51,7 @@ async def _stop(
     identity = own_process(private_dir, pool_id, replica_id, lane)
     process = EngineProcess.attach(identity) if identity else None
     if process is None:
+        await _clear_away(private_dir, pool_id, replica_id, lane)
         return
     payload = read_handoff(runtime_dir, pool_id, replica_id)
     if payload is not None and payload.pid == process.pid:
@@ -57,5 +61,13 @@ async def _stop(
         with suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 await process.exited()
-                return
+                break
     process.close()
+    await _clear_away(private_dir, pool_id, replica_id, lane)
+
+
+async def _clear_away(private_dir: Path, pool_id: str, replica_id: str, lane: int) -> None:
+    """Remove what a guardian may have left of its container, once."""
+    status = status_path(private_dir, pool_id, replica_id, lane)
+    await remove_container(read_status(status).get("container"))
+    status.unlink(missing_ok=True)

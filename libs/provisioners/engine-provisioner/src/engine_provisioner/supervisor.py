@@ -25,6 +25,7 @@ from engine_provisioner.machine import Engine, EngineState, Instruction, Limits,
 from engine_provisioner.plan import EnginePlan
 from engine_provisioner.probe import EngineProbe
 from engine_provisioner.process import EngineProcess
+from engine_provisioner.wish import EngineMode
 from pool_registry_types import HandoffPayload
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class EngineSupervisor:
         self._runtime_dir = runtime_dir
         self._private_dir = private_dir
         self._probe = probe
+        limits = limits.for_container() if plan.mode is EngineMode.CONTAINER else limits
         self._limits = limits.for_model(plan.wish.model.size_bytes)
         self._on_change = on_change
         self._seal = seal

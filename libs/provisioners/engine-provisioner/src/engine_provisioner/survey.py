@@ -6,7 +6,8 @@ import os
 import shutil
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 ASK_TIMEOUT_S = 30.0
 GPU_KINDS = ("CUDA", "Vulkan", "ROCm", "HIP", "SYCL")
@@ -31,7 +32,9 @@ class Survey:
     llama_server: str | None = None
     llama_server_gpus: bool = False
     """Whether the one on the PATH was built for a GPU and sees it."""
-    container_runtime: str | None = None
+    podman: str | None = None
+    docker: str | None = None
+    uv: str | None = None
     nvcc: str | None = None
 
 
@@ -39,7 +42,7 @@ async def survey_machine() -> Survey:
     """Look at this machine; the wheel is asked in a child process, as it may take the GPU."""
     llama_server = shutil.which("llama-server")
     (told, trouble), sees_gpu = await asyncio.gather(
-        _ask_wheel(), _sees_gpu(llama_server) if llama_server else _no()
+        _ask_wheel(sys.executable), _sees_gpu(llama_server) if llama_server else _no()
     )
     return Survey(
         cpu_cores=len(os.sched_getaffinity(0)),
@@ -48,8 +51,21 @@ async def survey_machine() -> Survey:
         wheel_gpus=tuple(told.get("gpus", ())),
         llama_server=llama_server,
         llama_server_gpus=sees_gpu,
-        container_runtime=shutil.which("podman") or shutil.which("docker"),
+        podman=shutil.which("podman"),
+        docker=shutil.which("docker"),
+        uv=shutil.which("uv"),
         nvcc=shutil.which("nvcc"),
+    )
+
+
+async def survey_wheel(survey: Survey, python: Path) -> Survey:
+    """Return the facts with those of the wheel in another environment in the place of ours."""
+    told, trouble = await _ask_wheel(str(python))
+    return replace(
+        survey,
+        wheel_version=told.get("version"),
+        wheel_trouble=trouble,
+        wheel_gpus=tuple(told.get("gpus", ())),
     )
 
 
@@ -62,8 +78,8 @@ async def _sees_gpu(llama_server: str) -> bool:
     return code == 0 and any(kind in out + err for kind in GPU_KINDS)
 
 
-async def _ask_wheel() -> tuple[dict[str, str], str | None]:
-    code, out, err = await _output(sys.executable, "-c", _ASK_WHEEL)
+async def _ask_wheel(python: str) -> tuple[dict[str, str], str | None]:
+    code, out, err = await _output(python, "-c", _ASK_WHEEL)
     if code is None:
         return {}, f"it did not answer within {ASK_TIMEOUT_S:.0f} s"
     if code:
