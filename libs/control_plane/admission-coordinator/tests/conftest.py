@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from admission_coordinator import AdmissionCoordinator, CoordinatorSettings, ModelChoice, Task
+from admission_coordinator import (
+    AdmissionCoordinator,
+    CoordinatorSettings,
+    DemandSink,
+    ModelChoice,
+    Task,
+)
 from admission_coordinator.testing import (
     FakeModels,
     FakeReplicas,
@@ -39,7 +45,7 @@ def snapshot(
     *,
     slots: int,
     state: HealthState = HealthState.READY,
-    model_id: str = "demo",
+    model_id: str | None = "demo",
     generation: int = 1,
     draining: bool = False,
 ) -> PoolSnapshot:
@@ -93,7 +99,8 @@ class World:
 
     def report(self, *pools: PoolSnapshot) -> None:
         self.pools.update({pool.pool_id: pool for pool in pools})
-        self.cluster.apply_report(NODE, self.pools.values())
+        loadable = {pool.pool_id: pool.loadable_models for pool in self.pools.values()}
+        self.cluster.apply_report(NODE, self.pools.values(), loadable=loadable)
         self.coordinator.cluster_changed()
 
     def submit(self, prompt: str = "one two three", *, identity: str = "me", **fields: Any) -> Task:
@@ -117,7 +124,11 @@ def world_of() -> Worlds:
 
     @asynccontextmanager
     async def build(
-        pools: dict[str, int] | None = None, *, scorer: PrefixScorer | None = None, **settings: Any
+        pools: dict[str, int] | None = None,
+        *,
+        scorer: PrefixScorer | None = None,
+        demand: DemandSink | None = None,
+        **settings: Any,
     ) -> AsyncIterator[World]:
         slots = pools or {"pool-a": 1}
         adapters = {
@@ -136,6 +147,7 @@ def world_of() -> Worlds:
             ),
             observer=observer,
             now_ms=clock,
+            demand=demand,
         ) as coordinator:
             yield World(coordinator, cluster, replicas, observer, clock, snapshots)
 

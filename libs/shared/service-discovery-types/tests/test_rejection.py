@@ -6,6 +6,7 @@ from service_discovery_types import (
     CallbackRegistration,
     HeartbeatRequest,
     NodeMessage,
+    PoolDemand,
     PoolReadyCallback,
     RegisterRequest,
     RegisterResponse,
@@ -26,6 +27,8 @@ from service_discovery_types import (
         (HeartbeatRequest, "timestamp", "now"),
         (HeartbeatRequest, "pools", [{"pool_id": "p"}]),
         (PoolReadyCallback, "pool", None),
+        (PoolDemand, "models", [{"model_id": "m", "waiting": 0, "oldest_ms": 0}]),
+        (PoolDemand, "valid_ms", 0),
         (CallbackRegistration, "url", "file:///etc/passwd"),
     ],
 )

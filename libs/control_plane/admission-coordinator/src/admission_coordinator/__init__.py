@@ -4,7 +4,14 @@ from admission_coordinator.coordinator import AdmissionCoordinator, Submission
 from admission_coordinator.frames import Dialect, EventFrame, Frame, TokenFrame, native
 from admission_coordinator.log import Cursor, EventLog
 from admission_coordinator.machine import TRANSITIONS, IllegalMove, Move
-from admission_coordinator.ports import ModelChoice, ModelDirectory, Replicas, TaskObserver
+from admission_coordinator.ports import (
+    DemandSink,
+    ModelChoice,
+    ModelDirectory,
+    ModelWaits,
+    Replicas,
+    TaskObserver,
+)
 from admission_coordinator.sessions import SessionLimits
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import ADMIN
@@ -16,6 +23,7 @@ __all__ = [
     "AdmissionCoordinator",
     "CoordinatorSettings",
     "Cursor",
+    "DemandSink",
     "Dialect",
     "EventFrame",
     "EventLog",
@@ -23,6 +31,7 @@ __all__ = [
     "IllegalMove",
     "ModelChoice",
     "ModelDirectory",
+    "ModelWaits",
     "Move",
     "Replicas",
     "SessionLimits",

@@ -60,7 +60,7 @@ class Admission:
         _check_context(request, model.model_id, model.ctx_max)
         constraint = constraint_of(request, model.model_id, self._cluster)
         servable = self._cluster.could_serve(constraint)
-        refusal = refusal_of(servable, request, constraint)
+        refusal = refusal_of(servable, request, constraint, self._cluster)
         if refusal is not None:
             raise refusal
         task = Task(

@@ -9,11 +9,19 @@ from uuid import UUID
 
 from admission_coordinator import errors
 from admission_coordinator.admission import Admission
+from admission_coordinator.demand import DemandTeller
 from admission_coordinator.dispatcher import Dispatcher
 from admission_coordinator.ending import StreamEnds
 from admission_coordinator.frames import Dialect, native, native_verbose
 from admission_coordinator.log import Cursor
-from admission_coordinator.ports import ModelDirectory, NowMs, Replicas, TaskObserver
+from admission_coordinator.ports import (
+    DemandSink,
+    ModelDirectory,
+    NowMs,
+    Replicas,
+    TaskObserver,
+)
+from admission_coordinator.preparing import steps_for
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import TaskTable
@@ -44,7 +52,7 @@ class Submission:
     task: Task
     queue_position: int
     predicted_start_ms: int
-    preparing: bool
+    steps: tuple[PreparationStep, ...]
     repeated: bool
     headers: Mapping[str, str]
 
@@ -68,7 +76,7 @@ class Submission:
             predicted_start_ms=self.predicted_start_ms,
             backoff_ms=0,
             streams=StreamLinks(sse=path, sse_verbose=f"{path}?verbose=true"),
-            preparation=_loading(self.task.model_id) if self.preparing else Preparation(),
+            preparation=Preparation(steps=self.steps),
         )
 
 
@@ -88,6 +96,7 @@ class AdmissionCoordinator:
         observer: TaskObserver,
         now_ms: NowMs,
         group: asyncio.TaskGroup,
+        demand: DemandSink | None = None,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
@@ -113,6 +122,7 @@ class AdmissionCoordinator:
             ends=self._ends,
             now_ms=now_ms,
         )
+        self._demand = DemandTeller(cluster=cluster, room=self._room, sink=demand, now_ms=now_ms)
         self._dispatcher = Dispatcher(
             settings,
             cluster=cluster,
@@ -124,6 +134,7 @@ class AdmissionCoordinator:
             table=self._table,
             ends=self._ends,
             group=group,
+            demand=self._demand,
         )
 
     @classmethod
@@ -137,11 +148,12 @@ class AdmissionCoordinator:
         models: ModelDirectory,
         observer: TaskObserver,
         now_ms: NowMs,
+        demand: DemandSink | None = None,
     ) -> AsyncIterator["AdmissionCoordinator"]:
         """Run a coordinator; leaving the block ends every task that is left.
 
         It listens to the cluster view for free slots; every report to the view should be
-        followed by `cluster_changed`.
+        followed by `cluster_changed`. `demand` is told what tasks wait for where pools load that.
         """
         async with asyncio.TaskGroup() as group:
             coordinator = cls(
@@ -152,6 +164,7 @@ class AdmissionCoordinator:
                 observer=observer,
                 now_ms=now_ms,
                 group=group,
+                demand=demand,
             )
             cluster.listen(coordinator._dispatcher.slot_freed)
             ticker = group.create_task(coordinator._dispatcher.tick_for_ever(), name="task ticker")
@@ -159,6 +172,7 @@ class AdmissionCoordinator:
                 yield coordinator
             finally:
                 ticker.cancel()
+                coordinator._demand.stop()
                 await coordinator.shut_down(grace_ms=0)
 
     # admission
@@ -189,6 +203,8 @@ class AdmissionCoordinator:
         self._observer.admitted(task)
         self._dispatcher.pump(task.model_id)
         self._dispatcher.wake_ticker()
+        if task.state is TaskState.QUEUED:
+            self._demand.note()
         self._write_started(task)
         return self._submission(task, repeated=False)
 
@@ -219,7 +235,7 @@ class AdmissionCoordinator:
             task,
             position,
             start_ms,
-            self._preparing(task),
+            steps_for(task.model_id, self._cluster) if self._preparing(task) else (),
             repeated,
             self._budget_headers(task),
         )
@@ -358,6 +374,7 @@ class AdmissionCoordinator:
     def cluster_changed(self) -> None:
         """End tasks that nothing will serve any more; to be called after every report."""
         self._dispatcher.end_orphans()
+        self._demand.note()
 
     def session(self, session_id: str, *, identity: str) -> SessionView:
         """Return a session; raises `SESSION_NOT_FOUND`."""
@@ -377,13 +394,3 @@ class AdmissionCoordinator:
 def _plain(amount: float) -> str:
     """Write a number without an exponent."""
     return f"{amount:.6f}".rstrip("0").rstrip(".")
-
-
-def _loading(model_id: str) -> Preparation:
-    step = PreparationStep(
-        id="load",
-        kind="load_model",
-        description=f"a pool is loading {model_id}",
-        status="running",
-    )
-    return Preparation(steps=(step,))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from admission_coordinator import errors
 from admission_coordinator.attempt import Attempts
+from admission_coordinator.demand import DemandTeller
 from admission_coordinator.ending import StreamEnds
 from admission_coordinator.machine import Move
 from admission_coordinator.placing import refusal_of
@@ -47,6 +48,7 @@ class Dispatcher:
         table: TaskTable,
         ends: StreamEnds,
         group: asyncio.TaskGroup,
+        demand: DemandTeller,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
@@ -56,6 +58,7 @@ class Dispatcher:
         self._sessions = sessions
         self._table = table
         self._ends = ends
+        self._demand = demand
         self._teller = PositionTeller(
             settings, cluster=cluster, room=room, table=table, sessions=sessions
         )
@@ -133,6 +136,7 @@ class Dispatcher:
         line.drain.record(now_ms, waited_ms=now_ms - task.created_ms)
         line.running.add(task)
         line.moved = True
+        self._demand.note()
         if task.log.next_id > 1:
             task.log.append_metrics(
                 {"queue_position": 0, "predicted_start_ms": 0, "pool_id": task.pool_id},
@@ -154,6 +158,7 @@ class Dispatcher:
         task.node_id = task.pool_id = task.replica_id = None
         task.dispatched_ms = None
         line.moved = True
+        self._demand.note()
         self._observer.put_back(task, cause)
         self.wake_ticker()
         # Not through `pump`: the slot that was just lost may only now be on its way back.
@@ -172,6 +177,7 @@ class Dispatcher:
             line = self._room.line(task.model_id)
             line.queue.cancel(task.task_id)
             line.moved = True
+            self._demand.note()
             self._ends.fail(task, error)
         elif task.state is TaskState.RUNNING:
             self._attempts.stop(task, error)
@@ -189,10 +195,11 @@ class Dispatcher:
     def _end_lane(self, line: ModelLine, constraint: Constraint) -> None:
         servable = self._cluster.could_serve(constraint)
         line.moved = True
+        self._demand.note()
         for item in line.queue.cancel_lane(constraint):
             task = self._table.find(item.task_id)
             if task is not None:
-                error = refusal_of(servable, task.request, constraint)
+                error = refusal_of(servable, task.request, constraint, self._cluster)
                 self._ends.fail(task, error or errors.internal())
 
     # time
@@ -223,6 +230,7 @@ class Dispatcher:
         for line in list(self._room):
             for expired in line.queue.expire(now_ms):
                 line.moved = True
+                self._demand.note()
                 self._expire(expired)
         self._teller.tell(now_ms)
         self._table.sweep(now_ms)

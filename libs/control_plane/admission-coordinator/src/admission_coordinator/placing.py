@@ -57,11 +57,22 @@ def preferences_of(request: TaskRequest, cluster: ClusterView) -> Preferences:
     )
 
 
-def refusal_of(servable: Servable, request: TaskRequest, constraint: Constraint) -> ApiError | None:
+def refusal_of(
+    servable: Servable, request: TaskRequest, constraint: Constraint, cluster: ClusterView
+) -> ApiError | None:
     """Return why a task must not wait, or None when waiting makes sense."""
     if servable.when is not When.NEVER:
         return None
     model = constraint.model_id
+    if (failed := cluster.swapping.failure(model)) is not None:
+        pool, failure = failed
+        return ApiError(
+            ErrorCode.MODEL_NOT_AVAILABLE,
+            f"pool {pool} could not load model {model}: {failure.reason}",
+            hint="it may be tried again after retry_after_ms",
+            retry_after_ms=failure.retry_ms,
+            pool_id=pool.pool_id,
+        )
     match servable.reason:
         case None | Refusal.WRONG_MODEL | Refusal.WRONG_DIGEST:
             return ApiError(

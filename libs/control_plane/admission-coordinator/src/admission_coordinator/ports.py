@@ -1,6 +1,6 @@
 """What the coordinator needs from others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +8,7 @@ from typing import Protocol
 from adapter_api import WorkerAdapter
 from admission_coordinator.task import Task
 from api_types import ApiError
-from orchestrator_core import ReplicaKey
+from orchestrator_core import PoolRef, ReplicaKey
 
 NowMs = Callable[[], int]
 """Unix time in milliseconds, never running backwards within a process."""
@@ -49,6 +49,23 @@ class ModelDirectory(Protocol):
         None means the only one that is served. Raises `ApiError`: `MODEL_NOT_FOUND` with near
         names, `MODEL_NOT_AVAILABLE`, or `INVALID_PARAMS` when None is ambiguous.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWaits:
+    """The tasks that wait for one model."""
+
+    waiting: int
+    oldest_ms: int
+    """How long the oldest of them has waited."""
+
+
+class DemandSink(Protocol):
+    """Who tells the pools that change models what is asked for. Must not raise, must not block."""
+
+    def tell_demand(self, pool: PoolRef, demand: Mapping[str, ModelWaits]) -> None:
+        """Replace what was told of a pool: the tasks that wait, by model, its own included."""
         ...
 
 

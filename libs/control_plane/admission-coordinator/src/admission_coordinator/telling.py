@@ -1,5 +1,6 @@
 """Tells the readers of waiting tasks how their place in the queue changes."""
 
+from admission_coordinator.preparing import prep_of, steps_for
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import TaskTable
@@ -7,7 +8,6 @@ from admission_coordinator.task import Task
 from admission_coordinator.waiting import ModelLine, WaitingRoom
 from api_types import TaskState
 from multi_node_placement import ClusterView
-from orchestrator_core import When
 
 
 class PositionTeller:
@@ -47,11 +47,13 @@ class PositionTeller:
             task = self._table.find(task_id)
             if task is None or task.state is not TaskState.QUEUED or not task.log.subscribers:
                 watched.discard(task_id)
+        prep = prep_of(steps_for(line.model_id, self._cluster))
+        progressed, line.told_prep = prep != line.told_prep, prep
         due = [
             task
             for task_id in watched
             if (task := self._table.find(task_id)) is not None
-            and (line.moved or now_ms - task.told_at_ms >= self._interval_ms)
+            and (line.moved or progressed or now_ms - task.told_at_ms >= self._interval_ms)
         ]
         if not due:
             return
@@ -59,12 +61,14 @@ class PositionTeller:
         for item, before in line.queue.positions():
             task = due_ids.get(item.task_id)
             if task is not None:
-                self._tell_task(task, line, before, now_ms)
+                self._tell_task(task, line, before, now_ms, progressed=progressed)
 
-    def _tell_task(self, task: Task, line: ModelLine, before: int, now_ms: int) -> None:
+    def _tell_task(
+        self, task: Task, line: ModelLine, before: int, now_ms: int, *, progressed: bool
+    ) -> None:
         position = before + 1
         overdue = now_ms - task.told_at_ms >= self._interval_ms
-        if position == task.told_position and not overdue:
+        if position == task.told_position and not overdue and not progressed:
             return
         task.told_position = position
         task.told_at_ms = now_ms
@@ -76,19 +80,12 @@ class PositionTeller:
                 "queue_position": position,
                 "predicted_start_ms": start_ms,
                 "on_time_probability": line.on_time(task, before, slots, now_ms),
-                "prep": self._preparation(task),
+                "prep": line.told_prep,
                 **self._session(task),
             },
             human=f"number {position} of {len(line.queue)} waiting"
             + (f", starts in about {start_ms / 1000:.1f} s" if start_ms else ""),
         )
-
-    def _preparation(self, task: Task) -> dict[str, dict[str, str]] | None:
-        """Tell what the task waits for besides a slot: a model that is being loaded."""
-        if self._cluster.could_serve(task.constraint).when is not When.LATER:
-            return None
-        words = f"a pool is loading {task.model_id}"
-        return {"load": {"status": "running", "phase": "load_model", "human": words}}
 
     def _session(self, task: Task) -> dict[str, float | None]:
         if task.turn is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.task import Task
@@ -31,6 +32,8 @@ class ModelLine:
     running: set[Task] = field(default_factory=set)
     moved: bool = False
     """Whether positions may have changed since readers were last told."""
+    told_prep: dict[str, Any] | None = None
+    """The preparation steps as readers were last told."""
 
     def ages_ms(self, now_ms: int) -> list[float]:
         """How long each running task has been running."""
@@ -98,6 +101,10 @@ class WaitingRoom:
             queue = ModelQueue(limits, self._settings.full_policy, self._bytes)
             line = self._lines[model_id] = ModelLine(model_id, queue)
         return line
+
+    def find(self, model_id: str) -> ModelLine | None:
+        """Return the line of a model if one was ever opened."""
+        return self._lines.get(model_id)
 
     def depth(self, model_id: str | None = None, priority: Priority | None = None) -> int:
         """Count waiting tasks, of one model or of all, of one priority or of both."""

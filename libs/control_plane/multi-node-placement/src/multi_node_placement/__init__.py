@@ -7,6 +7,7 @@ from multi_node_placement.paces import Measured
 from multi_node_placement.prefix_scorer import PrefixScorer
 from multi_node_placement.prompts import Work, blocks_of
 from multi_node_placement.slots import Reservation
+from multi_node_placement.swapping import SwapBook, SwappingPool
 
 __all__ = [
     "AmbiguousPool",
@@ -17,6 +18,8 @@ __all__ = [
     "PrefixScorer",
     "Reservation",
     "ServedModel",
+    "SwapBook",
+    "SwappingPool",
     "UnknownPool",
     "Work",
     "blocks_of",

@@ -11,6 +11,7 @@ from multi_node_placement.prefix_scorer import PrefixScorer, TaskScorer
 from multi_node_placement.prompts import Work
 from multi_node_placement.slots import Reservation, SlotLedger
 from multi_node_placement.snapshots import NodeFacts, views_of
+from multi_node_placement.swapping import SwapBook
 from orchestrator_core import (
     Constraint,
     PlacementDecision,
@@ -58,6 +59,8 @@ class ClusterView:
         self._open_breakers: dict[ReplicaKey, tuple[int, int | None]] = {}
         self._slots_for: dict[Constraint, int] = {}
         self._models: dict[str, ServedModel] | None = None
+        self.swapping = SwapBook()
+        """The pools that change models by what tasks wait for."""
 
     def listen(self, on_slot_free: Callable[[ReplicaKey], None]) -> None:
         """Tell this callback, and no other, of every replica on which a task may now start."""
@@ -87,6 +90,8 @@ class ClusterView:
             workloads=workloads or {},
             online=online,
         )
+        pools = tuple(pools)
+        self.swapping.report(node_id, pools)
         reported = [pair for pool in pools for pair in views_of(pool, node)]
         keys = {view.key for view, _ in reported}
         for key in self._nodes.get(node_id, set()) - keys:
@@ -107,6 +112,7 @@ class ClusterView:
 
     def remove_node(self, node_id: str) -> None:
         """Forget a node; reservations on it may still be released."""
+        self.swapping.report(node_id, ())
         for key in self._nodes.pop(node_id, set()):
             self._forget(key)
 
@@ -254,6 +260,10 @@ class ClusterView:
         """Give every replica, or those that have a model; a pool without one stands for itself."""
         return iter(self._index) if model_id is None else self._index.of_model(model_id)
 
+    def serves_now(self, model_id: str) -> bool:
+        """Tell whether a replica takes tasks of a model, be it full."""
+        return any(True for _ in self._index.in_order(model_id))
+
     def free_replicas(self, model_id: str) -> list[ReplicaKey]:
         """List the replicas of a model on which a task could start now, best first."""
         free = []
@@ -327,12 +337,14 @@ class ClusterView:
             view = old
         else:
             self._forget_sums()
+            self.swapping.put(view)
         self._index.put(view, self._ledger.active(key, view.slots_total))
         free = self._index.slots_free(key)
         return view.takes_tasks and free > 0 and (view is not old or free > free_before)
 
     def _forget(self, key: ReplicaKey) -> None:
         self._index.remove(key)
+        self.swapping.remove(key)
         self._ledger.forget(key)
         if self._scorer is not None:
             self._scorer.forget(key)

@@ -19,7 +19,7 @@ from orchestrator_core.estimates import (
     predicted_start_ms,
     start_ms,
 )
-from orchestrator_core.feasibility import Refusal, Servable, When, could_serve
+from orchestrator_core.feasibility import Refusal, Servable, When, could_serve, may_load
 from orchestrator_core.policy import (
     Candidate,
     Outcome,
@@ -89,6 +89,7 @@ __all__ = [
     "deadline_feasible",
     "decide",
     "finish_ms",
+    "may_load",
     "on_time_probability",
     "predicted_start_ms",
     "start_ms",

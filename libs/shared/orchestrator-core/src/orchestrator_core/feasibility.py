@@ -65,10 +65,19 @@ def standing_refusal(constraint: Constraint, view: ReplicaView) -> Refusal | Non
     return _misfit(constraint, view)
 
 
-def _misfit(constraint: Constraint, view: ReplicaView) -> Refusal | None:
-    """The same, apart from the model, which a pool may be able to load."""
+def may_load(constraint: Constraint, view: ReplicaView) -> bool:
+    """Whether its pool may load the model in place of another one, for a task like this."""
+    return (
+        constraint.model_id in view.loadable_models
+        and constraint.model_id != view.model_id
+        and _misfit(constraint, view, as_loaded=False) is None
+    )
+
+
+def _misfit(constraint: Constraint, view: ReplicaView, *, as_loaded: bool = True) -> Refusal | None:
+    """The same, apart from the model; unless `as_loaded`, also from what comes with a model."""
     c = constraint
-    if c.model_digest is not None and view.model_digest != c.model_digest:
+    if as_loaded and c.model_digest is not None and view.model_digest != c.model_digest:
         return Refusal.WRONG_DIGEST
     if c.engine is not None and view.engine != c.engine:
         return Refusal.WRONG_ENGINE
@@ -82,13 +91,14 @@ def _misfit(constraint: Constraint, view: ReplicaView) -> Refusal | None:
         return Refusal.NOT_PINNED
     if c.avoid_pools and view.key.pool in c.avoid_pools:
         return Refusal.AVOIDED
-    if c.device_mask is not None and view.device_mask != c.device_mask:
+    empty = not as_loaded and not view.slots_total
+    if c.device_mask is not None and view.device_mask != c.device_mask and not empty:
         return Refusal.DEVICE_MASK
     if any(view.labels.get(name) != value for name, value in c.only_labels):
         return Refusal.LABELS
-    if c.strict and (view.slots_total != 1 or view.prompt_cache):
+    if c.strict and (view.prompt_cache or (view.slots_total != 1 and not empty)):
         return Refusal.NOT_STRICT
-    if view.ctx_max is not None and c.ctx_tokens > view.ctx_max:
+    if as_loaded and view.ctx_max is not None and c.ctx_tokens > view.ctx_max:
         return Refusal.CTX_TOO_SMALL
     if c.excluded and view.key in c.excluded:
         return Refusal.ALREADY_TRIED
@@ -123,12 +133,12 @@ def could_serve(constraint: Constraint, replicas: Iterable[ReplicaView]) -> Serv
         refusal = standing_refusal(constraint, view)
         swap = refusal is Refusal.WRONG_MODEL and constraint.model_id in view.loadable_models
         if swap:
-            refusal = _misfit(constraint, view)
+            refusal = _misfit(constraint, view, as_loaded=False)
         if refusal is None:
             refusal = passing_refusal(view)
             if refusal is None and not swap:
                 return Servable(When.NOW)
-            if _will_pass(view, refusal):
+            if _will_pass(view, refusal, swap=swap):
                 later = refusal or Refusal.WRONG_MODEL
         if refusal is not None and (nearest is None or _RANK[refusal] > _RANK[nearest]):
             nearest = refusal
@@ -137,7 +147,8 @@ def could_serve(constraint: Constraint, replicas: Iterable[ReplicaView]) -> Serv
     return Servable(When.NEVER, nearest)
 
 
-def _will_pass(view: ReplicaView, refusal: Refusal | None) -> bool:
+def _will_pass(view: ReplicaView, refusal: Refusal | None, *, swap: bool) -> bool:
     if refusal is Refusal.NOT_READY:
-        return view.state in _ON_ITS_WAY
+        # A pool that may load another model does so when nothing, or nothing good, is loaded.
+        return swap or view.state in _ON_ITS_WAY
     return refusal in (None, Refusal.SUSPECT, Refusal.BREAKER_OPEN)

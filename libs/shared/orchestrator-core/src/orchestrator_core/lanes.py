@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush, heapreplace
+from itertools import islice
 from operator import attrgetter
 
 from orchestrator_core.constraint import Constraint
@@ -187,6 +188,12 @@ class Line:
                 break
             count += 1
         return count
+
+    def oldest(self) -> Iterator[QueuedTask]:
+        """Give those put back, and the first of each identity: one of them waits longest."""
+        yield from (task for _, task in self._front)
+        for fifo in self._fifos.values():
+            yield from islice(fifo.values(), 1)
 
     def tasks(self) -> Iterator[QueuedTask]:
         """Give every task, in no order."""

@@ -210,6 +210,12 @@ class ModelQueue:
         """List the constraints under which tasks wait."""
         return list(self._lanes)
 
+    def waits(self) -> Iterator[tuple[Constraint, int, int]]:
+        """Give each lane with the number of its tasks and since when one waits, in Unix ms."""
+        for constraint, lane in self._lanes.items():
+            oldest = (*lane.interactive.oldest(), *lane.batch.oldest())
+            yield constraint, lane.length, min(task.enqueued_ms for task in oldest)
+
     def get(self, task_id: str) -> QueuedTask | None:
         """Look a waiting task up."""
         return self._tasks.get(task_id)

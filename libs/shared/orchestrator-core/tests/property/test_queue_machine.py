@@ -145,6 +145,14 @@ class QueueMachine(RuleBasedStateMachine):
         assert not {task.task_id for task in self.away}.intersection(waiting)
 
     @invariant()
+    def each_lane_knows_how_many_wait_and_since_when(self) -> None:
+        waits = {lane: (count, since_ms) for lane, count, since_ms in self.queue.waits()}
+        by_lane: dict[Constraint, list[int]] = {}
+        for task in self.model.waiting:
+            by_lane.setdefault(task.constraint, []).append(task.enqueued_ms)
+        assert waits == {lane: (len(since), min(since)) for lane, since in by_lane.items()}
+
+    @invariant()
     def bounds_hold(self) -> None:
         self.queue.check_invariants()
         assert self.budget.used_bytes == self.queue.size_bytes

@@ -69,6 +69,28 @@ class PoolMetadata(ServiceModel):
     swap_models: bool = False
 
 
+class ModelChange(ServiceModel):
+    """A pool on its way to another model."""
+
+    model_id: ModelId | None = None
+    """Which one, as far as it is known; None: away from the present one."""
+    phase: str
+    """What is waited for, such as `draining` or `starting`."""
+    bytes_total: ByteCount | None = None
+    """The size of its files."""
+    bytes_done: ByteCount | None = None
+    """How much of them the engine has in memory, as far as that can be seen."""
+
+
+class LoadFailure(ServiceModel):
+    """A model that a pool could not load; it is not tried again for a while."""
+
+    model_id: ModelId
+    reason: str
+    retry_ms: Count | None = None
+    """In how many ms it would be tried again, as of the report."""
+
+
 class PoolSnapshot(ServiceModel):
     """The status of a pool: `GET /v2/pools/{id}/status`."""
 
@@ -91,3 +113,7 @@ class PoolSnapshot(ServiceModel):
     swap_models: bool = False
     loadable_models: tuple[ModelId, ...] = ()
     """What a swapping pool would load for a task that waits."""
+    load_failures: tuple[LoadFailure, ...] = ()
+    """What it would serve, had that not failed a moment ago."""
+    change: ModelChange | None = None
+    """The change of its model that is under way."""

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from node_types import Labels, NodeCapabilities, NodeId, ServiceModel
-from pool_registry_types import Count, ModelReport, PoolId, PoolSnapshot
+from pool_registry_types import Count, ModelId, ModelReport, PoolId, PoolSnapshot
 
 PositiveMs = Annotated[int, Field(ge=1, le=86_400_000)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=2048)]
@@ -92,3 +92,35 @@ class CallbackRegistration(ServiceModel):
     """`POST /v2/callbacks/register` on the node: where it is to send its callbacks."""
 
     url: Url
+
+
+class ModelDemand(ServiceModel):
+    """The tasks that wait for one model."""
+
+    model_id: ModelId
+    waiting: Annotated[int, Field(ge=1)]
+    oldest_ms: Count
+    """How long the oldest of them has waited."""
+
+
+class PoolDemand(ServiceModel):
+    """`POST /v2/pools/{pool_id}/demand` on the node: what a swapping pool is asked for.
+
+    It takes the place of what the same control plane told before. Several add up; `seq` rises
+    with each message of a `source`, and an older one changes nothing.
+    """
+
+    source: UUID
+    """The process that tells."""
+    seq: Count
+    valid_ms: PositiveMs
+    """Not told again within this time, it is forgotten: the control plane may have died."""
+    max_wait_ms: PositiveMs
+    """A task that has waited so long ends the turn of the model that is loaded."""
+    models: tuple[ModelDemand, ...] = ()
+
+
+class PoolDemandResponse(ServiceModel):
+    """False: a newer message of the same source has come before."""
+
+    success: bool
