@@ -9,6 +9,7 @@ from local_pool_manager.changeover import (
     FINAL,
     PHASES,
     TABLE,
+    WITHDRAWN,
     Act,
     ChangeLimits,
     Committed,
@@ -20,6 +21,7 @@ from local_pool_manager.changeover import (
     Ready,
     Released,
     Stopped,
+    Withdrawn,
     begin,
     check_invariants,
     step,
@@ -95,6 +97,12 @@ def test_without_an_old_model_nothing_is_drained_and_nothing_brought_back():
     assert acts == [Act.PLAN, Act.START_NEW, Act.STOP_NEW]
 
 
+def test_a_change_that_nobody_waits_for_any_more_is_given_up_before_anything_stops():
+    change, acts = run(Planned(beside=False), Withdrawn())
+    assert (change.phase, change.error) == (Phase.ROLLED_BACK, WITHDRAWN)
+    assert acts == [Act.PLAN, Act.DRAIN_OLD]
+
+
 def test_an_unload_ends_when_the_memory_is_free():
     change, acts = run(Drained(), Stopped(), Released(), new=None)
     assert change.phase is Phase.DONE
@@ -109,7 +117,8 @@ def test_whatever_happens_a_change_ends_and_no_phase_outlives_its_deadline(data,
     while act is not None:
         check_invariants(change, now_ms)
         assert change.deadline_ms is not None
-        stimulus = data.draw(st.sampled_from([*RESULTS[act], DeadlinePassed()]))
+        vain = [Withdrawn()] if change.phase is Phase.DRAINING else []
+        stimulus = data.draw(st.sampled_from([*RESULTS[act], *vain, DeadlinePassed()]))
         late = isinstance(stimulus, DeadlinePassed)
         now_ms = change.deadline_ms if late else data.draw(st.integers(now_ms, change.deadline_ms))
         change, act = step(LIMITS, change, stimulus, now_ms=now_ms)

@@ -57,7 +57,7 @@ def test_a_model_that_failed_rests_longer_each_time():
     catalog = {"a": "file:a", "b": "file:b"}
     pauses = []
     for _ in range(3):
-        turns.failed("b", now_ms=0)
+        turns.failed("b", "it crashed", now_ms=0)
         stay = turns.decide(None, catalog, now_ms=0)
         pauses.append(stay.again_ms)
         assert isinstance(turns.decide(None, catalog, now_ms=stay.again_ms), SwapTo)
@@ -71,6 +71,49 @@ def test_what_was_told_grows_older_by_itself():
     turns.tell({"a": Demand(1, 0), "b": Demand(1, 10_000)}, now_ms=1_000)
     stay = turns.decide(loaded(), {"a": "", "b": ""}, now_ms=6_000)
     assert stay.again_ms == 15_000
+
+
+def test_what_several_tell_adds_up_and_is_forgotten_when_it_is_not_told_again():
+    turns = Turns(RULES)
+    turns.tell({"b": Demand(2, 0)}, 0, source="one", valid_ms=1_000)
+    turns.tell({"b": Demand(1, 500), "c": Demand(1, 0)}, 0, source="two")
+    assert turns.demand(100) == {"b": Demand(3, 600), "c": Demand(1, 100)}
+    assert turns.demand(1_000) == {"b": Demand(1, 1_500), "c": Demand(1, 1_000)}
+    turns.tell({}, 1_000, source="two")
+    assert turns.demand(1_000) == {}
+
+
+def test_the_bound_of_whoever_waits_holds():
+    turns = Turns(RULES)
+    turns.tell({"a": Demand(1, 0), "b": Demand(1, 900)}, 9_000, source="x", max_wait_ms=1_000)
+    assert turns.decide(loaded(), {"a": "", "b": ""}, now_ms=9_000).again_ms == 100
+
+
+def test_bad_luck_is_tried_again_before_tasks_are_told():
+    turns = Turns(RULES)
+    turns.failed("b", "killed", 0, transient=True)
+    assert turns.resting(0)["b"].transient
+    turns.failed("b", "killed again", 1_000, transient=True)
+    assert not turns.resting(1_000)["b"].transient
+    turns.succeeded("b")
+    assert turns.resting(1_000) == {}
+
+
+def test_the_model_that_comes_next_is_the_one_that_has_waited_longest():
+    turns = Turns(RULES)
+    turns.tell({"a": Demand(9, 99), "b": Demand(1, 10), "c": Demand(1, 20)}, 0)
+    catalog = dict.fromkeys("abc", "")
+    assert turns.next_model("a", catalog, 0) == "c"
+    turns.failed("c", "it crashed", 0)
+    assert turns.next_model("a", catalog, 0) == "b"
+    assert turns.next_model("b", {"b": ""}, 0) is None
+
+
+def test_a_model_in_use_stays_at_least_as_long_as_its_load_took():
+    slow = Residence("a", since_ms=95_000, last_used_ms=0, active_leases=1, load_ms=20_000)
+    assert decided(slow, {"b": (1, 90_000)}).again_ms == 15_000
+    idle = Residence("a", since_ms=95_000, last_used_ms=0, active_leases=0, load_ms=20_000)
+    assert isinstance(decided(idle, {"b": (1, 0)}), SwapTo)
 
 
 ids = st.sampled_from(["a", "b", "c"])

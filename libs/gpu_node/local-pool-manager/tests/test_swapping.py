@@ -88,6 +88,10 @@ async def test_two_models_take_turns_with_few_swaps_and_bounded_waits(
         swap_max_wait_ms=MAX_WAIT_MS,
         **TIGHT,
     ) as manager:
+        began = time.monotonic()
+        manager.demand("demo", {"recital": one()})
+        await until_ready(manager)
+        load_ms = 1000 * (time.monotonic() - began)
         queue, began = Queue(manager, client(manager)), time.monotonic()
         async with asyncio.TaskGroup() as group:
             group.create_task(queue.serve(TASKS))
@@ -101,8 +105,9 @@ async def test_two_models_take_turns_with_few_swaps_and_bounded_waits(
         swaps = sum(a != b for a, b in zip(queue.served, queue.served[1:], strict=False))
         assert 1 <= swaps <= took_ms / MIN_RESIDENCY_MS
         assert swaps <= 10, "alternating tasks are grouped by model"
-        # A turn of the other model, and the load of one's own, with much air for a slow machine.
-        assert max(queue.waits_ms) < MAX_WAIT_MS + 8_000
+        # A turn of the other model, which lasts as long as its load, and the load of one's own:
+        # three loads, with much air for a machine whose other work comes in gusts.
+        assert max(queue.waits_ms) < 2 * MAX_WAIT_MS + 6 * max(load_ms, 1_000)
         assert manager.snapshot("demo").last_error is None
 
 

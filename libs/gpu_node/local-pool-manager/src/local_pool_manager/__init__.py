@@ -22,7 +22,7 @@ from local_pool_manager.errors import (
 from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.lock import RuntimeDirTaken, owning
 from local_pool_manager.manager import LocalPoolManager
-from local_pool_manager.ports import Loadable, Look, ModelSource
+from local_pool_manager.ports import Loadable, Look, ModelSource, StageAhead
 from local_pool_manager.swap import Demand
 from local_pool_manager.types import ChangeOutcome, ReplicaEndpoint
 
@@ -51,6 +51,7 @@ __all__ = [
     "ReplicaEndpoint",
     "ReplicaNotReady",
     "RuntimeDirTaken",
+    "StageAhead",
     "owning",
     "service_dir",
 ]

@@ -80,6 +80,11 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Nobody waits for the new model any more, and nothing has been stopped for it yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The engines that were told to stop have ended."""
 
@@ -95,7 +100,7 @@ class DeadlinePassed:
 
 
 Stimulus: TypeAlias = (
-    Planned | Failed | Ready | Committed | Drained | Stopped | Released | DeadlinePassed
+    Planned | Failed | Ready | Committed | Drained | Withdrawn | Stopped | Released | DeadlinePassed
 )
 
 
@@ -147,6 +152,7 @@ PHASES: Mapping[Phase, PhaseRow] = MappingProxyType(
         _P.ROLLED_BACK: PhaseRow("nobody"),
     }
 )
+WITHDRAWN = "nobody waits for it any more"
 FINAL = frozenset({Phase.DONE, Phase.ROLLED_BACK})
 
 
@@ -178,6 +184,7 @@ TABLE: Mapping[tuple[Phase, type[Stimulus]], Rule] = MappingProxyType(
         (_P.BESIDE, Failed): _DISCARD,
         (_P.BESIDE, DeadlinePassed): _DISCARD,
         (_P.DRAINING, Drained): _STOP_OLD,
+        (_P.DRAINING, Withdrawn): _OVER,
         (_P.DRAINING, DeadlinePassed): Rule(_P.CUTTING, _A.REVOKE_OLD),
         (_P.CUTTING, Drained): _STOP_OLD,
         (_P.CUTTING, DeadlinePassed): _STOP_OLD,
@@ -264,6 +271,8 @@ def _error(change: Change, stimulus: Stimulus) -> str | None:
     match stimulus:
         case Failed(reason):
             told = reason
+        case Withdrawn():
+            told = WITHDRAWN
         case DeadlinePassed():
             told = PHASES[change.phase].overdue or None
     if told is None or change.error is None:

@@ -42,13 +42,24 @@ def between(pool: Pool, *orders: Order | None) -> tuple[str, ...]:
 class Changing:
     """One change under way; it alone touches the pool's engines meanwhile."""
 
-    def __init__(self, pool: Pool, order: Order, around: Surroundings, until: Until) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        order: Order,
+        around: Surroundings,
+        until: Until,
+        *,
+        withdrawn: Callable[[], bool],
+    ) -> None:
         self._pool = pool
         self._order = order
         self._around = around
         self._until = until
+        self._withdrawn = withdrawn
         self._old = pool.crew
         self._target: Target | None = None
+        self.bad_luck = False
+        """Whether the new engine failed in a way that need not happen again."""
 
     async def run(self) -> Change:
         """Carry the change out to its end; each phase is cut off at its deadline."""
@@ -63,6 +74,8 @@ class Changing:
         next_act: Act | None = act
         while next_act is not None:
             log.debug("pool %s: %s, %s", self._pool.config.id, change.phase, next_act)
+            self._pool.phase, self._pool.next_model = change.phase.value, order.model_id
+            self._touch()
             stimulus = await self._bounded(next_act, change)
             change, next_act = changeover.step(limits, change, stimulus, now_ms=now_ms())
         return change
@@ -126,6 +139,7 @@ class Changing:
         pool.successor = self._around.enlist(pool, target, False)
         self._touch()
         failure = await pool.successor.ready()
+        self.bad_luck = failure is not None and not pool.successor.hopeless
         return changeover.Ready() if failure is None else changeover.Failed(failure)
 
     async def _commit(self) -> Stimulus:
@@ -148,6 +162,8 @@ class Changing:
         if change.phase is Phase.DRAINING:
             self._pool.closing = True
             self._touch()
+            await self._until(lambda: not self._held(change) or self._withdrawn())
+            return changeover.Withdrawn() if self._withdrawn() else changeover.Drained()
         await self._until(lambda: not self._held(change))
         return changeover.Drained()
 

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from engine_provisioner import EngineError
 from local_pool_manager.bringup import retry_pause_s
-from local_pool_manager.changeover import Change, Phase
+from local_pool_manager.changeover import WITHDRAWN, Change, Phase
 from local_pool_manager.changing import Changing, Order, between
 from local_pool_manager.errors import PoolBusy, PoolError
 from local_pool_manager.pool import Pool
@@ -14,7 +15,7 @@ from local_pool_manager.surroundings import Surroundings
 from local_pool_manager.swap import Decision, Demand, Residence, Stay, SwapRules, SwapTo, Unload
 from local_pool_manager.turns import Turns
 from local_pool_manager.types import ChangeOutcome
-from pool_registry_types import HealthState
+from pool_registry_types import HealthState, LoadFailure
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ class Conductor:
         self._faults = 0
         self._fault_ms = 0
         self._since_ms = 0
+        self._began_ms = 0
+        self._load_ms = 0
+        self._staged: str | None = None
         self._stirred = asyncio.Event()
         self._turns = Turns(
             SwapRules(
@@ -55,9 +59,22 @@ class Conductor:
         if pool_id == self._pool.config.id:
             self._stirred.set()
 
-    def tell_demand(self, demand: Mapping[str, Demand]) -> None:
-        """Take the wish list of the pool, in place of the one before."""
-        self._turns.tell(demand, self._around.now_ms())
+    def tell_demand(
+        self,
+        demand: Mapping[str, Demand],
+        *,
+        source: str = "",
+        valid_ms: int | None = None,
+        max_wait_ms: int | None = None,
+    ) -> None:
+        """Take the wish list of a source, in place of the one before."""
+        self._turns.tell(
+            demand,
+            self._around.now_ms(),
+            source=source,
+            valid_ms=valid_ms,
+            max_wait_ms=max_wait_ms,
+        )
         if any(wish.waiting for wish in demand.values()):
             self._pool.wanted.set()
         self._stirred.set()
@@ -85,8 +102,15 @@ class Conductor:
                 self._under_way = order = await self._next_order()
                 if order is self._asked:
                     self._asked = None
-                change = await Changing(self._pool, order, self._around, self._until).run()
-                await self._settle(change, order)
+                self._began_ms = self._around.now_ms()
+                changing = Changing(
+                    self._pool,
+                    order,
+                    self._around,
+                    self._until,
+                    withdrawn=partial(self._withdrawn, order),
+                )
+                await self._settle(await changing.run(), order, transient=changing.bad_luck)
         finally:
             for unfinished in (self._asked, self._under_way):
                 if unfinished is not None:
@@ -115,7 +139,10 @@ class Conductor:
             return self._asked
         if not pool.config.swap_models:
             return Stay(None, "the pool serves one model")
-        match self._decide():
+        decision = self._decide()
+        if pool.draining:
+            return Stay(None, "the pool is drained")
+        match decision:
             case SwapTo(model_id, reason):
                 log.info("pool %s swaps to %s: %s", pool.config.id, model_id, reason)
                 reference = self._around.loadable()[model_id]
@@ -127,18 +154,63 @@ class Conductor:
                 return stay
 
     def _decide(self) -> Decision:
-        pool, loadable = self._pool, self._around.loadable()
-        if pool.loadable != tuple(loadable):
-            pool.loadable = tuple(loadable)
-            self._touch()
-        model_id = pool.crew.target.model.id if pool.crew else None
-        if model_id is None:
-            # It may be on its way.
-            model_id = next((i for i, ref in loadable.items() if ref == pool.model_ref), None)
+        pool, now_ms = self._pool, self._around.now_ms()
+        loadable = self._offer()
+        model_id = self._model_id(loadable)
         loaded = None
         if model_id is not None:
-            loaded = Residence(model_id, self._since_ms, pool.last_used_ms, pool.active_leases)
-        return self._turns.decide(loaded, loadable, self._around.now_ms())
+            loaded = Residence(
+                model_id, self._since_ms, pool.last_used_ms, pool.active_leases, self._load_ms
+            )
+        decision = self._turns.decide(loaded, loadable, now_ms)
+        self._stage(self._turns.next_model(model_id, loadable, now_ms))
+        return decision
+
+    def _offer(self) -> Mapping[str, str]:
+        """Return what the pool may load, and show it: not what has just failed."""
+        pool, now_ms = self._pool, self._around.now_ms()
+        loadable = self._around.loadable() if self._has_devices() else {}
+        resting = {
+            model_id: failure
+            for model_id, failure in self._turns.resting(now_ms).items()
+            if not failure.transient
+        }
+        able = tuple(model_id for model_id in loadable if model_id not in resting)
+        failures = tuple(
+            LoadFailure(
+                model_id=model_id, reason=failure.reason, retry_ms=failure.until_ms - now_ms
+            )
+            for model_id, failure in resting.items()
+        )
+        known = {failure.model_id: failure.reason for failure in pool.load_failures}
+        if pool.loadable != able or known != {each.model_id: each.reason for each in failures}:
+            pool.loadable, pool.load_failures = able, failures
+            self._touch()
+        return loadable
+
+    def _has_devices(self) -> bool:
+        try:
+            self._around.planner.devices(self._pool.config)
+        except PoolError:
+            return False
+        return True
+
+    def _model_id(self, loadable: Mapping[str, str]) -> str | None:
+        if self._pool.crew is not None:
+            return self._pool.crew.target.model.id
+        # It may be on its way.
+        return next((i for i, ref in loadable.items() if ref == self._pool.model_ref), None)
+
+    def _stage(self, model_id: str | None) -> None:
+        if model_id != self._staged:
+            self._staged = model_id
+            if model_id is not None:
+                self._around.stage(model_id)
+
+    def _withdrawn(self, order: Order) -> bool:
+        """Whether a swap is asked for by nobody any more."""
+        demand = self._turns.demand(self._around.now_ms())
+        return order.model_id is not None and order.model_id not in demand
 
     async def _bring_up(self) -> None:
         """Get devices, model and plan, however long that takes; then start the engines."""
@@ -175,6 +247,10 @@ class Conductor:
                 break
             except (PoolError, EngineError) as error:
                 self._wait(HealthState.FAILED, str(error))
+                model_id = self._model_id(around.loadable())
+                if pool.config.swap_models and model_id is not None:
+                    self._turns.failed(model_id, str(error), around.now_ms())
+                    self._stirred.set()
             await asyncio.sleep(retry_pause_s(attempt))
             attempt += 1
         self._wait(HealthState.STARTING, None)
@@ -184,22 +260,28 @@ class Conductor:
             pool.replicas[plan.wish.replica_id].settle_on(plan, None)
         self._since_ms = around.now_ms()
         pool.crew = around.enlist(pool, target, True)
+        self._turns.succeeded(target.model.id)
         self._touch()
 
-    async def _settle(self, change: Change, order: Order) -> None:
+    async def _settle(self, change: Change, order: Order, *, transient: bool) -> None:
         pool = self._pool
         pool.closing = False
         pool.successor = None
+        pool.phase = pool.next_model = None
         for replica in pool.supervised:
             replica.successor = replica.successor_plan = None
         if change.phase is Phase.DONE and not order.restart:
             self._settle_new(order)
+        elif change.error == WITHDRAWN:
+            log.info("pool %s keeps its model: %s", pool.config.id, change.error)
         elif change.error is not None:
             serving = f"; {change.old!r} serves on" if change.old else ""
             pool.trouble = f"{change.new!r} was not loaded: {change.error}{serving}"
             log.warning("pool %s: %s", pool.config.id, pool.trouble)
             if order.model_id is not None:
-                self._turns.failed(order.model_id, self._around.now_ms())
+                now_ms = self._around.now_ms()
+                self._turns.failed(order.model_id, change.error, now_ms, transient=transient)
+                self._offer()
         try:
             await self._around.remember(pool, pool.model_ref)
         except OSError as error:
@@ -212,6 +294,7 @@ class Conductor:
         pool = self._pool
         pool.model_ref, pool.trouble = order.model_ref, None
         self._since_ms = self._around.now_ms()
+        self._load_ms = self._since_ms - self._began_ms
         if order.model_id is not None:
             self._turns.succeeded(order.model_id)
         if order.model_ref is None:

@@ -68,6 +68,22 @@ class Crew:
         """Every process that they ever had."""
         return frozenset(self._all_pids)
 
+    @property
+    def up(self) -> bool:
+        """Whether each engine has got ready or given up, and loads no more."""
+        loading = {EngineState.STARTING, EngineState.LOADING}
+        return not any(status.state in loading for status in self.statuses.values())
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether an engine has said that another try would end in the same way."""
+        return any(status.state is EngineState.FAILED for status in self.statuses.values())
+
+    @property
+    def loaded_bytes(self) -> int:
+        """What the engines have in memory, as far as it can be seen."""
+        return sum(status.loaded_bytes for status in self.statuses.values())
+
     async def run(self) -> None:
         """Keep the engines up until `end`."""
         try:

@@ -61,7 +61,14 @@ class Delegate:
             if any(replica.handoff for replica in self._pool.replicas.values()):
                 self._stop_waiting()
 
-    def tell_demand(self, demand: Mapping[str, Demand]) -> None:
+    def tell_demand(
+        self,
+        demand: Mapping[str, Demand],
+        *,
+        source: str = "",  # noqa: ARG002 - as the conductor's
+        valid_ms: int | None = None,  # noqa: ARG002
+        max_wait_ms: int | None = None,  # noqa: ARG002
+    ) -> None:
         """Have the engine started if its pool waits for the first wish; it serves one model."""
         if any(wish.waiting for wish in demand.values()):
             self._pool.wanted.set()

@@ -32,7 +32,7 @@ from local_pool_manager.errors import PoolDraining, PoolNotOurs
 from local_pool_manager.gpuwatch import faults, measure
 from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.pool import Pool
-from local_pool_manager.ports import Loadable, Look, ModelSource
+from local_pool_manager.ports import Loadable, Look, ModelSource, StageAhead
 from local_pool_manager.records import MeasuredMemory, ModelChoices
 from local_pool_manager.registry import Registry
 from local_pool_manager.room import Room, ram_available_bytes
@@ -113,6 +113,7 @@ class LocalPoolManager:
         change_limits: ChangeLimits | None = None,
         swap_max_wait_ms: int = SWAP_MAX_WAIT_MS,
         loadable: Loadable = dict,
+        stage: StageAhead = lambda _model_id: None,
         look: Look | None = None,
         ram_available: Callable[[], int] = ram_available_bytes,
         owner: ProvisioningOwner = ProvisioningOwner.MANAGER,
@@ -124,8 +125,9 @@ class LocalPoolManager:
 
         It returns at once: pools become ready later, each on its own. Engines that an earlier
         run left are adopted when they are as configured, and stopped when they are not.
-        `loadable` names the models that swapping pools may load; `look` takes a fresh look at the
-        GPUs, without which the last one is waited for.
+        `loadable` names the models that swapping pools may load, and `loadable_changed` has to be
+        called when it gives others; `stage` is asked to bring the next one into RAM. `look` takes
+        a fresh look at the GPUs, without which the last one is waited for.
 
         Two managers may share a runtime folder: each starts the engines of pools whose
         `provisioning.owner` it is, and keeps what concerns nobody else in a `private_dir` of its
@@ -177,6 +179,7 @@ class LocalPoolManager:
                 our_pids=self.engine_pids,
                 touch=self._registry.touch,
                 loadable=loadable,
+                stage=stage,
                 limits=self._change_limits,
                 max_wait_ms=swap_max_wait_ms,
                 now_ms=monotonic_ms,
@@ -293,6 +296,8 @@ class LocalPoolManager:
     ) -> asyncio.Future[ChangeOutcome]:
         """Change the model: either the new one serves in the end, or the old one still does.
 
+        A drain and a change go together: a drained pool may take another model, and stays drained.
+
         Returns at once; raises `PoolNotFound`, `PoolNotOurs`, or `PoolBusy` while a change is
         under way. Streams of the old model finish within `drain_ms`, after which their leases are
         revoked. The result may be ignored: the pool's `last_error` says it too.
@@ -302,13 +307,30 @@ class LocalPoolManager:
             new_model_ref, limits.drain_ms if drain_ms is None else drain_ms
         )
 
-    def demand(self, pool_id: str, wishes: Mapping[str, Demand]) -> None:
-        """Tell which models tasks wait for, by id, in place of what was told before.
+    def demand(
+        self,
+        pool_id: str,
+        wishes: Mapping[str, Demand],
+        *,
+        source: str = "",
+        valid_ms: int | None = None,
+        max_wait_ms: int | None = None,
+    ) -> None:
+        """Tell which models tasks wait for, by id, in place of what this source told before.
 
-        A pool with `swap_models` swaps by it; one that waits for its first wish starts. Raises
-        `PoolNotFound` or `PoolNotOurs`.
+        A pool with `swap_models` swaps by it; one that waits for its first wish starts. Unless it
+        is told again within `valid_ms` it is forgotten. `max_wait_ms` bounds the turn of a model
+        while others are waited for, in place of the manager's own bound. Raises `PoolNotFound` or
+        `PoolNotOurs`.
         """
-        self._conductor(pool_id).tell_demand(wishes)
+        self._conductor(pool_id).tell_demand(
+            wishes, source=source, valid_ms=valid_ms, max_wait_ms=max_wait_ms
+        )
+
+    def loadable_changed(self) -> None:
+        """Have every swapping pool look again at what it may load."""
+        for pool_id in self._conductors:
+            self._registry.touch(pool_id)
 
     async def announce(self, pool_id: str) -> None:
         """Write the handoffs of a pool again, as `seal` says something new; raises OSError."""
@@ -403,11 +425,12 @@ class LocalPoolManager:
 
     def _on_engine(self, pool: Pool, plan: EnginePlan, status: EngineStatus) -> None:
         replica = pool.replicas[plan.wish.replica_id]
-        log.info(
-            "engine %s/%s is %s (process %s, model %s)",
-            *(replica.pool_id, replica.replica_id, status.state.value),
-            *(status.pid, plan.wish.model.id),
-        )
+        if not replica.told_before(status):
+            log.info(
+                "engine %s/%s is %s (process %s, model %s)",
+                *(replica.pool_id, replica.replica_id, status.state.value),
+                *(status.pid, plan.wish.model.id),
+            )
         replica.tell(plan, status)
         self._door.expect()
         self._registry.refresh(replica)

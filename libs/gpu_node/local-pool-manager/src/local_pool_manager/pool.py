@@ -7,7 +7,14 @@ from gpu_discovery import GpuInventory
 from local_pool_manager.config import PoolConfig
 from local_pool_manager.crew import Crew
 from local_pool_manager.replica import Replica
-from pool_registry_types import GpuInfo, HealthState, PoolSnapshot, ReplicaSnapshot
+from pool_registry_types import (
+    GpuInfo,
+    HealthState,
+    LoadFailure,
+    ModelChange,
+    PoolSnapshot,
+    ReplicaSnapshot,
+)
 
 BEST_FIRST = (
     HealthState.READY,
@@ -42,6 +49,12 @@ class Pool:
     """The engines of the next model, until they have taken over."""
     loadable: tuple[str, ...] = ()
     """The models that it could load, if it swaps."""
+    load_failures: tuple[LoadFailure, ...] = ()
+    """Those that it could not, and does not try now."""
+    phase: str | None = None
+    """Of the change of its model that is under way."""
+    next_model: str | None = None
+    """Which one that change leads to, as far as it is known."""
     last_used_ms: int = 0
     _snapshot: tuple[GpuInventory, PoolSnapshot] | None = None
     devices: tuple[GpuInfo, ...] = ()
@@ -70,9 +83,11 @@ class Pool:
         self._snapshot = None
 
     def _make_snapshot(self, inventory: GpuInventory) -> PoolSnapshot:
+        between = self.phase is not None and self.waiting is HealthState.STOPPED
+        waiting = HealthState.RESTARTING if between else self.waiting
         replicas = tuple(
             replica.snapshot(
-                self.waiting,
+                waiting,
                 draining=self.draining,
                 closing=self.closing,
                 fault=self.fault,
@@ -100,6 +115,27 @@ class Pool:
             replicas=replicas,
             swap_models=self.config.swap_models,
             loadable_models=self.loadable,
+            load_failures=(*self.load_failures, *_failed(best)),
+            change=self._change(),
+        )
+
+    def _change(self) -> ModelChange | None:
+        coming = self.successor
+        if coming is None and self.crew is not None and not self.crew.up:
+            coming = self.crew
+        loading = coming is not None and not coming.up
+        phase = self.phase or ("loading" if loading else None)
+        if phase is None:
+            return None
+        told = ModelChange(model_id=self.next_model, phase=phase)
+        if coming is None:
+            return told
+        entry = coming.target.model
+        # Each engine of a pool reads the same files.
+        total_bytes = entry.size_bytes * len(coming.target.plans)
+        done_bytes = min(coming.loaded_bytes, total_bytes) if loading else total_bytes
+        return told.model_copy(
+            update={"model_id": entry.id, "bytes_total": total_bytes, "bytes_done": done_bytes}
         )
 
     def _last_error(self, replicas: tuple[ReplicaSnapshot, ...]) -> str | None:
@@ -118,6 +154,14 @@ class Pool:
             sum(reading.total_bytes for reading in readings),
             sum(reading.free_bytes for reading in readings),
         )
+
+
+def _failed(best: ReplicaSnapshot | None) -> tuple[LoadFailure, ...]:
+    """Return that the pool's own model does not come up, where that is so."""
+    if best is None or best.model_id is None or best.health.state is not HealthState.FAILED:
+        return ()
+    reason = best.health.last_error or "its engine failed"
+    return (LoadFailure(model_id=best.model_id, reason=reason),)
 
 
 def _rank(replica: ReplicaSnapshot) -> int:

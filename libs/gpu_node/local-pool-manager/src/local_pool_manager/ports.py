@@ -18,5 +18,9 @@ class ModelSource(Protocol):
 Loadable: TypeAlias = Callable[[], Mapping[str, str]]
 """The models that a swapping pool may load: id and reference of each, as the catalog has them."""
 
+StageAhead: TypeAlias = Callable[[str], None]
+"""Begins to bring the model of this id into RAM, while another one serves; never blocks or raises,
+and is asked once for each model that comes next."""
+
 Look: TypeAlias = Callable[[], Awaitable[GpuInventory]]
 """A fresh look at the GPUs, such as gpu-discovery's `discover` in a thread."""

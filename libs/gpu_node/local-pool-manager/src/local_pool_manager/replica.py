@@ -108,6 +108,14 @@ class Replica:
         elif plan is self.successor_plan:
             self.successor = status
 
+    def told_before(self, status: EngineStatus) -> bool:
+        """Return whether this status tells no more than how far a load is."""
+        return any(
+            known is not None
+            and (known.state, known.last_error) == (status.state, status.last_error)
+            for known in (self.engine, self.successor)
+        )
+
     def serves_from(self, pids: Collection[int]) -> bool:
         """Return whether it serves, and by one of these processes."""
         return self.serves and self.engine is not None and self.engine.pid in pids
@@ -165,7 +173,10 @@ class Replica:
             return HealthState.READY
         if self.successor is not None:
             return HEALTH[self.successor.state]
-        if self.engine is not None:
+        if self.successor_plan is not None:
+            return HealthState.STARTING
+        # One that was stopped says nothing of what comes next.
+        if self.engine is not None and self.engine.state is not EngineState.STOPPED:
             return HEALTH[self.engine.state]
         if self.supervised:
             return waiting

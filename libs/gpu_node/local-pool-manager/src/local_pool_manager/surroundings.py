@@ -11,7 +11,7 @@ from local_pool_manager.changeover import ChangeLimits
 from local_pool_manager.crew import Crew, Target
 from local_pool_manager.errors import InsufficientVram
 from local_pool_manager.pool import Pool
-from local_pool_manager.ports import Loadable
+from local_pool_manager.ports import Loadable, StageAhead
 from local_pool_manager.records import ModelChoices
 from local_pool_manager.room import Room
 
@@ -32,6 +32,7 @@ class Surroundings:
     touch: Callable[[str], None]
     """Something about the pool of this id has changed."""
     loadable: Loadable
+    stage: StageAhead
     limits: ChangeLimits
     max_wait_ms: int
     """How long a task may wait for another model than the loaded one before that one has to go."""

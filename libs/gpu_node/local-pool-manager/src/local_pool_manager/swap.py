@@ -2,7 +2,8 @@
 
 Queued work is grouped by model: the loaded one serves its queue until that is empty, or until
 a task for another one has waited for the starvation bound. No model leaves before its minimum
-residency, so that two queues cannot make the pool thrash.
+residency, and none that is in use before it has been there for as long as its load took: two
+queues cannot make the pool thrash, and at least half of its time is spent on tasks.
 """
 
 from collections.abc import Collection, Mapping
@@ -38,6 +39,8 @@ class Residence:
     since_ms: int
     last_used_ms: int
     active_leases: int
+    load_ms: int = 0
+    """How long it took to get there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def decide(
     resident_ms = now_ms - loaded.since_ms
     own = demand.get(loaded.model_id)
     busy = loaded.active_leases > 0 or (own is not None and own.waiting > 0)
-    due_ms = max(rules.max_wait_ms - wish.oldest_ms, 0) if busy else 0
+    due_ms = max(rules.max_wait_ms - wish.oldest_ms, loaded.load_ms - resident_ms) if busy else 0
     pause_ms = max(rules.min_residency_ms - resident_ms, due_ms)
     if pause_ms > 0:
         why = "is in use" if busy else "has just been loaded"

@@ -1,6 +1,7 @@
 """Attends one engine process: what it does comes out as stimuli of the state machine."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ START_POLL_S = 0.025
 LOAD_POLL_S = 0.25
 """A load that takes minutes is asked less and less often, down to this."""
 PROBE_INTERVAL_S = 1.0
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 FROM_OUTSIDE: Mapping[int | None, str] = {
     -signal.SIGKILL: "somebody killed it, or the kernel did for want of memory",
     -signal.SIGTERM: "somebody else told it to end",
@@ -46,6 +48,8 @@ class Attendant:
         """What its handoff says; None until it serves what was planned."""
         self.compute_pid: int | None = None
         """The process that holds the model: another one where a guardian runs the engine."""
+        self.loaded_bytes = 0
+        """What that process has had in memory at most, while it loaded."""
         self._plan = plan
         self._probe = probe
         self._status_file = status_file
@@ -93,7 +97,7 @@ class Attendant:
 
     async def _await_url(self, tell: Callable[[Stimulus], None]) -> str:
         process = self.process
-        began, seen, pause_s = False, 0, START_POLL_S
+        began, pause_s = False, START_POLL_S
         while True:
             told = read_status(self._status_file)
             if told.get("pid") == process.pid:
@@ -103,9 +107,9 @@ class Attendant:
                 if told["phase"] == "listening":
                     return str(told["url"])
             # The host may be the guardian of the process that loads.
-            pages = resident_pages(int(told.get("engine_pid", process.pid)))
-            if began and pages > seen:
-                seen = pages
+            held = PAGE_BYTES * resident_pages(int(told.get("engine_pid", process.pid)))
+            if began and held > self.loaded_bytes:
+                self.loaded_bytes = held
                 tell(machine.Progressed())
             await asyncio.sleep(pause_s)
             pause_s = min(LOAD_POLL_S, 1.05 * pause_s)

@@ -46,6 +46,8 @@ class EngineStatus:
     adopted: bool
     compute_pid: int | None = None
     """The process that holds the model: another one where a guardian runs the engine."""
+    loaded_bytes: int = 0
+    """What that process has had in memory at most, while it loads."""
 
 
 def monotonic_ms() -> int:
@@ -168,6 +170,7 @@ class EngineSupervisor:
             last_error=engine.last_error,
             adopted=process is not None and not process.child,
             compute_pid=self._attendant.compute_pid if self._attendant else None,
+            loaded_bytes=self._attendant.loaded_bytes if self._attendant else 0,
         )
 
     async def announce(self) -> None:
@@ -240,7 +243,8 @@ class EngineSupervisor:
         engine = self._engine
         if engine.state is EngineState.STOPPED and not engine.wanted:
             self._stopped.set()
-        if (engine.state, engine.last_error) != (before.state, before.last_error):
+        loading = engine.state is EngineState.LOADING
+        if loading or (engine.state, engine.last_error) != (before.state, before.last_error):
             self._on_change(self.status)
 
     async def _perform(self, instruction: Instruction) -> None:
