@@ -15,6 +15,7 @@ from orchestratord.clock import SteadyClock
 from orchestratord.cloud.asking import Asking
 from orchestratord.cloud.calls import NodeCalls
 from orchestratord.cloud.client import NodeClient
+from orchestratord.cloud.demand import DemandCourier
 from orchestratord.cloud.directory import ClusterDirectory
 from orchestratord.cloud.disks import ClusterDisks
 from orchestratord.cloud.feed import NodeFeed
@@ -61,6 +62,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
             on_busy=upkeep.ask_soon,
             now_ms=now_ms,
         )
+        courier = DemandCourier(registry.get, client, max_wait_ms=settings.batch_max_wait_ms)
         async with (
             observing_tasks(settings, metrics, artifacts, now_ms) as observer,
             AdmissionCoordinator.running(
@@ -70,6 +72,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
                 models=directory,
                 observer=observer,
                 now_ms=now_ms,
+                demand=courier,
             ) as coordinator,
         ):
             feed = NodeFeed(
@@ -96,6 +99,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
             ):
                 loops = [
                     group.create_task(feed.run(), name="node feed"),
+                    group.create_task(courier.run(), name="demand"),
                     group.create_task(upkeep.run(replicas.tell_breakers), name="upkeep"),
                 ]
                 try:

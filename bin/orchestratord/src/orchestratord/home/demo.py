@@ -26,7 +26,7 @@ def with_default_pool(settings: Settings) -> Settings:
     """Return the settings with the one pool that HOME has when none is configured."""
     if settings.pools:
         return settings
-    pool = PoolConfig(id="default", model_ref=settings.model)
+    pool = PoolConfig(id="default", model_ref=settings.model, swap_models=True)
     return settings.model_copy(update={"pools": (pool,)})
 
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from admission_coordinator import ModelChoice
 from api_types import ApiError, ErrorCode
-from catalog_core import Catalog, GgufHeader, ModelEntry
+from catalog_core import Catalog, GgufHeader, ModelEntry, ModelState
 from multi_node_placement import ClusterView
 
 _F16_BYTES = 2
@@ -26,10 +26,19 @@ class HomeDirectory:
         self._aliases = aliases
         self._catalog = catalog
         self._known: tuple[ModelEntry, ...] = ()
+        self.changed: Callable[[], None] = lambda: None
+        """Called when other models than before may be loaded."""
 
     async def refresh(self) -> None:
         """Read the catalog again; to be called whenever pools have changed."""
+        before = self.loadable()
         self._known = await asyncio.to_thread(self._catalog.list)
+        if self.loadable() != before:
+            self.changed()
+
+    def loadable(self) -> Mapping[str, str]:
+        """Return what a swapping pool may load: every Active model, with its reference."""
+        return {e.id: e.reference for e in self._known if e.state is ModelState.ACTIVE}
 
     def resolve(self, model_ref: str | None) -> ModelChoice:
         """Return the model; raises `ApiError` with the near names of an unknown one."""

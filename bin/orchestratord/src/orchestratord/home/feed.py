@@ -131,7 +131,12 @@ class ClusterFeed:
         workloads: dict[str, set[str]] = {}
         for key, description in self._described.items():
             workloads.setdefault(key.pool_id, set()).update(description.workloads)
-        self._cluster.apply_report(self._node_id, snapshots, workloads=workloads)
+        self._cluster.apply_report(
+            self._node_id,
+            snapshots,
+            loadable={pool.pool_id: pool.loadable_models for pool in snapshots},
+            workloads=workloads,
+        )
         self._changed()
         self._reported_at_s = asyncio.get_running_loop().time()
 

@@ -20,6 +20,7 @@ from orchestratord.composed import (
     observing_tasks,
 )
 from orchestratord.config import Settings, file_url_path
+from orchestratord.home.demand import LocalDemand
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.feed import ClusterFeed
 from orchestratord.home.replicas import LeasedReplicas
@@ -49,6 +50,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
     host = AdapterHost()
     cluster = cluster_view(settings)
     directory = HomeDirectory(cluster, aliases=settings.model_aliases, catalog=catalog)
+    await directory.refresh()
     with owning(settings.runtime_dir):
         async with (
             GpuMonitor.running(settings.gpu_discovery_interval_ms, _tell_gpu_change) as gpus,
@@ -61,6 +63,9 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 keep_engines=settings.keep_engines,
                 auto_delete_handoff=settings.auto_delete_handoff,
                 watch_interval_ms=settings.watch_interval_ms,
+                swap_max_wait_ms=settings.batch_max_wait_ms,
+                loadable=directory.loadable,
+                look=gpus.look,
             ) as pools,
             observing_tasks(settings, metrics, artifacts, now_ms) as observer,
             AdmissionCoordinator.running(
@@ -70,6 +75,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 models=directory,
                 observer=observer,
                 now_ms=now_ms,
+                demand=LocalDemand(pools),
             ) as coordinator,
             asyncio.TaskGroup() as group,
         ):
@@ -82,6 +88,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 directory=directory,
                 changed=coordinator.cluster_changed,
             )
+            directory.changed = pools.loadable_changed
             following = group.create_task(feed.run(), name="cluster feed")
             gauges = PoolGauges(metrics, pools.snapshots)
             machine = LocalMachine(

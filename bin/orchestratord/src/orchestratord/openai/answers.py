@@ -130,7 +130,11 @@ class ModelDetails(ServiceModel):
 
     reference: str
     state: str
+    ready: bool
+    """Whether a pool serves it now; else a call waits until one has loaded it."""
     served_by: tuple[str, ...]
+    loadable_by: tuple[str, ...]
+    """The pools that would load it for a call."""
     aliases: tuple[str, ...]
     ctx_max: int | None
     size_bytes: int | None

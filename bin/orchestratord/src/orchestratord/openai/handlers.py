@@ -106,8 +106,10 @@ class OpenAiHandlers:
         self, context: Context, _call: Call[None, None]
     ) -> web.StreamResponse:
         """List the models that are served or could be."""
-        found = [view for view in await context.services.models.models() if _may_serve(view)]
-        return json_answer(ModelCards(data=tuple(self._card(context, view) for view in found)))
+        views = await context.services.models.models()
+        cards = [self._card(context, view) for view in views if view.state == SERVED_STATE]
+        offered = (card for card in cards if card.llama_orch.served_by or _loads(card))
+        return json_answer(ModelCards(data=tuple(offered)))
 
     async def get_model_card(self, context: Context, call: Call[None, None]) -> web.StreamResponse:
         """Return one model, by id, reference or alias."""
@@ -133,13 +135,22 @@ class OpenAiHandlers:
 
     def _card(self, context: Context, view: ModelView) -> ModelCard:
         names = (view.model_id, view.reference)
+        pools = context.services.pools.snapshots()
         return ModelCard(
             id=view.model_id,
             created=context.started_ms // 1000,
             llama_orch=ModelDetails(
                 reference=view.reference,
                 state=view.state,
+                ready=any(
+                    replica.health.ready and replica.model_id == view.model_id
+                    for pool in pools
+                    for replica in pool.replicas
+                ),
                 served_by=view.served_by,
+                loadable_by=tuple(
+                    pool.pool_id for pool in pools if view.model_id in pool.loadable_models
+                ),
                 aliases=tuple(a for a, meant in sorted(self._aliases.items()) if meant in names),
                 ctx_max=view.ctx_max,
                 size_bytes=view.size_bytes,
@@ -149,8 +160,8 @@ class OpenAiHandlers:
         )
 
 
-def _may_serve(view: ModelView) -> bool:
-    return view.state == SERVED_STATE
+def _loads(card: ModelCard) -> bool:
+    return bool(card.llama_orch.loadable_by)
 
 
 def _wants_usage(body: GeneratingRequest) -> bool:

@@ -111,8 +111,9 @@ class LocalMachine:
 
     def readiness(self) -> Readiness:
         """Be ready once every pool is, or is known not to become so."""
-        pools = tuple(map(pool_readiness, self._snapshots()))
-        settled = all(pool.ready or pool.state in SETTLED for pool in pools)
+        snapshots = self._snapshots()
+        pools = tuple(map(pool_readiness, snapshots))
+        settled = all(pool.ready or pool.state in SETTLED or _rests(pool) for pool in snapshots)
         return Readiness(ready=settled and not self._shutting_down, pools=pools)
 
 
@@ -144,6 +145,11 @@ def pool_readiness(pool: PoolSnapshot) -> PoolReadiness:
     return PoolReadiness(
         pool_id=pool.pool_id, ready=pool.ready, state=pool.state, last_error=pool.last_error
     )
+
+
+def _rests(pool: PoolSnapshot) -> bool:
+    """Whether a pool loads nothing until a task waits for a model, and could."""
+    return pool.swap_models and pool.state is HealthState.STOPPED and pool.change is None
 
 
 def _engines(

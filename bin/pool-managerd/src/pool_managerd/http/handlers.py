@@ -14,6 +14,7 @@ from api_types import (
 )
 from http_shell import Call, json_answer
 from pool_managerd.http.services import NodeServices
+from service_discovery_types import PoolDemand, PoolDemandResponse
 
 
 class Handlers:
@@ -53,6 +54,11 @@ class Handlers:
         pool_id = self._pool_id(call)
         self._services.pools.preload(pool_id)
         return json_answer(self._services.pools.snapshot(pool_id), status=202)
+
+    async def tell_demand(self, call: Call[None, PoolDemand]) -> web.StreamResponse:
+        """Take what tasks wait for at a control plane."""
+        taken = self._services.pools.demand(self._pool_id(call), call.body)
+        return json_answer(PoolDemandResponse(success=taken))
 
     async def list_gpus(self, _call: Call[None, None]) -> web.StreamResponse:
         """List the GPUs of this machine."""

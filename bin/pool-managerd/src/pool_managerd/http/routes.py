@@ -2,6 +2,7 @@
 
 from api_types import CATALOG_ROUTES, JSON, ROUTES, Answer, ErrorCode, Route
 from pool_registry_types import PoolSnapshot
+from service_discovery_types import PoolDemand, PoolDemandResponse
 
 SHARED_OPERATIONS = (
     *("list_pools", "get_pool_status", "drain_pool", "resume_pool", "reload_pool"),
@@ -29,7 +30,29 @@ PRELOAD = Route(
     errors=(ErrorCode.POOL_NOT_FOUND,),
 )
 
-NODE_ROUTES = (*(route for route in ROUTES if route.operation_id in SHARED_OPERATIONS), PRELOAD)
+DEMAND = Route(
+    method="POST",
+    path="/v2/pools/{pool_id}/demand",
+    operation_id="tell_demand",
+    summary="A control plane tells which models tasks wait for, in place of what it told before.",
+    tag="pools",
+    request=PoolDemand,
+    answers=(
+        Answer(
+            status=200,
+            description="The pool swaps by it, if that is its way.",
+            model=PoolDemandResponse,
+            content_type=JSON,
+        ),
+    ),
+    errors=(ErrorCode.POOL_NOT_FOUND,),
+)
+
+NODE_ROUTES = (
+    *(route for route in ROUTES if route.operation_id in SHARED_OPERATIONS),
+    PRELOAD,
+    DEMAND,
+)
 DISK_ROUTES = CATALOG_ROUTES
 """Answered by model-keeper, as orchestratord's are."""
 

@@ -10,7 +10,7 @@ from api_types import GpuList
 from http_shell import RequestObserver
 from model_keeper import Disks
 from pool_registry_types import PoolSnapshot
-from service_discovery_types import RegisterRequest
+from service_discovery_types import PoolDemand, RegisterRequest
 
 
 class Pools(Protocol):
@@ -34,6 +34,10 @@ class Pools(Protocol):
 
     def reload(self, pool_id: str, new_model_ref: str) -> None:
         """Begin to change the model."""
+        ...
+
+    def demand(self, pool_id: str, told: PoolDemand) -> bool:
+        """Take what tasks wait for; False: newer is known."""
         ...
 
     def preload(self, pool_id: str) -> None:

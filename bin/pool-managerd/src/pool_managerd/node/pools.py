@@ -1,10 +1,13 @@
 """The pools of this node, and whether the node as a whole still takes work."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from local_pool_manager import Lease, LocalPoolManager, PoolDraining, ReplicaEndpoint
+from pool_managerd.node.demand import ToldDemand
 from pool_registry_types import HealthState, PoolSnapshot
+from service_discovery_types import PoolDemand
 
 
 class NodePools:
@@ -15,6 +18,7 @@ class NodePools:
 
     def __init__(self, pools: LocalPoolManager) -> None:
         self._pools = pools
+        self._demand = ToldDemand(pools, now_ms=_monotonic_ms)
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -46,6 +50,10 @@ class NodePools:
     def reload(self, pool_id: str, new_model_ref: str) -> None:
         """Begin to change the model of a pool; its `last_error` tells if that failed."""
         self._pools.reload(pool_id, new_model_ref)
+
+    def demand(self, pool_id: str, told: PoolDemand) -> bool:
+        """Take what tasks wait for, unless newer is known; raises PoolError."""
+        return self._demand.take(pool_id, told)
 
     def preload(self, pool_id: str) -> None:
         """Start the engines of a pool that waits."""
@@ -115,3 +123,7 @@ class NodePools:
     def _tell(self) -> None:
         for callback in self._subscribers:
             callback()
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

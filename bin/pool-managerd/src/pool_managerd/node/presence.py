@@ -157,4 +157,16 @@ def _weight(pool: PoolSnapshot) -> tuple[object, ...]:
     replicas = tuple(
         (replica.replica_id, replica.health.ready, replica.generation) for replica in pool.replicas
     )
-    return pool.ready, pool.draining, pool.model_id, replicas
+    failed = frozenset(failure.model_id for failure in pool.load_failures)
+    return (
+        *(pool.ready, pool.draining, pool.state, pool.model_id, replicas),
+        *(pool.loadable_models, failed, _progress(pool)),
+    )
+
+
+def _progress(pool: PoolSnapshot) -> tuple[str, int] | None:
+    """Return how far a change of model is, in steps that are worth a word."""
+    change = pool.change
+    if change is None:
+        return None
+    return change.phase, 8 * (change.bytes_done or 0) // max(1, change.bytes_total or 0)

@@ -43,6 +43,8 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
         fetch=settings.fetch,
         fetched=metrics.counting("model_fetch_bytes_total"),
     )
+    reports = ModelReports(catalog)
+    await reports.refresh()
     with owning(settings.runtime_dir):
         async with (
             GpuMonitor.running(settings.gpu_discovery_interval_ms, _tell_gpu_change) as gpus,
@@ -55,10 +57,12 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                 keep_engines=settings.keep_engines,
                 auto_delete_handoff=settings.auto_delete_handoff,
                 watch_interval_ms=settings.watch_interval_ms,
+                loadable=reports.loadable,
+                look=gpus.look,
             ) as manager,
         ):
             pools = NodePools(manager)
-            reports = ModelReports(catalog)
+            reports.loadable_changed = manager.loadable_changed
             relay = Relay(pools, count=metrics.relayed)
             metrics.show(pools.snapshots, lambda: gpus.inventory)
             metrics.before_exposition = relay.count
@@ -81,7 +85,7 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                 provisioner=provisioner,
                 snapshots=pools.snapshots,
                 loading=manager.model_refs,
-                waiting=lambda _model_id: 0,
+                waiting=manager.waiting,
                 changed=models_changed,
                 freed=metrics.counting("model_gc_freed_bytes_total"),
                 errors=ERRORS,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable, Mapping
 
 from api_types import GpuList, GpuView
 from catalog_core import Catalog
@@ -15,15 +16,27 @@ class ModelReports:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._loadable: dict[str, str] = {}
+        self.loadable_changed: Callable[[], None] = lambda: None
+        """Called when other models than before may be loaded."""
         self.reports: tuple[ModelReport, ...] = ()
         """As of the last `refresh`."""
 
     async def refresh(self) -> None:
         """Read the catalog again."""
+        entries = await asyncio.to_thread(self._catalog.list)
         self.reports = tuple(
             ModelReport(model_id=entry.id, digest=entry.digest, state=ModelState(entry.state.value))
-            for entry in await asyncio.to_thread(self._catalog.list)
+            for entry in entries
         )
+        active = {e.id: e.reference for e in entries if e.state.value == ModelState.ACTIVE.value}
+        if active != self._loadable:
+            self._loadable = active
+            self.loadable_changed()
+
+    def loadable(self) -> Mapping[str, str]:
+        """Return what a swapping pool may load: every Active model, with its reference."""
+        return self._loadable
 
 
 def gpu_list(inventory: GpuInventory, policy: DevicePolicy) -> GpuList:

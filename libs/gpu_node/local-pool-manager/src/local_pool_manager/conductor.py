@@ -79,6 +79,11 @@ class Conductor:
             self._pool.wanted.set()
         self._stirred.set()
 
+    def waiting(self, model_id: str) -> int:
+        """Return how many tasks wait for a model here."""
+        wish = self._turns.demand(self._around.now_ms()).get(model_id)
+        return wish.waiting if wish else 0
+
     def order(self, model_ref: str, drain_ms: int) -> asyncio.Future[ChangeOutcome]:
         """Ask for another model; raises `PoolBusy` while a change is under way."""
         if self._asked or self._under_way:

@@ -73,6 +73,10 @@ class Delegate:
         if any(wish.waiting for wish in demand.values()):
             self._pool.wanted.set()
 
+    def waiting(self, _model_id: str) -> int:
+        """Return 0: a pool that serves one model keeps it anyway."""
+        return 0
+
     def order(self, model_ref: str, drain_ms: int) -> asyncio.Future[ChangeOutcome]:
         """Ask for another model; raises `PoolBusy` while a change is under way."""
         if self._asked or self._under_way:

@@ -327,6 +327,10 @@ class LocalPoolManager:
             wishes, source=source, valid_ms=valid_ms, max_wait_ms=max_wait_ms
         )
 
+    def waiting(self, model_id: str) -> int:
+        """Return how many tasks wait for a model, as far as swapping pools were told."""
+        return max((each.waiting(model_id) for each in self._conductors.values()), default=0)
+
     def loadable_changed(self) -> None:
         """Have every swapping pool look again at what it may load."""
         for pool_id in self._conductors:
