@@ -14,6 +14,7 @@ from api_types import Priority, TaskState
 from llorch import keeping, listing
 from llorch.exits import Exit
 from llorch.running import run
+from llorch.serving import serve
 from llorch.terminal import harmless, take_any_text
 from llorch.top import top
 from orchestrator_client import (
@@ -135,6 +136,17 @@ def _add_models(
     pulled.add_argument("reference", metavar="REF", help="https:, hf:, s3:, oci: or file:")
     pulled.add_argument("--digest", metavar="sha256:…", help="refuse any other content")
     pulled.set_defaults(command=keeping.pull)
+
+    served = commands.add_parser(
+        "serve",
+        parents=[output],
+        help="pull a model and serve it; starts a server here if none runs",
+    )
+    served.add_argument("reference", metavar="REF", help="https:, hf:, s3:, oci: or file:")
+    served.add_argument(
+        "arguments", nargs="*", metavar="ARG", help="after --: more for a server that is started"
+    )
+    served.set_defaults(command=serve)
 
     models = commands.add_parser("models", parents=[output], help="the models of the catalog")
     models.set_defaults(command=listing.list_models)
