@@ -41,7 +41,13 @@ exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 server not reach
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = _parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    rest: list[str] = []
+    if given[:1] == ["serve"] and "--" in given:
+        # argparse would give them to the first positional argument that is left.
+        given, rest = given[: given.index("--")], given[given.index("--") + 1 :]
+    args = _parser().parse_args(given)
+    args.arguments = rest
     take_any_text(sys.stdout, as_utf8=getattr(args, "json", False))
     take_any_text(sys.stderr, as_utf8=False)
     try:
@@ -141,11 +147,9 @@ def _add_models(
         "serve",
         parents=[output],
         help="pull a model and serve it; starts a server here if none runs",
+        epilog="What stands after -- is given to a server that is started.",
     )
     served.add_argument("reference", metavar="REF", help="https:, hf:, s3:, oci: or file:")
-    served.add_argument(
-        "arguments", nargs="*", metavar="ARG", help="after --: more for a server that is started"
-    )
     served.set_defaults(command=serve)
 
     models = commands.add_parser("models", parents=[output], help="the models of the catalog")

@@ -7,6 +7,7 @@ import sys
 from contextlib import aclosing
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from api_types import ModelView, PoolView
@@ -28,7 +29,7 @@ async def serve(client: Client, args: argparse.Namespace) -> Exit:
         address = own_address(args.url)
         if address is None:
             raise
-        return _become_server(args, address)
+        return _serve_here(args, address)
     model = await _pulled(client, args)
     if model is None:
         return Exit.FAILED
@@ -80,17 +81,20 @@ def own_address(url: str) -> str | None:
     return f"{f'[{host}]' if ':' in host else host}:{parts.port or DEFAULT_PORT}"
 
 
-def _become_server(args: argparse.Namespace, address: str) -> Exit:
-    """Run the server in place of this process, so that Ctrl-C and signals reach it."""
+def _serve_here(args: argparse.Namespace, address: str) -> Exit:
     beside = Path(sys.executable).with_name(SERVER)
     program = str(beside) if beside.exists() else shutil.which(SERVER)
-    if program is None:
-        sys.stderr.write(
-            f"llorch: nothing answers at {args.url}, and {SERVER} is not installed here\n"
-            f"  install it (pip install {SERVER}), or name a server with --url\n"
-        )
-        return Exit.UNREACHABLE
-    sys.stderr.write(f"llorch: nothing answers at {args.url}: starting {SERVER} there\n")
-    sys.stderr.flush()
-    command = [program, "--model", args.reference, "--bind-addr", address, *args.arguments]
-    os.execv(program, command)  # noqa: S606 - our own server, in our own place
+    if program is not None:
+        sys.stderr.write(f"llorch: nothing answers at {args.url}: starting {SERVER} there\n")
+        sys.stderr.flush()
+        _become(program, "--model", args.reference, "--bind-addr", address, *args.arguments)
+    sys.stderr.write(
+        f"llorch: nothing answers at {args.url}, and {SERVER} is not installed here\n"
+        f"  install it (pip install {SERVER}), or name a server with --url\n"
+    )
+    return Exit.UNREACHABLE
+
+
+def _become(program: str, *arguments: str) -> NoReturn:
+    """Run a program in place of this one, so that Ctrl-C and signals reach it."""
+    os.execv(program, [program, *arguments])  # noqa: S606 - our own server
