@@ -1,10 +1,13 @@
 """Scenarios of standing still: memory, idle cost, starts, overload, readers that do not read."""
 
 import asyncio
+import json
 import resource
 import statistics
 from collections import Counter
 from itertools import cycle, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import load, places
@@ -98,12 +101,14 @@ async def _until_begun(connections: list[Connection]) -> None:
 
 
 def queued(scale: Scale) -> dict[str, Any]:
-    """Very many waiting tasks: memory for each, and whether the last costs what the first did."""
+    """Very many waiting tasks: memory for each, whether the last costs what the first did, stalls."""
     with (
+        TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder,
         places.engine(interval_ms=_NEVER_MS) as engine,
         places.orchestratord(
             engine,
             slots=_FEW_SLOTS,
+            watched_into=(told := Path(folder, "stalls.json")),
             ORCHD_ADMISSION_CAPACITY=str(2 * scale.queued_tasks),
             ORCHD_ADMISSION_MAX_BYTES="4GiB",
         ) as ours,
@@ -116,10 +121,16 @@ def queued(scale: Scale) -> dict[str, Any]:
             with CpuMeter((ours.pid,)) as meter:
                 run(load.closed_loop(ours.port, talk, clients=16, count=scale.queued_tasks // 10))
             costs_ms.append(round(1000 * meter.used_s / (scale.queued_tasks // 10), 4))
+        after = memory_bytes(ours.pid)
+        run(asyncio.sleep(1.5))  # The watcher tells once a second.
+        report = json.loads(told.read_bytes())
         return {
             "tasks": scale.queued_tasks,
-            "bytes_a_task": round((memory_bytes(ours.pid) - before) / scale.queued_tasks),
+            "bytes_a_task": round((after - before) / scale.queued_tasks),
             "cpu_ms_a_task_by_tenth": costs_ms,
+            "collections": report["collections"],
+            "longest_collection_ms": report["longest_collection_ms"],
+            "longest_stall": report["stalls"][0] if report["stalls"] else None,
         }
 
 

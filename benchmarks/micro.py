@@ -111,8 +111,8 @@ def score_us(size: int) -> float:
     return best_us(lambda: cluster.decide(LANE, work=shared), REPETITIONS // 10)
 
 
-def queue_us(size: int) -> float:
-    """Enqueue, take and cancel one task beside `size` waiting ones."""
+def waiting(size: int) -> tuple[ModelQueue, Callable[[], str]]:
+    """Make a queue of so many tasks, and what lets one more wait and names it."""
     queue = ModelQueue(QueueLimits(capacity=4 * size))
     numbers = count(1)
 
@@ -133,6 +133,12 @@ def queue_us(size: int) -> float:
 
     for _ in range(size):
         offer()
+    return queue, offer
+
+
+def queue_us(size: int) -> float:
+    """Enqueue, take and cancel one task beside `size` waiting ones."""
+    queue, offer = waiting(size)
 
     def once() -> None:
         queue.cancel(offer())
@@ -140,6 +146,13 @@ def queue_us(size: int) -> float:
         queue.take(lambda _: True, 0)
 
     return best_us(once)
+
+
+def position_us(size: int) -> float:
+    """Tell the place of a task that has just come beside `size` waiting ones."""
+    queue, offer = waiting(size)
+    newest = offer()
+    return best_us(lambda: queue.position(newest))
 
 
 def heartbeat_us(nodes: int) -> float:
@@ -193,6 +206,7 @@ CURVES: dict[str, tuple[Callable[[int], float], tuple[int, ...]]] = {
     "decide, reserve and release, by replicas": (place_us, SIZES),
     "decide with the prefix scorer, by replicas": (score_us, SIZES),
     "enqueue twice, take and cancel, by waiting tasks": (queue_us, QUEUE_SIZES),
+    "tell the newest task's place, by waiting tasks": (position_us, QUEUE_SIZES),
     "heartbeat of five pools, by nodes": (heartbeat_us, NODES),
     "list all nodes, by nodes": (snapshot_us, NODES),
     "encode a frame, by tokens in it": (encode_us, (1, 4, 16, 64)),

@@ -21,8 +21,10 @@ def test_a_placement_by_estimates_costs_so_many_plain_ones_and_no_more() -> None
     assert micro.score_us(1_000) < 70 * micro.decide_us(1_000)
 
 
-def test_a_queue_of_very_many_is_as_quick_as_one_of_few() -> None:
-    assert micro.growth(micro.queue_us, 100, 30_000) < 3
+@pytest.mark.parametrize("measure", [micro.queue_us, micro.position_us])
+def test_a_queue_of_very_many_is_as_quick_as_one_of_few(measure: object) -> None:
+    assert callable(measure)
+    assert micro.growth(measure, 100, 30_000) < 3
 
 
 def test_frames_and_reads_cost_less_a_token_the_more_tokens_they_hold() -> None:

@@ -181,13 +181,19 @@ class Line:
         return None
 
     def ahead_of(self, task: QueuedTask) -> int:
-        """Count the tasks of its identity in this lane with a lower number."""
-        count = 0
-        for number in self._fifos.get(task.identity, ()):
-            if number >= task.number:
-                break
-            count += 1
-        return count
+        """Count the tasks of its identity in this lane with a lower number.
+
+        Looks from both ends at once, since mostly the newest is asked for.
+        """
+        fifo = self._fifos.get(task.identity)
+        if not fifo:
+            return 0
+        for passed, (oldest, newest) in enumerate(zip(fifo, reversed(fifo), strict=True)):
+            if oldest >= task.number:
+                return passed
+            if newest < task.number:
+                return len(fifo) - passed
+        raise AssertionError("numbers are out of order")
 
     def oldest(self) -> Iterator[QueuedTask]:
         """Give those put back, and the first of each identity: one of them waits longest."""

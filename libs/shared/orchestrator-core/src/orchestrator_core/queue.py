@@ -170,8 +170,8 @@ class ModelQueue:
         """Tell how many tasks go before this one, as if one replica served every lane.
 
         Exact while one identity waits; with several it may be too high by fewer than there are
-        identities. Costs the number of tasks of the same identity before it: for many tasks
-        use `positions`.
+        identities. Costs the number of tasks of the same identity before or behind it, whichever
+        is lower: for many tasks use `positions`.
         """
         task = self._tasks.get(task_id)
         if task is None:
