@@ -101,7 +101,7 @@ async def _until_begun(connections: list[Connection]) -> None:
 
 
 def queued(scale: Scale) -> dict[str, Any]:
-    """Very many waiting tasks: memory for each, whether the last costs what the first did, stalls."""
+    """Very many waiting tasks: memory for each, and whether the last costs what the first did."""
     with (
         TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder,
         places.engine(interval_ms=_NEVER_MS) as engine,
