@@ -1,16 +1,16 @@
 """Scenarios of standing still: memory, idle cost, starts, overload, readers that do not read."""
 
 import asyncio
-import json
 import resource
 import statistics
+import time
 from collections import Counter
 from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import load, places
+from benchmarks import load, places, watched
 from benchmarks.kernel import CpuMeter, cpu_s, memory_bytes
 from benchmarks.load import Connection, latencies
 from benchmarks.loops import run
@@ -115,7 +115,7 @@ def queued(scale: Scale) -> dict[str, Any]:
     ):
         talk = load.Talk(load.native(1, two_requests=True).request)
         run(load.closed_loop(ours.port, talk, clients=16, count=2 * _FEW_SLOTS))
-        before = memory_bytes(ours.pid)
+        before, began_s = memory_bytes(ours.pid), time.perf_counter()
         costs_ms = []
         for _ in range(10):
             with CpuMeter((ours.pid,)) as meter:
@@ -123,7 +123,7 @@ def queued(scale: Scale) -> dict[str, Any]:
             costs_ms.append(round(1000 * meter.used_s / (scale.queued_tasks // 10), 4))
         after = memory_bytes(ours.pid)
         run(asyncio.sleep(1.5))  # The watcher tells once a second.
-        report = json.loads(told.read_bytes())
+        report = watched.read(told, since_s=began_s)
         return {
             "tasks": scale.queued_tasks,
             "bytes_a_task": round((after - before) / scale.queued_tasks),

@@ -90,9 +90,13 @@ def _steady(result: Mapping[str, Any]) -> Iterator[str]:
         ["stall ms", "on a core ms", "in the collector ms", "at s", "what ran"],
         (
             [one["ms"], one["on_core_ms"], one["collector_ms"], one["at_s"], f"`{one['stack']}`"]
-            for one in loop["all"][:5]
+            for one in [*loop["longest"], loop["longest_on_a_core"]]
+            if one is not None
         ),
     )
+    yield ""
+    yield f"Stalls over 10 ms: {loop['over_10_ms']:,}, over 50 ms: {loop['over_50_ms']:,}; "
+    yield "the last row is the one with the most time on a core."
     yield ""
     yield f"- closed loop: {_words(result['closed loop'])}"
 

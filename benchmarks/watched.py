@@ -22,11 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import uvloop
-
 INTERVAL_S = 0.002
 STALL_S = 0.010
-_KEPT = 20
+_KEPT = 500
 _DEPTH = 6
 
 
@@ -39,7 +37,7 @@ class Stall:
     """How long it had a core meanwhile; the rest it waited for one, or for the system."""
     collector_ms: float
     at_s: float
-    """Since the start."""
+    """By the clock that all programs of this machine share."""
     stack: str
     """What ran, the innermost last; empty where no look was possible meanwhile."""
 
@@ -73,7 +71,6 @@ class Watcher:
         self._main = threading.main_thread().ident or 0
         self._clock = time.pthread_getcpuclockid(self._main)
         self._collector = Collector()
-        self._began_s = time.perf_counter()
         self._signs = 0
         self._stalls: list[Stall] = []
         gc.callbacks.append(self._collector)
@@ -106,7 +103,7 @@ class Watcher:
             ms=round(1000 * took_s, 2),
             on_core_ms=round(1000 * (time.clock_gettime(self._clock) - cpu_s), 2),
             collector_ms=round(self._collector.spent_ms - collected_ms, 2),
-            at_s=round(asked_s - self._began_s, 2),
+            at_s=round(asked_s, 2),
             stack=stack,
         )
         self._stalls = sorted([*self._stalls, stall], key=lambda one: -one.ms)[:_KEPT]
@@ -133,12 +130,23 @@ class Watcher:
         draft.rename(self._told)
 
 
+def read(told: Path, *, since_s: float) -> dict[str, Any]:
+    """What a watcher has told, with its stalls since a time of `time.perf_counter`."""
+    report: dict[str, Any] = json.loads(told.read_bytes())
+    stalls = [stall for stall in report["stalls"] if stall["at_s"] >= since_s]
+    for stall in stalls:
+        stall["at_s"] = round(stall["at_s"] - since_s, 2)
+    return {**report, "stalls": stalls}
+
+
 def main() -> None:
     """Run the program that the arguments name."""
+    import uvloop
+
     told = Path(os.environ["BENCH_STALLS"])
     make_loop = uvloop.new_event_loop
 
-    def new_event_loop() -> uvloop.Loop:
+    def new_event_loop() -> asyncio.AbstractEventLoop:
         loop = make_loop()
         Watcher(loop, told)
         return loop
