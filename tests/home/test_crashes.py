@@ -1,6 +1,7 @@
 """Engines and daemons that die in the middle of their work, and what clients see of it."""
 
 import asyncio
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -52,6 +53,8 @@ async def test_an_engine_killed_while_it_streams_is_told_and_comes_back(
     assert engine.pid not in daemon.place.processes()
     (pool,) = (await api.get("/v2/pools"))["pools"]
     assert pool["replicas"][0]["restarts"] == 1
+    metrics = (await api.call("GET", "/metrics")).body.decode()
+    assert re.search(r'pool_engine_restarts_total{.*pool_id="slow".*} 1.0', metrics)
 
 
 async def test_a_task_that_asked_for_it_begins_anew_when_its_engine_dies(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,7 +40,7 @@ async def test_a_pool_takes_another_model_under_load_and_no_task_fails(
         return await api.run(model_ref=model.stem, prompt="1", max_tokens=tokens, sampling=GREEDY)
 
     async with asyncio.TaskGroup() as group:
-        before = [group.create_task(recite(old.model, 120)) for _ in range(4)]
+        before = [group.create_task(recite(old.model, 40)) for _ in range(4)]
         await eventually(lambda: _all_busy(api, "main"), "four tasks that run")
         answer = await reload(api, "main", new)
         assert (answer.status, answer.json()["pool_id"]) == (202, "main")
@@ -50,9 +51,11 @@ async def test_a_pool_takes_another_model_under_load_and_no_task_fails(
     for frames in (*(task.result() for task in before), *after):
         check_grammar(frames)
         assert frames[-1].event == "end", frames[-1]
-    assert {text_of(task.result()) for task in before} == {SLOW.expected_text(120)}
+    assert {text_of(task.result()) for task in before} == {SLOW.expected_text(40)}
     assert {text_of(frames) for frames in after} == {ENDLESS.expected_text(64)}
     assert (await served(api, "main"))["last_error"] is None
+    metrics = (await api.call("GET", "/metrics")).body.decode()
+    assert re.search(r'pool_reload_duration_ms_count{.*outcome="changed".*} 1.0', metrics)
 
 
 async def test_a_reload_to_a_broken_file_rolls_back_while_streams_finish(

@@ -96,6 +96,18 @@ async def test_a_drained_pool_finishes_what_runs_takes_nothing_new_and_resumes(
         return answer if answer.status == 202 else None
 
     again = await eventually(admitted, "tasks admitted again", within_s=5)
+    metrics = (await api.call("GET", "/metrics")).body.decode()
+    assert re.search(r'pool_drain_duration_ms_count{.*outcome="emptied".*} 1.0', metrics)
+    (pool,) = (await api.get("/v2/pools"))["pools"]
+    stem = pool["model_id"]
+    told = re.findall(r'"human": ?"(Pool slow [^"]+)"', daemon.output)
+    assert told == [
+        f"Pool slow serves model {stem} on 2 slots.",
+        "Pool slow takes no new task; what runs may finish.",
+        "Pool slow is empty.",
+        "Pool slow takes tasks again.",
+        f"Pool slow serves model {stem} on 2 slots.",
+    ]
     assert text_of(await api.read(again.json()["task_id"])) == SLOW.expected_text(3)
 
 

@@ -173,6 +173,14 @@ async def test_an_artifact_is_named_by_its_content(api: Api) -> None:
     assert artifact_id in str(listed)
 
 
+async def test_the_one_node_has_its_models_available(api: Api) -> None:
+    found = (await api.get("/v2/catalog/availability"))["models"]
+    pools = (await api.get("/v2/pools"))["pools"]
+    slots = {pool["model_id"]: pool["slots_total"] for pool in pools}
+    assert {each["model_id"]: each["total_capacity"] for each in found} == slots
+    assert {each["total_nodes"] for each in found} == {1}
+
+
 async def test_capabilities_tell_what_is_served_and_that_it_is_the_cpu(api: Api) -> None:
     told = await api.get("/v2/meta/capabilities")
     assert "cpu" in str(told["device_policy"])

@@ -1,16 +1,26 @@
 """What tasks and requests leave in metrics and logs."""
 
+import asyncio
 import io
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from admission_coordinator import EventLog, Task
 from api_types import ApiError, ErrorCode, TaskError, TaskRequest
+from local_pool_manager import ChangeOutcome
 from narration_core import LogSettings, configure
 from orchestrator_core import Constraint, Preferences
-from orchestratord.observing import FanOut, HttpMetrics, PoolGauges, TaskMetrics, TaskNarrator
+from orchestratord.observing import (
+    FanOut,
+    HttpMetrics,
+    PoolCourse,
+    PoolGauges,
+    TaskMetrics,
+    TaskNarrator,
+)
 from orchestratord.testing import FakePools
 from telemetry_core import Metrics, Program
 
@@ -152,3 +162,47 @@ def test_a_mistake_of_ours_is_an_error_with_its_traceback(lines: io.StringIO) ->
     line = json.loads(lines.getvalue())
     assert (line["level"], line["event"]) == ("error", "task_crashed")
     assert "a bug" in line["exception"]
+
+
+def test_the_course_of_a_pool_is_told_and_measured(metrics: Metrics, lines: io.StringIO) -> None:
+    (base,) = FakePools().snapshots()
+    now_ms = [1_000]
+    seen = {"pool": base}
+    course = PoolCourse(metrics, lambda _id: seen["pool"], now_ms=lambda: now_ms[0])
+
+    def become(after_ms: int, **changes: object) -> None:
+        now_ms[0] += after_ms
+        seen["pool"] = seen["pool"].model_copy(update=changes)
+        course.look(base.pool_id)
+
+    become(0, ready=True, active_leases=1)
+    become(10, ready=False, draining=True)
+    become(250, active_leases=0)
+    become(5, ready=True, draining=False)
+    become(5, ready=False, last_error="the engine died")
+    told = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [line["event"] for line in told] == [
+        *("pool_ready", "pool_draining", "pool_drained"),
+        *("pool_resumed", "pool_ready", "pool_not_ready"),
+    ]
+    assert told[-1]["human"] == f"Pool {base.pool_id} is not ready: the engine died"
+    (total,) = (line for line in exposed(metrics) if line.startswith("pool_drain_duration_ms_sum"))
+    assert 'outcome="emptied"' in total
+    assert total.endswith(" 250.0")
+
+
+async def test_a_change_of_models_is_measured_by_its_outcome(
+    metrics: Metrics, lines: io.StringIO
+) -> None:
+    (base,) = FakePools().snapshots()
+    course = PoolCourse(metrics, lambda _id: base, now_ms=lambda: 0)
+    loop = asyncio.get_running_loop()
+    for error in (None, "it is no GGUF file"):
+        outcome: asyncio.Future[ChangeOutcome] = loop.create_future()
+        course.follow_reload(base.pool_id, "file:/new.gguf", outcome)
+        outcome.set_result(ChangeOutcome("file:/new.gguf", error))
+        await asyncio.sleep(0)
+    told = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
+    assert told == ["pool_reloading", "pool_reloaded", "pool_reloading", "pool_reload_failed"]
+    counts = [line for line in exposed(metrics) if "pool_reload_duration_ms_count" in line]
+    assert sorted(re.findall(r'outcome="(\w+)"', "".join(counts))) == ["changed", "rolled_back"]

@@ -26,7 +26,7 @@ from orchestratord.home.feed import ClusterFeed
 from orchestratord.home.replicas import LeasedReplicas
 from orchestratord.http.errors import ERRORS
 from orchestratord.http.services import Services
-from orchestratord.observing import HttpMetrics, PoolGauges
+from orchestratord.observing import HttpMetrics, PoolCourse, PoolGauges
 from orchestratord.views import LocalMachine, LocalPools
 from telemetry_core import Metrics, Program
 
@@ -90,7 +90,14 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
             )
             directory.changed = pools.loadable_changed
             following = group.create_task(feed.run(), name="cluster feed")
-            gauges = PoolGauges(metrics, pools.snapshots)
+            gauges = PoolGauges(
+                metrics,
+                pools.snapshots,
+                inventory=lambda: gpus.inventory,
+                broken=cluster.open_breakers,
+            )
+            course = PoolCourse(metrics, pools.snapshot, now_ms=now_ms)
+            pools.subscribe(course.look)
             machine = LocalMachine(
                 settings,
                 catalog=catalog,
@@ -98,7 +105,9 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 inventory=lambda: gpus.inventory,
                 descriptions=lambda: feed.descriptions,
             )
-            local_pools = LocalPools(settings.node_id, pools, changed=feed.report_now)
+            local_pools = LocalPools(
+                settings.node_id, pools, changed=feed.report_now, reloading=course.follow_reload
+            )
             async with LocalDisk.running(
                 settings.node_id,
                 settings,

@@ -1,8 +1,18 @@
 """Handlers of nodes: what they say themselves, and what operators ask of them."""
 
+from collections.abc import Iterable
+
 from aiohttp import web
 
-from api_types import ApiError, DrainRequest, ErrorCode
+from api_types import (
+    ApiError,
+    Availability,
+    DrainRequest,
+    ErrorCode,
+    ModelAvailability,
+    ModelView,
+    PoolView,
+)
 from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context
 from orchestratord.http.services import Nodes
@@ -68,7 +78,27 @@ async def resume_node(context: Context, call: Call[None, None]) -> web.StreamRes
 
 async def get_availability(context: Context, _call: Call[None, None]) -> web.StreamResponse:
     """Tell where each model is."""
-    return json_answer(_nodes(context).availability())
+    services = context.services
+    if services.nodes is not None:
+        return json_answer(services.nodes.availability())
+    models = await services.models.models()
+    return json_answer(_here(context.node_id, models, services.pools.snapshots()))
+
+
+def _here(node_id: str, models: Iterable[ModelView], pools: Iterable[PoolView]) -> Availability:
+    """Return the availability on the one node that there is."""
+    capacity = {model.model_id: 0 for model in models}
+    for replica in (replica for pool in pools for replica in pool.replicas):
+        if replica.model_id is not None and replica.health.ready:
+            capacity[replica.model_id] = capacity.get(replica.model_id, 0) + replica.slots_total
+    return Availability(
+        models=tuple(
+            ModelAvailability(
+                model_id=model_id, nodes=(node_id,), total_nodes=1, total_capacity=slots
+            )
+            for model_id, slots in sorted(capacity.items())
+        )
+    )
 
 
 def _nodes(context: Context) -> Nodes:

@@ -167,6 +167,13 @@ def _engines(
             slots=sum(pool.slots_total for pool in of_engine),
             workloads=tuple(sorted({name for each in described for name in each.workloads})),
             features=tuple(sorted({name for each in described for name in each.features})),
-            batching=any(each.slots > 1 for each in described),
+            # Not every engine tells its slots; then what its pool was configured with counts.
+            batching=any(
+                slots > 1
+                for slots in (
+                    *(each.slots for each in described),
+                    *(replica.slots_total for replica in replicas),
+                )
+            ),
             models=tuple(sorted({r.model_id for r in replicas if r.model_id})),
         )

@@ -1,23 +1,31 @@
 """The pools of this process, where there is no other."""
 
+import asyncio
 from collections.abc import Callable
 
 from api_types import ApiError, ErrorCode, PoolView
-from local_pool_manager import LocalPoolManager
+from local_pool_manager import ChangeOutcome, LocalPoolManager
 
 
 class LocalPools:
     """The `Pools` of HOME: a name may carry the node's id, which can only be our own.
 
-    `changed` lets placement know of what was asked for before the answer leaves.
+    `changed` lets placement know of what was asked for before the answer leaves; `reloading` is
+    given each change of models, to follow it to its outcome.
     """
 
     def __init__(
-        self, node_id: str, manager: LocalPoolManager, *, changed: Callable[[], None]
+        self,
+        node_id: str,
+        manager: LocalPoolManager,
+        *,
+        changed: Callable[[], None],
+        reloading: Callable[[str, str, asyncio.Future[ChangeOutcome]], None],
     ) -> None:
         self._node_id = node_id
         self._manager = manager
         self._changed = changed
+        self._reloading = reloading
 
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
@@ -43,7 +51,7 @@ class LocalPools:
     async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
         """Begin to change the model. Raises ApiError and PoolError."""
         own = self._own(pool_id)
-        self._manager.reload(own, new_model_ref)
+        self._reloading(own, new_model_ref, self._manager.reload(own, new_model_ref))
         self._changed()
         return self.snapshot(pool_id)
 

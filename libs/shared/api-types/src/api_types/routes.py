@@ -257,7 +257,6 @@ ROUTES: tuple[Route, ...] = (
         summary="Where each model is.",
         tag="catalog",
         answers=(Answer.json(Availability, "The models and their nodes."),),
-        cloud_only=True,
     ),
     *CATALOG_ROUTES,
     Route(
