@@ -9,11 +9,8 @@ import pytest
 
 from demo_model import ENDLESS, ensure
 from engine_provisionerd.cli import main
-from engine_provisionerd.config import OTHERS_KEYS, SCHEMA
 from engine_provisionerd.gpus import masked
 from gpu_discovery import GpuDevice, GpuInfo, GpuInventory, GpuReading
-from orchestratord.config import SCHEMA as CONTROL_PLANE
-from pool_managerd.config import SCHEMA as NODE
 
 from .machines import SERVICE, Machine, pool_table
 
@@ -96,12 +93,6 @@ def test_the_configuration_is_checked_and_shown(
     tagged = {"mode": "container", "image": "some/image:latest"}
     here.config.write_text(pool_table(Path("/m.gguf"), provisioning=tagged))
     assert "by its digest" in told("config", "check")[1]
-
-
-def test_a_file_for_the_programs_beside_it_serves_here_as_it_is() -> None:
-    others = {*CONTROL_PLANE.settings.model_fields, *NODE.settings.model_fields}
-    assert others - set(SCHEMA.settings.model_fields) <= OTHERS_KEYS
-    assert others >= OTHERS_KEYS
 
 
 @pytest.mark.parametrize(

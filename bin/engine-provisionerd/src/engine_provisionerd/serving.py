@@ -91,6 +91,7 @@ async def _running_engines(settings: Settings) -> AsyncIterator[ServiceMetrics]:
                 device_policy=settings.device_policy,
                 keep_engines=settings.keep_engines,
                 seal=wishes.seal,
+                may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
             ) as engines,
             asyncio.TaskGroup() as tasks,
         ):

@@ -134,3 +134,10 @@ async def test_a_registry_is_asked_without_tls_only_where_the_policy_says_so(
 async def test_every_source_asks_the_policy(make: MakeProvisioner, reference: str) -> None:
     with pytest.raises(NetworkRefusedError):
         await make(policy=NetworkPolicy.deny()).ensure(reference)
+
+
+def test_a_url_is_judged_as_its_endpoint_is():
+    policy = NetworkPolicy.parse("wheels.example")
+    assert policy.refusal("https://wheels.example/simple") is None
+    assert "not in the policy's list" in policy.refusal("https://other.example/x")
+    assert "http:" in NetworkPolicy.allow().refusal("http://wheels.example/x")

@@ -11,6 +11,7 @@ from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
 from local_pool_manager import LocalPoolManager, owning
 from model_keeper import CountedProvisioner, LocalDisk
+from model_provisioner import NetworkPolicy
 from narration_core import get_logger
 from orchestratord.clock import SteadyClock
 from orchestratord.composed import (
@@ -66,6 +67,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 swap_max_wait_ms=settings.batch_max_wait_ms,
                 loadable=directory.loadable,
                 look=gpus.look,
+                may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
             ) as pools,
             observing_tasks(settings, metrics, artifacts, now_ms) as observer,
             AdmissionCoordinator.running(

@@ -9,6 +9,7 @@ from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
 from local_pool_manager import LocalPoolManager, owning
 from model_keeper import CountedProvisioner, LocalDisk
+from model_provisioner import NetworkPolicy
 from narration_core import get_logger
 from pool_managerd.config import Settings
 from pool_managerd.http import ERRORS, NodeServices
@@ -59,6 +60,7 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                 watch_interval_ms=settings.watch_interval_ms,
                 loadable=reports.loadable,
                 look=gpus.look,
+                may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
             ) as manager,
         ):
             pools = NodePools(manager)

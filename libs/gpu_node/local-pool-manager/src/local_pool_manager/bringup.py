@@ -11,8 +11,10 @@ from engine_provisioner import (
     EngineMode,
     EnginePlan,
     EngineWish,
+    MayAsk,
     PreflightError,
     Survey,
+    anybody,
     plan_engine,
     prepare,
     survey_machine,
@@ -95,6 +97,7 @@ def wish_for(
         engine=config.engine,
         executable=provisioning.path,
         executable_sha256=provisioning.sha256,
+        url=provisioning.url,
         image=provisioning.image,
         runtime=provisioning.runtime,
         tree=provisioning.source,
@@ -134,6 +137,7 @@ class Planner:
         *,
         seen: MeasuredMemory,
         build_dir: Path,
+        may_ask: MayAsk = anybody,
     ) -> None:
         self._models = models
         self._gpus = gpus
@@ -142,6 +146,7 @@ class Planner:
         self._survey: Survey | None = None
         self._surveying = asyncio.Lock()
         self._build_dir = build_dir
+        self._may_ask = may_ask
         self._preparing = asyncio.Lock()
 
     def devices(self, config: PoolConfig) -> tuple[GpuInfo, ...]:
@@ -165,7 +170,12 @@ class Planner:
             self._survey = survey = self._survey or await survey_machine()
         try:
             async with self._preparing:
-                wish, survey = await prepare(wish_for(config, model, gpus), survey, self._build_dir)
+                wish, survey = await prepare(
+                    wish_for(config, model, gpus),
+                    survey,
+                    self._build_dir,
+                    may_ask=self._may_ask,
+                )
             wishes = [
                 replace(wish, replica_id=replica_id, lane=lane)
                 for replica_id, lane in lanes.items()

@@ -33,6 +33,9 @@ class ProvisioningOwner(StrEnum):
     """engine-provisionerd: the manager only writes down which model it wants."""
 
 
+_FETCHED_FROM = r"^(https://|http://(127\.0\.0\.1|localhost)[:/])"
+
+
 def _pinned(image: str) -> str:
     if not is_pinned(image):
         raise ValueError(
@@ -51,6 +54,8 @@ class ProvisioningConfig(ClientModel):
     """The `llama-server` of mode `binary`; unset: the one on the PATH."""
     sha256: Annotated[str, Field(pattern=r"^(sha256:)?[0-9a-fA-F]{64}$")] | None = None
     """What that file must be; unset: not checked."""
+    url: Annotated[str, Field(pattern=_FETCHED_FROM)] | None = None
+    """Where mode `binary` fetches it: the file, or an archive that has it; needs `sha256`."""
     source: Path | None = None
     """The tree of llama.cpp that mode `source` builds."""
     image: Annotated[str, AfterValidator(_pinned)] | None = None
@@ -75,6 +80,10 @@ class ProvisioningConfig(ClientModel):
                 raise ValueError(f"provisioning: mode {mode.value!r} needs {name!r}")
             if given and self.mode not in {mode, by_default}:
                 raise ValueError(f"provisioning: {name!r} belongs to mode {mode.value!r}")
+        if self.url is not None and (
+            self.mode is not ProvisioningMode.BINARY or self.path or not self.sha256
+        ):
+            raise ValueError("provisioning: 'url' needs mode 'binary', 'sha256', and no 'path'")
         if self.mode is not by_default and (self.version or self.index):
             raise ValueError("provisioning: 'version' and 'index' belong to mode 'package'")
         return self

@@ -15,6 +15,8 @@ from engine_provisioner import (
     EngineStatus,
     EngineSupervisor,
     Limits,
+    MayAsk,
+    anybody,
     stop_orphans,
     unsealed,
 )
@@ -74,6 +76,7 @@ class LocalPoolManager:
         device_policy: DevicePolicy,
         keep_engines: bool,
         seal: Callable[[HandoffPayload], HandoffPayload],
+        may_ask: MayAsk,
         limits: Limits,
         change_limits: ChangeLimits,
     ) -> None:
@@ -83,7 +86,14 @@ class LocalPoolManager:
         self._gpus = gpus
         self._seal = seal
         self._seen = MeasuredMemory(private_dir)
-        self._planner = Planner(models, gpus, device_policy, seen=self._seen, build_dir=build_dir)
+        self._planner = Planner(
+            models,
+            gpus,
+            device_policy,
+            seen=self._seen,
+            build_dir=build_dir,
+            may_ask=may_ask,
+        )
         self._choices = ModelChoices(private_dir)
         self._keep_engines = keep_engines
         self._limits = limits
@@ -120,6 +130,7 @@ class LocalPoolManager:
         private_dir: Path | None = None,
         build_dir: Path | None = None,
         seal: Callable[[HandoffPayload], HandoffPayload] = unsealed,
+        may_ask: MayAsk = anybody,
     ) -> AsyncIterator[Self]:
         """Serve the pools; on exit stop the engines that were started here, unless kept.
 
@@ -131,7 +142,8 @@ class LocalPoolManager:
 
         Two managers may share a runtime folder: each starts the engines of pools whose
         `provisioning.owner` it is, and keeps what concerns nobody else in a `private_dir` of its
-        own. `seal` has the last word on what its handoffs say.
+        own. `seal` has the last word on what its handoffs say. `may_ask` decides which URLs
+        engines are fetched from.
         """
         private_dir = private_dir or runtime_dir
         self = cls(
@@ -140,6 +152,7 @@ class LocalPoolManager:
             build_dir=build_dir or private_dir / BUILD_DIR,
             owner=owner,
             seal=seal,
+            may_ask=may_ask,
             models=models,
             gpus=gpus,
             device_policy=device_policy,

@@ -21,7 +21,7 @@ from engine_provisioner.handoff import (
 from engine_provisioner.machine import EngineState, Limits
 from engine_provisioner.orphans import stop_orphans
 from engine_provisioner.plan import EnginePlan, plan_engine
-from engine_provisioner.preparing import prepare, preview
+from engine_provisioner.preparing import MayAsk, anybody, prepare, preview
 from engine_provisioner.probe import EngineProbe
 from engine_provisioner.process import EngineProcess, ProcessIdentity, identify
 from engine_provisioner.supervisor import EngineStatus, EngineSupervisor, unsealed
@@ -42,11 +42,13 @@ __all__ = [
     "EngineWish",
     "EnvironmentPlan",
     "Limits",
+    "MayAsk",
     "ModeNotProvidedError",
     "PreflightError",
     "ProcessIdentity",
     "Survey",
     "Tools",
+    "anybody",
     "build",
     "desired_path",
     "engine_pids",

@@ -45,6 +45,8 @@ class EngineWish:
     executable: Path | None = None
     """The `llama-server` of mode `binary` (None: the one on the PATH), or the one built."""
     executable_sha256: str | None = None
+    url: str | None = None
+    """Where the executable is fetched from; the checksum is that of what is fetched."""
     image: str | None = None
     """Of mode `container`, by digest; its entry point is the engine's server."""
     runtime: str | None = None

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from model_provisioner.errors import NetworkRefusedError
 
@@ -79,6 +80,15 @@ class NetworkPolicy:
     def may_be_plain(self, endpoint: Endpoint) -> bool:
         """Whether the host may be asked without TLS, if it may be asked at all."""
         return endpoint.is_loopback or _matches(endpoint, self.plain_http_hosts)
+
+    def refusal(self, url: str) -> str | None:
+        """Return why a URL must not be asked, None when it may."""
+        parts = urlsplit(url)
+        try:
+            self.check(Endpoint(parts.scheme, parts.hostname or "", parts.port))
+        except NetworkRefusedError as error:
+            return str(error)
+        return None
 
     def check(self, endpoint: Endpoint, *, came_from: Endpoint | None = None) -> None:
         """Raise NetworkRefusedError, which names the rule, unless the connection is permitted.
