@@ -151,13 +151,15 @@ OTHERS_KEYS = frozenset(
         *("bind_addr", "callback_url", "cors_origins", "decode_idle_timeout_ms"),
         *("decode_wall_timeout_ms", "demo", "drain_deadline_ms", "event_log_max_bytes"),
         *("first_token_timeout_ms", "gc_interval_ms", "gc_max_disk_usage_percent"),
-        *("gc_min_free_gb", "gc_recent_days", "gc_retired_after_days", "heartbeat_interval_ms"),
-        *("labels", "max_body_bytes", "metrics_port", "model", "model_aliases"),
-        *("node_timeout_ms", "orchestratord_urls", "pinning", "pool_managers"),
-        *("pool_managers_dns", "pool_poll_interval_ms", "preemption_file", "queue_max_wait_ms"),
-        *("retry_budget", "session_max_turns", "session_time_budget_ms", "session_token_budget"),
-        *("session_ttl_ms", "shutdown_grace_ms", "task_retention_ms", "tls_ca", "tls_cert"),
-        *("tls_key", "trust_proxy_auth", "watch_interval_ms"),
+        *("gc_min_free_gb", "gc_recent_days", "gc_retired_after_days"),
+        *("heartbeat_interval_ms", "labels", "max_body_bytes", "metrics_port", "model"),
+        *("model_aliases", "node_timeout_ms", "orchestratord_urls", "pinning"),
+        *("placement_scorer", "pool_managers", "pool_managers_dns"),
+        *("pool_poll_interval_ms", "preemption_file", "price_per_1k_tokens"),
+        *("queue_max_wait_ms", "retry_budget", "session_cost_budget", "session_max_turns"),
+        *("session_time_budget_ms", "session_token_budget", "session_ttl_ms"),
+        *("shutdown_grace_ms", "task_retention_ms", "tls_ca", "tls_cert", "tls_key"),
+        *("transcript_prompts", "transcripts", "trust_proxy_auth", "watch_interval_ms"),
     }
 )
 """What a file for the programs beside it may hold at its top: it serves here as it is."""
