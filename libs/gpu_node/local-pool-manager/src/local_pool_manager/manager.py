@@ -25,7 +25,8 @@ from handoff_watcher import WatchSettings
 from local_pool_manager.bringup import Planner
 from local_pool_manager.changeover import ChangeLimits
 from local_pool_manager.conductor import Conductor
-from local_pool_manager.config import PoolConfig, ProvisioningMode, ProvisioningOwner
+from local_pool_manager.config import PoolConfig, ProvisioningOwner
+from local_pool_manager.courses import conduct
 from local_pool_manager.crew import Crew, Target
 from local_pool_manager.delegated import Delegate
 from local_pool_manager.door import Door
@@ -199,7 +200,7 @@ class LocalPoolManager:
             )
             loops = [engines.create_task(self._watch_gpus(), name="gpu-watch")]
             for pool in self._registry.pools.values():
-                if conductor := self._conducted(pool, around):
+                if conductor := conduct(pool, around, owner):
                     self._conductors[pool.config.id] = conductor
                     stack.callback(self._registry.subscribe(conductor.hear))
                     name = f"pool {pool.config.id}"
@@ -354,14 +355,6 @@ class LocalPoolManager:
         crew = self._registry.pool(pool_id).crew
         if crew is not None:
             await crew.announce()
-
-    def _conducted(self, pool: Pool, around: Surroundings) -> Conductor | Delegate | None:
-        provisioning = pool.config.provisioning
-        if provisioning.mode is ProvisioningMode.EXTERNAL:
-            return None
-        if provisioning.owner is self._owner:
-            return Conductor(pool, around)
-        return Delegate(pool, around)
 
     def _conductor(self, pool_id: str) -> Conductor | Delegate:
         self._registry.pool(pool_id)
