@@ -21,7 +21,7 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-@pytest.fixture
-async def shell(settings: Settings) -> AsyncIterator[Shell]:
-    async with running_shell(settings) as shell:
+@pytest.fixture(params=[True, False], ids=["short way", "aiohttp alone"])
+async def shell(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Shell]:
+    async with running_shell(settings, short=request.param) as shell:
         yield shell

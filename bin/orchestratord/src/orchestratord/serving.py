@@ -16,7 +16,12 @@ from orchestratord.cloud import running_cloud
 from orchestratord.composed import Composed
 from orchestratord.config import Settings
 from orchestratord.home import banner, prepare_home, running_home, with_default_pool, with_demo
-from orchestratord.http.app import METRICS_PORT_OPERATIONS, create_app, create_edge
+from orchestratord.http.app import (
+    METRICS_PORT_OPERATIONS,
+    create_app,
+    create_edge,
+    create_short_way,
+)
 from program_config import BindAddress
 
 EXIT_CANNOT_START = 1
@@ -89,7 +94,13 @@ async def _serve_until(
         edge = create_edge(composed.services, settings, access)
         app = create_app(composed.services, settings)
         address = await stack.enter_async_context(
-            serving(app, edge, settings.bind_addr, ssl_context=access.server_context())
+            serving(
+                app,
+                edge,
+                settings.bind_addr,
+                ssl_context=access.server_context(),
+                short_way=create_short_way(composed.services, settings, edge),
+            )
         )
         if settings.metrics_port is not None:
             metrics_app = create_app(composed.services, settings, only=METRICS_PORT_OPERATIONS)

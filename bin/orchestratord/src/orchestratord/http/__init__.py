@@ -1,6 +1,11 @@
 """The HTTP shell: routes, doors, errors and streams around the libraries that do the work."""
 
-from orchestratord.http.app import METRICS_PORT_OPERATIONS, create_app, create_edge
+from orchestratord.http.app import (
+    METRICS_PORT_OPERATIONS,
+    create_app,
+    create_edge,
+    create_short_way,
+)
 from orchestratord.http.services import (
     Cursor,
     HttpObserver,
@@ -26,4 +31,5 @@ __all__ = [
     "Tasks",
     "create_app",
     "create_edge",
+    "create_short_way",
 ]

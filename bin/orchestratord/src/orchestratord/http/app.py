@@ -19,6 +19,7 @@ from orchestratord.http.gate import Gate
 from orchestratord.http.handlers import Context, Handler, bind
 from orchestratord.http.node_routes import NODE_ROUTES
 from orchestratord.http.services import Services
+from orchestratord.http.short import Begin, ShortRoute, ShortRoutes
 from orchestratord.http.sse import KEEP_ALIVE_S
 
 HANDLERS: Mapping[str, Handler] = MappingProxyType(
@@ -74,7 +75,46 @@ def create_app(
     keep_alive_s: float = KEEP_ALIVE_S,
 ) -> web.Application:
     """Build the application with all operations of the contract, or only some of them."""
-    context = Context(
+    context = _context(services, settings, keep_alive_s)
+    handlers = {**HANDLERS, **_upstream(settings).by_operation()}
+    models = ModelHandlers(services.disks, ERRORS, keep_alive_s=keep_alive_s).by_operation()
+    app = web.Application()
+    for route in context.routes:
+        if only is None or route.operation_id in only:
+            if (answers := models.get(route.operation_id)) is not None:
+                handler = http_shell.bind(route, answers, max_body_bytes=context.max_body_bytes)
+            else:
+                handler = bind(route, handlers[route.operation_id], context)
+            # Not `add_get`, which would answer HEAD as well: a stream has no end to measure.
+            app.router.add_route(route.method, route.path, handler)
+    return app
+
+
+def create_short_way(
+    services: Services, settings: Settings, edge: Edge, *, keep_alive_s: float = KEEP_ALIVE_S
+) -> ShortRoutes:
+    """Build the way past aiohttp for the streams of tasks, which most requests are for."""
+    context = _context(services, settings, keep_alive_s)
+    upstream = _upstream(settings)
+    begins: Mapping[str, Begin] = {
+        "create_task": tasks.begin_task,
+        "stream_task_events": tasks.begin_events,
+        "create_chat_completion": upstream.begin_chat_stream,
+        "create_completion": upstream.begin_completion_stream,
+    }
+    return ShortRoutes(
+        context,
+        edge,
+        [
+            ShortRoute(route, begins[route.operation_id])
+            for route in context.routes
+            if route.operation_id in begins
+        ],
+    )
+
+
+def _context(services: Services, settings: Settings, keep_alive_s: float) -> Context:
+    return Context(
         services=services,
         node_id=settings.node_id,
         device_policy=settings.device_policy.value,
@@ -90,21 +130,12 @@ def create_app(
         # Past its retention the log of a finished task is gone, and a reader with it.
         stall_limit_s=settings.task_retention_ms / 1000,
     )
-    upstream = openai.OpenAiHandlers(
+
+
+def _upstream(settings: Settings) -> openai.OpenAiHandlers:
+    return openai.OpenAiHandlers(
         capacity=settings.admission_capacity, aliases=settings.model_aliases
     )
-    handlers = {**HANDLERS, **upstream.by_operation()}
-    models = ModelHandlers(services.disks, ERRORS, keep_alive_s=keep_alive_s).by_operation()
-    app = web.Application()
-    for route in context.routes:
-        if only is None or route.operation_id in only:
-            if (answers := models.get(route.operation_id)) is not None:
-                handler = http_shell.bind(route, answers, max_body_bytes=context.max_body_bytes)
-            else:
-                handler = bind(route, handlers[route.operation_id], context)
-            # Not `add_get`, which would answer HEAD as well: a stream has no end to measure.
-            app.router.add_route(route.method, route.path, handler)
-    return app
 
 
 def create_edge(services: Services, settings: Settings, access: Access) -> Edge:

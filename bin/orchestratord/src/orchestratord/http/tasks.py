@@ -10,7 +10,7 @@ from http_shell import Call, json_answer
 from narration_core import current_scope
 from orchestratord.http.handlers import Context
 from orchestratord.http.services import Submission
-from orchestratord.http.sse import stream
+from orchestratord.http.sse import Streamed, give
 
 LAST_EVENT_ID = "Last-Event-ID"
 LAST_EVENT_ID_MAX_DIGITS = 18
@@ -32,6 +32,11 @@ def admit(context: Context, call: Call[Any, Any], request: TaskRequest) -> Submi
 
 async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.StreamResponse:
     """Admit a task; its answer is a 202 or, where Accept asks for it, its stream."""
+    return await give(context, call, begin_task(context, call))
+
+
+def begin_task(context: Context, call: Call[None, TaskRequest]) -> web.Response | Streamed:
+    """Decide on the answer of `create_task`."""
     submission = admit(context, call, call.body)
     task_id = submission.task_id
     headers = {**submission.headers, **_task_headers(task_id)}
@@ -42,18 +47,16 @@ async def create_task(context: Context, call: Call[None, TaskRequest]) -> web.St
     )
     if cursor is None:
         raise AssertionError("a stream from its start always has its terminal frame to come")
-    return await stream(
-        call,
-        cursor,
-        context.services.observer,
-        headers=headers,
-        keep_alive_s=context.keep_alive_s,
-        stall_limit_s=context.stall_limit_s,
-    )
+    return Streamed(cursor, headers)
 
 
 async def stream_task_events(context: Context, call: Call[EventsQuery, None]) -> web.StreamResponse:
     """Stream the events of a task from its start, or from what the client read last."""
+    return await give(context, call, begin_events(context, call))
+
+
+def begin_events(context: Context, call: Call[EventsQuery, None]) -> web.Response | Streamed:
+    """Decide on the answer of `stream_task_events`."""
     task_id = call.path["task_id"]
     cursor = context.services.tasks.open_stream(
         task_id,
@@ -63,14 +66,7 @@ async def stream_task_events(context: Context, call: Call[EventsQuery, None]) ->
     )
     if cursor is None:
         return web.Response(status=204)
-    return await stream(
-        call,
-        cursor,
-        context.services.observer,
-        headers=_task_headers(task_id),
-        keep_alive_s=context.keep_alive_s,
-        stall_limit_s=context.stall_limit_s,
-    )
+    return Streamed(cursor, _task_headers(task_id))
 
 
 async def get_task(context: Context, call: Call[None, None]) -> web.StreamResponse:

@@ -4,19 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from aiohttp import web
-
 from admission_coordinator import Dialect
 from api_types import ApiError, ErrorCode, TaskRequest
-from http_shell import ANSWER_HEADERS, Call
+from http_shell import Call
 from orchestratord.http.handlers import Context
 from orchestratord.http.services import Cursor, Pools
-from orchestratord.http.sse import stream
+from orchestratord.http.sse import Streamed
 from orchestratord.http.tasks import admit
 from orchestratord.openai.chunks import Chunks, Style
 from orchestratord.openai.collected import Collected
 from orchestratord.openai.shapes import Heading
-from orchestratord.openai.stream import ChunkCursor, failure_of
+from orchestratord.openai.stream import HOLD_S, ChunkCursor, failure_of
 
 _LOOK_AGAIN_S = 60.0
 """Only for form: a task has limits, and its last frame ends the wait."""
@@ -45,7 +43,7 @@ class Admitted:
         capacity: int,
     ) -> Self:
         """Submit a task; raises ApiError. The limits are told either way."""
-        tasks, told = context.services.tasks, call.request[ANSWER_HEADERS]
+        tasks, told = context.services.tasks, call.answer_headers
         try:
             submission = admit(context, call, request)
         finally:
@@ -63,17 +61,11 @@ class Admitted:
         )
         return cls(context=context, call=call, task_id=task_id, heading=heading)
 
-    async def stream(self, style: Style, *, include_usage: bool) -> web.StreamResponse:
+    def stream(self, style: Style, *, include_usage: bool) -> Streamed:
         """Answer with chunks."""
         chunks = Chunks(self.heading, style, include_usage=include_usage)
-        return await stream(
-            self.call,
-            ChunkCursor(self._open(chunks), chunks, correlation_id=self.call.correlation_id),
-            self.context.services.observer,
-            headers={},
-            keep_alive_s=self.context.keep_alive_s,
-            stall_limit_s=self.context.stall_limit_s,
-        )
+        cursor = ChunkCursor(self._open(chunks), chunks, correlation_id=self.call.correlation_id)
+        return Streamed(cursor, {}, hold_s=HOLD_S, commit=cursor.commit)
 
     async def collect(self) -> Collected:
         """Wait for the end; raises the task's failure as ApiError."""

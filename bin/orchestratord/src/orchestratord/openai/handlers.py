@@ -10,6 +10,7 @@ from aiohttp import web
 from api_types import JSON, ApiError, ErrorCode, ModelView, TaskRequest
 from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context, Handler
+from orchestratord.http.sse import Streamed, give
 from orchestratord.openai import translate
 from orchestratord.openai.admitted import Admitted
 from orchestratord.openai.answers import ModelCard, ModelCards, ModelDetails
@@ -56,30 +57,50 @@ class OpenAiHandlers:
         self, context: Context, call: Call[None, ChatRequest]
     ) -> web.StreamResponse:
         """Answer a conversation."""
-        body = call.body
-        task = translate.chat_task(body, translate.edge_headers(call.request.headers))
-        admitted = self._admit(context, call, task, "chatcmpl")
-        top = body.top_logprobs or 0
-        if body.stream:
-            return await admitted.stream(
-                ChatStyle(top_logprobs=top), include_usage=_wants_usage(body)
-            )
+        streamed = self.begin_chat_stream(context, call)
+        if streamed is not None:
+            return await give(context, call, streamed)
+        admitted = self._admit_chat(context, call)
+        top = call.body.top_logprobs or 0
         return _json(chat_answer(admitted.heading, await admitted.collect(), top_logprobs=top))
+
+    def begin_chat_stream(self, context: Context, call: Call[None, ChatRequest]) -> Streamed | None:
+        """Begin a streamed answer to a conversation; None where none was asked for."""
+        body = call.body
+        if not body.stream:
+            return None
+        style = ChatStyle(top_logprobs=body.top_logprobs or 0)
+        return self._admit_chat(context, call).stream(style, include_usage=_wants_usage(body))
+
+    def _admit_chat(self, context: Context, call: Call[None, ChatRequest]) -> Admitted:
+        task = translate.chat_task(call.body, translate.edge_headers(call.request.headers))
+        return self._admit(context, call, task, "chatcmpl")
 
     async def create_completion(
         self, context: Context, call: Call[None, CompletionRequest]
     ) -> web.StreamResponse:
         """Go on with a text."""
-        body = call.body
-        task = translate.completion_task(body, translate.edge_headers(call.request.headers))
-        admitted = self._admit(context, call, task, "cmpl")
-        top = body.logprobs or 0
-        if body.stream:
-            return await admitted.stream(
-                CompletionStyle(top_logprobs=top), include_usage=_wants_usage(body)
-            )
+        streamed = self.begin_completion_stream(context, call)
+        if streamed is not None:
+            return await give(context, call, streamed)
+        admitted = self._admit_completion(context, call)
+        top = call.body.logprobs or 0
         kept = await admitted.collect()
         return _json(completion_answer(admitted.heading, kept, top_logprobs=top))
+
+    def begin_completion_stream(
+        self, context: Context, call: Call[None, CompletionRequest]
+    ) -> Streamed | None:
+        """Begin a streamed answer to a text; None where none was asked for."""
+        body = call.body
+        if not body.stream:
+            return None
+        style = CompletionStyle(top_logprobs=body.logprobs or 0)
+        return self._admit_completion(context, call).stream(style, include_usage=_wants_usage(body))
+
+    def _admit_completion(self, context: Context, call: Call[None, CompletionRequest]) -> Admitted:
+        task = translate.completion_task(call.body, translate.edge_headers(call.request.headers))
+        return self._admit(context, call, task, "cmpl")
 
     async def create_embeddings(
         self, context: Context, call: Call[None, EmbeddingRequest]

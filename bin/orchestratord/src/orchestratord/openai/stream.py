@@ -22,7 +22,9 @@ class ChunkCursor:
         self._cursor = cursor
         self._chunks = chunks
         self._correlation_id = correlation_id
-        self._hold_s: float | None = hold_s
+        self._hold_s = hold_s
+        self._committed = False
+        """A success was told to the client: a failure is only another chunk from now on."""
         self.ended = False
 
     @property
@@ -35,30 +37,38 @@ class ChunkCursor:
 
         The first read raises the failure of a task that never began to answer: ApiError.
         """
-        first = self._hold_s is not None
-        data = await self._next(self._hold_s or timeout_s, max_bytes)
-        self._hold_s = None
-        if first and not data and self._cursor.ended and self._chunks.failure is not None:
-            self.ended = True
-            raise failure_of(self._chunks.failure)
-        return self._with_failure(data)
+        data = await self._next(timeout_s if self._committed else self._hold_s, max_bytes)
+        data = self._last(data) if self._cursor.ended else data
+        self._committed = True
+        return data
 
     def take(self, *, max_bytes: int = 65_536) -> bytes:
-        """Return the chunks that are there, without waiting; a failure is the last of them."""
+        """Return the chunks that are there, without waiting; raises and ends as `read` does."""
         data = self._cursor.take(max_bytes=max_bytes)
-        return self._with_failure(data) if self._cursor.ended else data
+        if self._cursor.ended:
+            data = self._last(data)
+        if data:
+            self._committed = True
+        return data
+
+    def commit(self) -> None:
+        """Tell no failure by a status any more."""
+        self._committed = True
 
     def follow(self, news: Callable[[], None]) -> None:
         """Have `news` called whenever there may be chunks to take."""
         self._cursor.follow(news)
 
-    def _with_failure(self, data: bytes) -> bytes:
-        ends_now = self._cursor.ended and not self.ended
-        self.ended = self._cursor.ended
-        if ends_now and self._chunks.failure is not None:
-            error = failure_of(self._chunks.failure)
-            data += b"data: %b\n\n" % upstream(error.body(self._correlation_id))
-        return data
+    def _last(self, data: bytes) -> bytes:
+        """Add what failed, once; raise it if nothing was told before."""
+        ends_now, self.ended = not self.ended, True
+        failure = self._chunks.failure
+        if not ends_now or failure is None:
+            return data
+        error = failure_of(failure)
+        if not data and not self._committed:
+            raise error
+        return data + b"data: %b\n\n" % upstream(error.body(self._correlation_id))
 
     def close(self, *, by_server: bool = False) -> None:
         """End the subscription; if the client left, its task with it."""

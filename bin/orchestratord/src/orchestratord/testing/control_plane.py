@@ -15,7 +15,7 @@ from http_shell import serving
 from orchestratord.access import Access
 from orchestratord.cloud import running_cloud
 from orchestratord.config import Settings
-from orchestratord.http import create_app, create_edge
+from orchestratord.http import create_app, create_edge, create_short_way
 from orchestratord.testing.nodes import ScriptedNode
 from orchestratord.testing.shell import Answer
 from program_config import BindAddress
@@ -49,10 +49,11 @@ class ControlPlane:
             running_cloud(settings, access) as composed,
             serving(
                 create_app(composed.services, settings),
-                create_edge(composed.services, settings, access),
+                (edge := create_edge(composed.services, settings, access)),
                 BindAddress("127.0.0.1", 0),
                 shutdown_timeout_s=0.5,
                 ssl_context=access.server_context(),
+                short_way=create_short_way(composed.services, settings, edge),
             ) as address,
             aiohttp.ClientSession() as session,
         ):

@@ -12,7 +12,7 @@ from http_shell import serving
 from model_keeper.testing import FakeDisk
 from orchestratord.access import Access
 from orchestratord.config import Settings
-from orchestratord.http import create_app, create_edge
+from orchestratord.http import create_app, create_edge, create_short_way
 from orchestratord.testing.services import FakeMachine, FakeObserver, FakePools, fake_services
 from orchestratord.testing.tasks import FakeTasks
 from program_config import BindAddress
@@ -136,9 +136,9 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 @asynccontextmanager
 async def running_shell(
-    settings: Settings, *, only: frozenset[str] | None = None
+    settings: Settings, *, only: frozenset[str] | None = None, short: bool = True
 ) -> AsyncIterator[Shell]:
-    """Serve the fakes on a free port, with all operations or only some."""
+    """Serve the fakes on a free port, with all operations or only some; `short` as in service."""
     tasks, observer, pools, machine = FakeTasks(), FakeObserver(), FakePools(), FakeMachine()
     disk = FakeDisk()
     services = fake_services(
@@ -149,11 +149,15 @@ async def running_shell(
         machine=machine,
         disk=disk,
     )
+    edge = create_edge(services, settings, Access(settings))
+    way = create_short_way(services, settings, edge, keep_alive_s=0.05)
+    short = short and only is None
     async with serving(
         create_app(services, settings, only=only, keep_alive_s=0.05),
-        create_edge(services, settings, Access(settings)),
+        edge,
         BindAddress("127.0.0.1", 0),
         shutdown_timeout_s=1.0,
+        short_way=way if short else None,
     ) as address:
         shell = Shell(address.port, tasks, pools, machine, observer, disk)
         yield shell

@@ -168,7 +168,7 @@ class EventLog:
         self._bytes += size_bytes
         while self._bytes > self._max_bytes and self._head < len(self._frames) - 1:
             self._evict_oldest()
-        for cursor in self._cursors:
+        for cursor in tuple(self._cursors):  # A reader of the last frame leaves at once.
             cursor.wake()
 
     def _evict_oldest(self) -> None:

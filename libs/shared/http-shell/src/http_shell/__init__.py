@@ -2,11 +2,20 @@
 
 from http_shell.answers import json_answer
 from http_shell.binding import Handler, bind
-from http_shell.call import BODY_TIMEOUT_S, Call, negotiate, read_body
+from http_shell.call import (
+    BODY_TIMEOUT_S,
+    Call,
+    answer_type_of,
+    check_body,
+    negotiate,
+    offered_by,
+    read_body,
+)
 from http_shell.doors import IDENTITY, Doors, preflight_headers
 from http_shell.edge import (
     ANSWER_HEADERS,
     CALLER,
+    CLIENT_GONE,
     CORRELATION_HEADER,
     CORRELATION_ID,
     ROUTE,
@@ -18,12 +27,21 @@ from http_shell.edge import (
 from http_shell.errors import BACKPRESSURE_STATUSES, ErrorMap
 from http_shell.loop import run
 from http_shell.server import CannotListen, ClientConnection, serving
+from http_shell.short import (
+    ShortConnection,
+    ShortExchange,
+    ShortRequest,
+    ShortWay,
+    answer_bytes,
+    head_bytes,
+)
 
 __all__ = [
     "ANSWER_HEADERS",
     "BACKPRESSURE_STATUSES",
     "BODY_TIMEOUT_S",
     "CALLER",
+    "CLIENT_GONE",
     "CORRELATION_HEADER",
     "CORRELATION_ID",
     "IDENTITY",
@@ -38,9 +56,18 @@ __all__ = [
     "Gate",
     "Handler",
     "RequestObserver",
+    "ShortConnection",
+    "ShortExchange",
+    "ShortRequest",
+    "ShortWay",
+    "answer_bytes",
+    "answer_type_of",
     "bind",
+    "check_body",
+    "head_bytes",
     "json_answer",
     "negotiate",
+    "offered_by",
     "preflight_headers",
     "read_body",
     "run",

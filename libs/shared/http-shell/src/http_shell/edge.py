@@ -9,7 +9,12 @@ from aiohttp import web
 
 from http_shell.doors import preflight_headers
 from http_shell.errors import ErrorMap
-from narration_core import accept_correlation_id, bind_correlation, parse_traceparent
+from narration_core import (
+    TraceParent,
+    accept_correlation_id,
+    bind_correlation,
+    parse_traceparent,
+)
 
 CORRELATION_HEADER = "X-Correlation-Id"
 UNMATCHED = "unmatched"
@@ -68,11 +73,8 @@ class Edge:
     async def handle(self, request: web.BaseRequest, inner: Inner) -> web.StreamResponse:
         """Answer one request; nothing but a cancel is raised."""
         started = time.monotonic()
-        given = request.headers.getall(CORRELATION_HEADER, [])
-        correlation_id = accept_correlation_id(given[0] if len(given) == 1 else None)
-        request[CORRELATION_ID] = correlation_id
-        headers = request[ANSWER_HEADERS] = {CORRELATION_HEADER: correlation_id}
-        trace = parse_traceparent(request.headers.get("traceparent"))
+        correlation_id, trace = self.correlate(request)
+        headers = request[ANSWER_HEADERS]
         status = CLIENT_GONE
         try:
             with bind_correlation(correlation_id, trace):
@@ -85,12 +87,36 @@ class Edge:
                 response.headers.update(headers)
             return response
         finally:
-            self._observer.request_finished(
+            self.count(
                 request.get(ROUTE, UNMATCHED),
                 method=request.method if request.method in KNOWN_METHODS else "OTHER",
                 status=status,
-                duration_ms=(time.monotonic() - started) * 1000,
+                since_s=started,
             )
+
+    def correlate(self, request: web.BaseRequest) -> tuple[str, TraceParent | None]:
+        """Note under which id the request is told of, and return it with its trace."""
+        given = request.headers.getall(CORRELATION_HEADER, [])
+        correlation_id = accept_correlation_id(given[0] if len(given) == 1 else None)
+        request[CORRELATION_ID] = correlation_id
+        request[ANSWER_HEADERS] = {CORRELATION_HEADER: correlation_id}
+        return correlation_id, parse_traceparent(request.headers.get("traceparent"))
+
+    def check(self, request: web.BaseRequest) -> None:
+        """Ask the gate, and keep what it wants in the answer; raises ApiError."""
+        request[ANSWER_HEADERS].update(self._gate.admit(request))
+
+    def answer(self, exception: Exception, path: str, correlation_id: str) -> web.Response:
+        """Return the answer to a request that failed, in the form of its path."""
+        found = (a for prefix, a in self._answers.items() if path.startswith(prefix))
+        return next(found, self.errors.answer)(exception, correlation_id)
+
+    def count(self, route: str, *, method: str, status: int, since_s: float) -> None:
+        """Count one answer, by the monotonic clock."""
+        duration_ms = (time.monotonic() - since_s) * 1000
+        self._observer.request_finished(
+            route, method=method, status=status, duration_ms=duration_ms
+        )
 
     async def _admit(
         self, request: web.BaseRequest, inner: Inner, headers: dict[str, str]
@@ -106,8 +132,7 @@ class Edge:
         """Answer a request that failed, as far as that is still possible."""
         if request.transport is None or request.transport.is_closing():
             return web.Response(status=CLIENT_GONE)  # Nobody reads it: a write would only fail.
-        found = (a for prefix, a in self._answers.items() if request.path.startswith(prefix))
-        response = next(found, self.errors.answer)(exception, correlation_id)
+        response = self.answer(exception, request.path, correlation_id)
         if request.writer.output_size > 0:
             # A second answer inside the first would look like its data: break off instead.
             request.transport.abort()

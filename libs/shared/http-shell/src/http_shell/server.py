@@ -1,10 +1,11 @@
 """Listening: the aiohttp server with typed answers to requests that are not even HTTP."""
 
+import asyncio
 import errno
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
@@ -12,10 +13,12 @@ from aiohttp import web
 from api_types import ApiError, ErrorCode
 from http_shell.edge import CORRELATION_HEADER, CORRELATION_ID, Edge
 from http_shell.errors import ErrorMap
+from http_shell.short import ShortExchange, ShortRequest, ShortWay, short_request
 from narration_core import new_correlation_id
 from program_config import BindAddress
 
 LINGER_S = 5.0
+_MAX_EARLY_BYTES = 65_536
 KEEP_ALIVE_S = 75.0
 
 
@@ -39,9 +42,99 @@ class ClientConnection(web.RequestHandler):
     on_flow: Callable[[bool], None] | None = None
     """Told False when the client takes no more bytes for now, and True when it does again."""
 
-    def __init__(self, manager: web.Server, *, errors: ErrorMap, **options: Any) -> None:
+    def __init__(
+        self, manager: web.Server, *, errors: ErrorMap, short_way: ShortWay | None, **options: Any
+    ) -> None:
         super().__init__(manager, **options)
         self._errors = errors
+        self._short_way = short_way
+        """None once aiohttp has seen a byte: then it keeps the connection."""
+        self._exchange: ShortExchange | None = None
+        self._early: list[bytes] = []
+        self._early_bytes = 0
+        self._when_answered: asyncio.Future[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request that may go the short way; leave all else to aiohttp."""
+        if self._exchange is not None:
+            self._keep_early(data)
+            return
+        if self._short_way is not None:
+            request = short_request(data, self._short_way, self.transport)
+            if request is not None and self._begin(self._short_way, request):
+                return
+            self._short_way = None
+        super().data_received(data)
+
+    def _begin(self, way: ShortWay, request: ShortRequest) -> bool:
+        self._exchange = _UNDER_WAY
+        exchange = way.begin(request, self)
+        if exchange is None:
+            self._exchange = None
+            return False
+        if self._exchange is _UNDER_WAY:  # Else it was answered at once.
+            self._exchange = exchange
+        return True
+
+    def answered(self) -> None:
+        """A short exchange is over; what came meanwhile is looked at next."""
+        self._exchange = None
+        self.on_flow = None
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._when_answered is not None:
+            self._when_answered.set_result(None)
+            self._when_answered = None
+        elif self._early:
+            self._loop.call_soon(self._take_early)
+
+    def _keep_early(self, data: bytes) -> None:
+        self._early.append(data)
+        self._early_bytes += len(data)
+        if self._early_bytes > _MAX_EARLY_BYTES and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _take_early(self) -> None:
+        if self.transport is None or self._exchange is not None:
+            return
+        if self._early_bytes > _MAX_EARLY_BYTES:
+            self.transport.resume_reading()
+        data = b"".join(self._early)
+        self._early.clear()
+        self._early_bytes = 0
+        if data:
+            self.data_received(data)
+
+    def _process_keepalive(self) -> None:
+        """Whoever reads a short answer is not idle, though aiohttp waits for its next request."""
+        if self._exchange is not None:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    def close(self) -> None:
+        """Take no further request."""
+        self._short_way = None
+        super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - as aiohttp has it
+        """Let the short exchange end within the timeout, then close as aiohttp does."""
+        if self._exchange is not None:
+            self._when_answered = self._loop.create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._when_answered
+        await super().shutdown(timeout)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Give up the short exchange as well."""
+        self._short_way = None
+        self._early.clear()
+        exchange, self._exchange = self._exchange, None
+        super().connection_lost(exc)
+        if exchange is not None:
+            exchange.lost()
+        if self._when_answered is not None:
+            self._when_answered.set_result(None)
+            self._when_answered = None
 
     def pause_writing(self) -> None:
         """The client is slower than whoever writes."""
@@ -80,10 +173,22 @@ class ClientConnection(web.RequestHandler):
         return response
 
 
+class _UnderWay:
+    """An exchange that is just beginning."""
+
+    def lost(self) -> None:
+        """Nothing can be lost before anything was written."""
+
+
+_UNDER_WAY = _UnderWay()
+
+
 class _Server(web.Server):
     """Makes our connections and leads every request over the edge."""
 
-    def __init__(self, application: web.Server, edge: Edge, **options: Any) -> None:
+    def __init__(
+        self, application: web.Server, edge: Edge, short_way: ShortWay | None, **options: Any
+    ) -> None:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             return await edge.handle(request, application.request_handler)
 
@@ -95,20 +200,36 @@ class _Server(web.Server):
         )
         self._options = options
         self._errors = edge.errors
+        self._short_way = short_way
 
     def __call__(self) -> web.RequestHandler:
-        return ClientConnection(self, errors=self._errors, loop=self._loop, **self._options)
+        return ClientConnection(
+            self,
+            errors=self._errors,
+            short_way=self._short_way,
+            loop=self._loop,
+            **self._options,
+        )
 
 
 class _Runner(web.AppRunner):
-    def __init__(self, app: web.Application, edge: Edge, *, shutdown_timeout_s: float) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        edge: Edge,
+        *,
+        short_way: ShortWay | None,
+        shutdown_timeout_s: float,
+    ) -> None:
         super().__init__(app, access_log=None, shutdown_timeout=shutdown_timeout_s)
         self._edge = edge
+        self._short_way = short_way
 
     async def _make_server(self) -> web.Server:
         return _Server(
             await super()._make_server(),
             self._edge,
+            self._short_way,
             access_log=None,
             # Bodies come plain (415 otherwise), so that no small body unpacks to a large one.
             auto_decompress=False,
@@ -126,6 +247,7 @@ async def serving(
     shutdown_timeout_s: float = 5.0,
     ssl_context: ssl.SSLContext | None = None,
     option: str = "--bind-addr",
+    short_way: ShortWay | None = None,
 ) -> AsyncIterator[BindAddress]:
     """Serve as long as the context is open; yields where, with the port that was chosen.
 
@@ -134,7 +256,7 @@ async def serving(
     On leaving, no connection is accepted any more, idle ones are closed, and what still runs has
     the timeout before it is cut. End the streams first, since they go on for ever otherwise.
     """
-    runner = _Runner(app, edge, shutdown_timeout_s=shutdown_timeout_s)
+    runner = _Runner(app, edge, short_way=short_way, shutdown_timeout_s=shutdown_timeout_s)
     await runner.setup()
     try:
         site = web.TCPSite(

@@ -1,0 +1,157 @@
+"""The routes that most requests are for, on the short way past aiohttp.
+
+A request that is refused before its handler is asked goes to aiohttp as it came, so that every
+refusal has one place where it is written.
+"""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+from aiohttp import web
+
+from api_types import Route, parse_json
+from http_shell import (
+    ANSWER_HEADERS,
+    CALLER,
+    CORRELATION_ID,
+    IDENTITY,
+    Call,
+    Edge,
+    ShortConnection,
+    ShortExchange,
+    ShortRequest,
+    answer_bytes,
+    answer_type_of,
+    check_body,
+    offered_by,
+)
+from narration_core import bind_correlation
+from orchestratord.http.handlers import Context
+from orchestratord.http.short_stream import ShortStream
+from orchestratord.http.sse import Streamed
+
+Begin: TypeAlias = Callable[[Context, Call[Any, Any]], web.Response | Streamed | None]
+"""Decides on an answer without awaiting; None, before anything is done, leaves it to aiohttp."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShortRoute:
+    """A route with what begins to answer it."""
+
+    route: Route
+    begin: Begin
+
+
+_Known: TypeAlias = tuple[ShortRoute, tuple[str, ...]]
+"""With the content types that it offers."""
+
+
+class ShortRoutes:
+    """Fulfils `http_shell.ShortWay`."""
+
+    def __init__(self, context: Context, edge: Edge, routes: Sequence[ShortRoute]) -> None:
+        self._context = context
+        self._edge = edge
+        self._plain: dict[tuple[str, str], _Known] = {
+            (short.route.method, short.route.path): (short, offered_by(short.route))
+            for short in routes
+            if not short.route.path_parameters
+        }
+        self._with_id: list[tuple[str, re.Pattern[str], _Known]] = [
+            (short.route.method, _pattern(short.route.path), (short, offered_by(short.route)))
+            for short in routes
+            if short.route.path_parameters
+        ]
+
+    def knows(self, method: str, path: str) -> bool:
+        """Whether there is a short route for it."""
+        return self._find(method, path) is not None
+
+    def begin(self, request: ShortRequest, connection: ShortConnection) -> ShortExchange | None:
+        """Begin to answer."""
+        since_s = time.monotonic()
+        found = self._find(request.method, request.path)
+        if found is None:
+            return None
+        (short, offered), path = found
+        seen = cast("web.Request", request)
+        correlation_id, trace = self._edge.correlate(seen)
+        try:
+            self._edge.check(seen)
+            call = self._call(short.route, offered, request, path)
+        except Exception:  # noqa: BLE001 - aiohttp's way meets the same and answers it
+            return None
+
+        def failed(error: Exception) -> web.Response:
+            with bind_correlation(correlation_id, trace):
+                return self._edge.answer(error, request.path, correlation_id)
+
+        with bind_correlation(correlation_id, trace):
+            try:
+                answer = short.begin(self._context, call)
+            except Exception as error:  # noqa: BLE001 - as at the edge: all of them end here
+                answer = failed(error)
+            if answer is None:
+                return None
+            counted = partial(self._count, short.route, since_s)
+            if isinstance(answer, Streamed):
+                stream = ShortStream(
+                    self._context, call, answer, connection, failed=failed, counted=counted
+                )
+                stream.start()
+                return stream
+        answer.headers.update(call.answer_headers)
+        connection.transport.write(answer_bytes(answer))
+        counted(answer.status)
+        connection.answered()
+        return _ANSWERED
+
+    def _find(self, method: str, path: str) -> tuple[_Known, dict[str, str]] | None:
+        plain = self._plain.get((method, path))
+        if plain is not None:
+            return plain, {}
+        for wanted, pattern, short in self._with_id:
+            if method == wanted and (found := pattern.fullmatch(path)) is not None:
+                return short, found.groupdict()
+        return None
+
+    def _call(
+        self, route: Route, offered: tuple[str, ...], request: ShortRequest, path: dict[str, str]
+    ) -> Call[Any, Any]:
+        """Check the request against its route; raises ApiError."""
+        seen = cast("web.Request", request)
+        check_body(seen, max_bytes=self._context.max_body_bytes)
+        return Call(
+            request=seen,
+            path=path,
+            query=None if route.query is None else route.query(),
+            answer_type=answer_type_of(seen, offered),
+            body=None if route.request is None else parse_json(route.request, request.content),
+            size_bytes=len(request.content),
+            identity=request.get(CALLER, IDENTITY),
+            correlation_id=request[CORRELATION_ID],
+            answer_headers=request[ANSWER_HEADERS],
+        )
+
+    def _count(self, route: Route, since_s: float, status: int) -> None:
+        self._edge.count(route.path, method=route.method, status=status, since_s=since_s)
+
+
+class _Answered:
+    """An exchange that was over at once."""
+
+    def lost(self) -> None:
+        """Nothing is under way."""
+
+
+_ANSWERED = _Answered()
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Make what a path with canonical UUIDs looks like; one in any other form is aiohttp's."""
+    uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    return re.compile(re.sub(r"\{(\w+)\}", rf"(?P<\1>{uuid})", path))

@@ -1,0 +1,223 @@
+"""The way past aiohttp: what goes it, what does not, and that nobody can tell the difference."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from http_shell import (
+    Edge,
+    ErrorMap,
+    ShortConnection,
+    ShortExchange,
+    ShortRequest,
+    answer_bytes,
+    head_bytes,
+    serving,
+)
+from program_config import BindAddress
+
+
+class Open:
+    def admit(self, _request: web.BaseRequest) -> Mapping[str, str]:
+        return {}
+
+
+class Quiet:
+    def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
+        pass
+
+
+class HeldAnswer:
+    """An exchange that is answered when the test says so."""
+
+    def __init__(self, connection: ShortConnection, text: str) -> None:
+        self._connection = connection
+        self._text = text
+        self.gone = asyncio.Event()
+
+    def give(self) -> None:
+        self._connection.transport.write(answer_bytes(web.Response(text=self._text)))
+        self._connection.answered()
+
+    def lost(self) -> None:
+        self.gone.set()
+
+
+class Way:
+    """Answers `POST /it` with what came, at once or when the test says so."""
+
+    def __init__(self) -> None:
+        self.hold = False
+        self.begun: asyncio.Queue[HeldAnswer] = asyncio.Queue()
+
+    def knows(self, method: str, path: str) -> bool:
+        return (method, path) == ("POST", "/it")
+
+    def begin(self, request: ShortRequest, connection: ShortConnection) -> ShortExchange | None:
+        if "X-Leave-It" in request.headers:
+            return None
+        exchange = HeldAnswer(connection, f"short {request.content.decode()}")
+        self.begun.put_nowait(exchange)
+        if not self.hold:
+            exchange.give()
+        return exchange
+
+
+async def usual(request: web.Request) -> web.Response:
+    return web.Response(text=f"aiohttp {await request.text()}")
+
+
+@asynccontextmanager
+async def serve(way: Way) -> AsyncIterator[int]:
+    app = web.Application()
+    app.router.add_route("*", "/{any}", usual)
+    edge = Edge(Open(), Quiet(), ErrorMap())
+    async with (
+        asyncio.timeout(20),
+        serving(
+            app, edge, BindAddress("127.0.0.1", 0), shutdown_timeout_s=5, short_way=way
+        ) as address,
+    ):
+        yield address.port
+
+
+def request(body: str, *headers: str, line: str = "POST /it HTTP/1.1") -> bytes:
+    lines = "".join(f"{header}\r\n" for header in ("Host: x", *headers))
+    return f"{line}\r\n{lines}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+async def answer(reader: asyncio.StreamReader) -> str:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    assert head.startswith("http/1.1 200 ok")
+    assert "\r\ndate: " in head
+    length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+    return (await reader.readexactly(length)).decode()
+
+
+async def test_a_whole_request_goes_the_short_way_again_and_again_on_one_connection() -> None:
+    async with serve(Way()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(3):
+            writer.write(request(f"no. {number}"))
+            assert await answer(reader) == f"short no. {number}"
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        request("x", "Expect: nothing").replace(b"Expect: nothing", b"Content-Encoding: identity"),
+        request("x", "X-Leave-It: yes"),
+        request("x", "Twice: a", "Twice: b"),
+        request("x", "Connection: close"),
+        request("x", "Odd_Name: a"),
+        request("x", "Odd-Value: \u00fc"),
+        request("x", line="POST /it?query=1 HTTP/1.1"),
+        request("x", line="PUT /it HTTP/1.1"),
+        request("x", line="POST /it HTTP/1.0"),
+        request("x", "Long: " + 8_001 * "x"),
+        b"POST /it HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    ],
+)
+async def test_whatever_is_unusual_is_answered_by_aiohttp_as_it_came(unusual: bytes) -> None:
+    async with serve(Way()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(unusual)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Server: " in head or b"400" in head.split(b"\r\n")[0]
+        writer.close()
+
+
+async def was_read(port: int) -> None:
+    """Return when the server has read all that was sent before, and answered two others since."""
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("since"))
+        assert await answer(reader) == "short since"
+        writer.close()
+
+
+@pytest.mark.parametrize("cut", [1, 20, 40, -1])
+async def test_a_request_in_two_packets_is_aiohttp_s_and_its_connection_with_it(cut: int) -> None:
+    async with serve(Way()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.transport.get_extra_info("socket").setsockopt(6, 1, 1)
+        whole = request("body")
+        writer.write(whole[:cut])
+        await was_read(port)
+        writer.write(whole[cut:])
+        assert await answer(reader) == "aiohttp body"
+        writer.write(whole)
+        assert await answer(reader) == "aiohttp body"
+        writer.close()
+
+
+async def test_requests_that_come_during_an_answer_wait_for_its_end() -> None:
+    way = Way()
+    way.hold = True
+    async with serve(way) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("one"))
+        first = await way.begun.get()
+        writer.write(request("two") + request("three"))
+        way.hold = False
+        first.give()
+        assert await answer(reader) == "short one"
+        assert await answer(reader) == "aiohttp two"
+        assert await answer(reader) == "aiohttp three"
+        writer.close()
+
+
+async def test_an_answer_whose_client_goes_away_is_told_so() -> None:
+    way = Way()
+    way.hold = True
+    async with serve(way) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("one"))
+        begun = await way.begun.get()
+        writer.close()
+        await begun.gone.wait()
+
+
+async def test_who_reads_a_short_answer_is_not_idle_and_who_has_read_it_is() -> None:
+    way = Way()
+    way.hold = True
+    async with serve(way) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("one"))
+        begun = await way.begun.get()
+        connection = begun._connection
+        connection._next_keepalive_close_time = 0.0  # type: ignore[attr-defined]
+        connection._process_keepalive()  # type: ignore[attr-defined]
+        begun.give()
+        assert await answer(reader) == "short one"
+        connection._process_keepalive()  # type: ignore[attr-defined]
+        writer.write(request("two"))
+        (await way.begun.get()).give()
+        assert await answer(reader) == "short two"
+        connection._next_keepalive_close_time = 0.0  # type: ignore[attr-defined]
+        connection._process_keepalive()  # type: ignore[attr-defined]
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_shutting_down_lets_a_short_answer_end() -> None:
+    way = Way()
+    way.hold = True
+    async with serve(way) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("one"))
+        begun = await way.begun.get()
+        asyncio.get_running_loop().call_later(0.1, begun.give)
+    assert await answer(reader) == "short one"
+    assert await reader.read() == b""
+    writer.close()
+
+
+def test_no_header_can_end_its_line() -> None:
+    for value in ("a\r\nB: c", "a\nB: c", "a\rB: c"):
+        with pytest.raises(ValueError, match="line end"):
+            head_bytes(200, "OK", {"A": value})
