@@ -48,6 +48,21 @@ async def test_the_one_request_form_streams_what_it_admits(shell: Shell) -> None
     assert UUID(headers["x-task-id"])
 
 
+async def test_a_stream_that_begins_late_begins_once(shell: Shell) -> None:
+    path = await admitted(shell)
+    shell.tasks.cursor = cursor = FakeCursor()
+    opening = asyncio.ensure_future(shell.stream("GET", path))
+    while not shell.tasks.opened:
+        await asyncio.sleep(0)
+    cursor.put(frame(1, "started", {}))
+    reader, _, _ = await opening
+    assert await read_chunk(reader) == frame(1, "started", {})
+    for _ in range(2):
+        assert await read_chunk(reader) == b": keep-alive\n\n"
+    cursor.put(frame(2, "end", {}), last=True)
+    assert (await read_chunks(reader)).endswith(frame(2, "end", {}))
+
+
 @pytest.mark.parametrize(
     ("accept", "streams"),
     [

@@ -75,6 +75,19 @@ async def test_a_waiting_reader_wakes_for_a_frame_and_otherwise_returns_nothing_
     assert b'"t":"now"' in await waiting
 
 
+async def test_a_frame_that_the_next_follows_at_once_wakes_nobody_alone() -> None:
+    log = EventLog(max_bytes=100_000)
+    cursor = log.open()
+    assert cursor is not None
+    taken: list[bytes] = []
+    cursor.follow(lambda: taken.append(cursor.take()))
+    log.append_tokens("the end", 0, 2, quiet=True)
+    assert taken == []
+    log.finish("end", {})
+    (both,) = taken
+    assert [frame.event for frame in parse(both)] == ["token", "end"]
+
+
 @given(
     texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=60),
     max_bytes=st.integers(200, 5_000),

@@ -149,3 +149,14 @@ def test_garbage_is_a_protocol_error_and_nothing_worse(
         assert not garbage.strip().startswith(b'{"content"')
     except AdapterError:
         assert b"error" in garbage, "only an engine that says so has failed"
+
+
+@pytest.mark.parametrize("stream", [COMPLETION, COMPLETION.partition(b": still")[0]])
+def test_tokens_are_the_last_only_where_the_whole_response_and_its_finish_are_there(
+    stream: bytes,
+) -> None:
+    events: list[EngineEvent] = []
+    CompletionReader(events.append, seed=1).feed(stream)
+    CompletionReader(events.append, seed=1).feed_last(stream)
+    told = [event.last for event in events if isinstance(event, Tokens)]
+    assert told == [False, stream is COMPLETION]

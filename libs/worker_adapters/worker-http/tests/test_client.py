@@ -199,6 +199,35 @@ async def test_an_engine_that_closes_after_a_stream_unannounced_is_learnt() -> N
         assert len(server.requests) == 2
 
 
+async def test_the_read_that_makes_a_response_whole_is_told_apart() -> None:
+    more = asyncio.Event()
+
+    async def handler(request: WireRequest, wire: Wire) -> None:
+        await wire.begin_stream()
+        await wire.send(chunk(b"data: 1\n\n"))
+        await more.wait()
+        await wire.send(chunk(b"data: 2\n\n") + chunk(b""))
+
+    reads: list[bytes] = []
+    last: list[bytes] = []
+
+    def read(data: bytes) -> bool:
+        reads.append(data)
+        more.set()
+        return True
+
+    async with client_of(handler) as (client, _):
+        await client.stream(
+            "/x",
+            b"{}",
+            on_data=read,
+            on_last=lambda data: last.append(data) or True,
+            first_ms=5_000,
+            idle_ms=5_000,
+        )
+    assert (reads, last) == ([b"data: 1\n\n"], [b"data: 2\n\n"])
+
+
 async def test_an_error_status_is_returned_and_never_streamed() -> None:
     async def handler(request: WireRequest, wire: Wire) -> None:
         await wire.respond(400, b'{"error":1}')

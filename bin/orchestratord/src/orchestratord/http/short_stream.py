@@ -98,6 +98,8 @@ class ShortStream:
 
     def _begin(self, frames: bytes) -> None:
         transport, context = self._transport, self._context
+        if self._hold is not None:
+            self._hold.cancel()
         transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
         head = self._head()
         transport.write(b"%b%x\r\n%b\r\n" % (head, len(frames), frames))

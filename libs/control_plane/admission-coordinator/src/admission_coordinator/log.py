@@ -78,10 +78,15 @@ class EventLog:
         if not self.sealed:
             self._store_event(EventFrame(event, data))
 
-    def append_tokens(self, text: str, index: int, count: int) -> None:
-        """Append the text of one read of the engine's stream."""
+    def append_tokens(self, text: str, index: int, count: int, *, quiet: bool = False) -> None:
+        """Append the text of one read of the engine's stream.
+
+        `quiet` leaves it to the next frame, which follows at once, to wake the readers for both.
+        """
         if not self.sealed:
-            self._store(TokenFrame(text, index, count), len(text) + FRAME_OVERHEAD_BYTES)
+            self._keep(TokenFrame(text, index, count), len(text) + FRAME_OVERHEAD_BYTES)
+            if not quiet:
+                self._wake()
 
     def append_metrics(self, data: Mapping[str, Any], *, human: str | None = None) -> None:
         """Append a metrics frame; a replay gives only the newest of them."""
@@ -161,13 +166,16 @@ class EventLog:
         return frame if type(frame) is TokenFrame else None
 
     def _store_event(self, frame: EventFrame) -> None:
-        self._store(frame, frame.size_bytes)
+        self._keep(frame, frame.size_bytes)
+        self._wake()
 
-    def _store(self, frame: Frame, size_bytes: int) -> None:
+    def _keep(self, frame: Frame, size_bytes: int) -> None:
         self._frames.append(frame)
         self._bytes += size_bytes
         while self._bytes > self._max_bytes and self._head < len(self._frames) - 1:
             self._evict_oldest()
+
+    def _wake(self) -> None:
         for cursor in tuple(self._cursors):  # A reader of the last frame leaves at once.
             cursor.wake()
 

@@ -36,7 +36,7 @@ class TokenRelay:
             pieces = event.pieces
             count = len(pieces)
             text = pieces[0] if count == 1 else "".join(pieces)
-            log.append_tokens(text, task.token_index, count)
+            log.append_tokens(text, task.token_index, count, quiet=event.last)
             task.pieces.append(text)
             task.token_index += count
         else:

@@ -50,6 +50,9 @@ class Tokens:
 
     pieces: tuple[str, ...]
     extras: tuple[Mapping[str, Any] | None, ...] | None = None
+    last: bool = field(default=False, compare=False)
+    """Nothing is waited for behind them: the end follows in the same turn of the loop or the next,
+    and whoever passes them on may wait for it and pass on both at once."""
 
 
 @dataclass(frozen=True, slots=True)

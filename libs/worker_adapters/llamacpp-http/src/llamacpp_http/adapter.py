@@ -174,6 +174,7 @@ class LlamaCppAdapter:
                 path,
                 body,
                 on_data=reader.feed,
+                on_last=reader.feed_last,
                 first_ms=request.first_token_timeout_ms,
                 idle_ms=request.idle_timeout_ms,
                 headers=task_headers(request),

@@ -58,6 +58,7 @@ class StreamReader:
         self._sink = sink
         self._seed = seed
         self._sse = SseDecoder()
+        self._whole = False
         self._pieces: list[str] = []
         self._extras: list[Mapping[str, Any] | None] | None = None
 
@@ -75,7 +76,12 @@ class StreamReader:
         except BaseException:
             self._flush()
             raise
-        return self._flush()
+        return self._flush(last=self._whole and self.finish is not None)
+
+    def feed_last(self, data: bytes) -> bool:
+        """The same for a read with which the response is whole."""
+        self._whole = True
+        return self.feed(data)
 
     def end(self) -> EngineFinish:
         """The finish, once the stream is over; `EngineReset` when it broke off."""
@@ -97,14 +103,14 @@ class StreamReader:
         self._flush()
         self._sink(Progress(progress.processed, progress.total))
 
-    def _flush(self) -> bool:
+    def _flush(self, *, last: bool = False) -> bool:
         pieces = self._pieces
         if not pieces:
             return False
         extras = None
         if self._extras is not None:
             extras, self._extras = tuple(self._extras), None
-        tokens = Tokens(tuple(pieces), extras)
+        tokens = Tokens(tuple(pieces), extras, last)
         pieces.clear()
         self._sink(tokens)
         return True

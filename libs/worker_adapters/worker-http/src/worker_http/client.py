@@ -76,6 +76,7 @@ class EngineClient:
         body: bytes,
         *,
         on_data: OnData,
+        on_last: OnData | None = None,
         first_ms: int,
         idle_ms: int,
         headers: Headers = (),
@@ -83,6 +84,7 @@ class EngineClient:
     ) -> Response:
         """POST, and give the event stream to `on_data`, once for each read of the socket.
 
+        A read with which the response is whole goes to `on_last` instead, where there is one.
         `first_ms` runs until `on_data` first returns True, `idle_ms` from each True to the next.
         What `on_data` raises ends the call. Whenever a request that was sent ends before its
         response does, by cancellation too, its connection is closed at once and `on_leave` told.
@@ -93,6 +95,7 @@ class EngineClient:
                 first_ms=first_ms,
                 idle_ms=idle_ms,
                 on_data=on_data,
+                on_last=on_last,
                 max_body_bytes=self.limits.max_body_bytes,
             ),
             on_leave,

@@ -117,7 +117,7 @@ class EngineConnection(asyncio.Protocol):
                 exchange.read(body.pop() if len(body) == 1 else self._joined())
             return
         del body[self._body_end :]
-        exchange.read(self._joined())
+        exchange.read_last(self._joined())
         exchange.complete()
 
     def _joined(self) -> bytes:

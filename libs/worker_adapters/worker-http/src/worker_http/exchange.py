@@ -39,6 +39,7 @@ class Exchange:
         first_ms: int,
         idle_ms: int | None = None,
         on_data: OnData | None = None,
+        on_last: OnData | None = None,
         max_body_bytes: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -46,6 +47,7 @@ class Exchange:
         self.answered = False
         """Whether any byte of a response came."""
         self._on_data = on_data
+        self._on_last = on_last
         self._idle_ms = idle_ms
         self._max_body_bytes = max_body_bytes
         self._status = 0
@@ -82,6 +84,12 @@ class Exchange:
             self._alive_at_s = self._loop.time()
             if not self._first_seen:
                 self._begin_idle_clock()
+
+    def read_last(self, data: bytes) -> None:
+        """Take what one read brought of the body, and with which the response is whole."""
+        if self._on_data is not None and self._on_last is not None:
+            self._on_data = self._on_last
+        self.read(data)
 
     def _collect(self, data: bytes) -> None:
         self._parts.append(data)
