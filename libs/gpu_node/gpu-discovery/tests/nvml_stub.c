@@ -5,11 +5,13 @@
  *
  * `error` is the NVML code that every call on the device returns (0: none), `pid` a process that
  * holds all used memory (0: none). The file is read at each call, so devices can be lost live.
- * NVML_STUB_INIT is the code that initialisation returns.
+ * NVML_STUB_INIT is the code that initialisation returns. NVML_STUB_EVENTS names a file of critical
+ * errors, one a line, which may grow: `device xid`. As with the driver, each is told once.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     SUCCESS = 0,
@@ -18,6 +20,7 @@ enum {
     NOT_SUPPORTED = 3,
     INSUFFICIENT_SIZE = 7,
     DRIVER_NOT_LOADED = 9,
+    TIMEOUT = 10,
     GPU_IS_LOST = 15,
     MAX_DEVICES = 16
 };
@@ -72,13 +75,13 @@ static int find(void *handle, Device **device) {
 int nvmlInit_v2(void) {
     const char *code = getenv("NVML_STUB_INIT");
     int result = code ? atoi(code) : SUCCESS;
-    initialized = result == SUCCESS;
+    if (result == SUCCESS) initialized++; /* Counted, as by the driver. */
     return result;
 }
 
 int nvmlInitWithFlags(unsigned flags) { (void)flags; return nvmlInit_v2(); }
 
-int nvmlShutdown(void) { initialized = 0; return SUCCESS; }
+int nvmlShutdown(void) { initialized--; return SUCCESS; }
 
 const char *nvmlErrorString(int code) {
     switch (code) {
@@ -164,4 +167,50 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, Proce
     if (room < there) return INSUFFICIENT_SIZE;
     if (there) found[0] = (Process){d->pid, d->used, 0, 0};
     return SUCCESS;
+}
+
+typedef struct {
+    void *device;
+    unsigned long long type, data;
+    unsigned gpu_instance, compute_instance;
+} Event;
+
+static int told;
+
+int nvmlEventSetCreate(void **set) {
+    *set = &told;
+    return initialized ? SUCCESS : UNINITIALIZED;
+}
+
+int nvmlDeviceRegisterEvents(void *handle, unsigned long long types, void *set) {
+    DEVICE(handle);
+    (void)types;
+    (void)set;
+    return SUCCESS;
+}
+
+int nvmlEventSetFree(void *set) {
+    (void)set;
+    return SUCCESS;
+}
+
+int nvmlEventSetWait_v2(void *set, Event *event, unsigned timeout_ms) {
+    const char *path = getenv("NVML_STUB_EVENTS");
+    (void)set;
+    for (unsigned waited_ms = 0; waited_ms <= timeout_ms; waited_ms += 20) {
+        FILE *file = path ? fopen(path, "r") : NULL;
+        long number;
+        unsigned long long xid;
+        int line = 0;
+        while (file && fscanf(file, "%ld %llu", &number, &xid) == 2) {
+            if (line++ < told) continue;
+            told++;
+            fclose(file);
+            *event = (Event){(void *)(number + 1), 8, xid, 0, 0};
+            return SUCCESS;
+        }
+        if (file) fclose(file);
+        usleep(20000);
+    }
+    return TIMEOUT;
 }

@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 from gpu_discovery import (
+    CriticalErrorFound,
     DeviceAppeared,
     DeviceDisappeared,
     DeviceFaulted,
     ForeignMemoryFound,
+    GpuDevice,
     GpuInventory,
     GpuProcess,
     MemoryErrorsFound,
+    XidCount,
     changes,
     discover,
 )
@@ -59,3 +64,15 @@ def test_memory_of_a_process_that_is_not_ours_is_told_once() -> None:
     found = changes(look(fake_device()), shared, own_pids={1})
     assert found == (ForeignMemoryFound(shared.infos[0], 2, 20),)
     assert changes(shared, shared, own_pids={1}) == ()
+
+
+def test_each_critical_error_is_told_once() -> None:
+    def told(count: int, xid: int) -> GpuInventory:
+        (device,) = look(fake_device()).devices
+        reading = replace(device.reading, xids=XidCount(count, xid))
+        return GpuInventory(devices=(GpuDevice(device.info, reading),))
+
+    healthy = look(fake_device())
+    assert changes(healthy, told(1, 79)) == (CriticalErrorFound(healthy.infos[0], 79),)
+    assert changes(told(1, 79), told(1, 79)) == ()
+    assert changes(told(1, 79), told(2, 48)) == (CriticalErrorFound(healthy.infos[0], 48),)

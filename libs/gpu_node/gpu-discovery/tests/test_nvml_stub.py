@@ -84,6 +84,7 @@ def test_devices_are_read_with_all_they_tell(look: Look) -> None:
         "temperature_c": 61,
         "ecc_errors": 2,
         "processes": [{"pid": 4242, "used_bytes": 400}],
+        "xids": {"count": 0, "last": 0},
     }
     assert found["devices"][1]["ecc_errors"] is None
     assert found["devices"][1]["processes"] == []

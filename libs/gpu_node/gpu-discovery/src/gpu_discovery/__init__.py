@@ -1,6 +1,7 @@
 """NVIDIA GPUs through NVML: inventory, memory, utilisation, errors."""
 
 from gpu_discovery.changes import (
+    CriticalErrorFound,
     DeviceAppeared,
     DeviceDisappeared,
     DeviceFaulted,
@@ -15,10 +16,12 @@ from gpu_discovery.monitor import GpuMonitor
 from gpu_discovery.nvml import PynvmlBinding
 from gpu_discovery.policy import DevicePolicy, Verdict, check
 from gpu_discovery.ports import Nvml, NvmlDevice, NvmlError
-from gpu_discovery.types import GpuDevice, GpuFault, GpuInventory, GpuProcess, GpuReading
+from gpu_discovery.types import GpuDevice, GpuFault, GpuInventory, GpuProcess, GpuReading, XidCount
+from gpu_discovery.xid import XidListener
 from node_types import GpuInfo
 
 __all__ = [
+    "CriticalErrorFound",
     "DeviceAppeared",
     "DeviceDisappeared",
     "DeviceFaulted",
@@ -39,6 +42,8 @@ __all__ = [
     "NvmlError",
     "PynvmlBinding",
     "Verdict",
+    "XidCount",
+    "XidListener",
     "changes",
     "check",
     "discover",

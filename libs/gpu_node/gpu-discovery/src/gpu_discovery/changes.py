@@ -40,6 +40,14 @@ class MemoryErrorsFound:
 
 
 @dataclass(frozen=True, slots=True)
+class CriticalErrorFound:
+    """The driver told of an error (Xid) after which a device cannot be trusted."""
+
+    info: GpuInfo
+    xid: int
+
+
+@dataclass(frozen=True, slots=True)
 class ForeignMemoryFound:
     """A process that is none of ours took memory of a device."""
 
@@ -49,7 +57,12 @@ class ForeignMemoryFound:
 
 
 GpuChange: TypeAlias = (
-    DeviceAppeared | DeviceDisappeared | DeviceFaulted | MemoryErrorsFound | ForeignMemoryFound
+    DeviceAppeared
+    | DeviceDisappeared
+    | DeviceFaulted
+    | MemoryErrorsFound
+    | CriticalErrorFound
+    | ForeignMemoryFound
 )
 
 
@@ -87,10 +100,12 @@ def _faulted(before: GpuInventory, after: GpuInventory) -> Iterator[DeviceFaulte
 
 def _on_device(
     before: GpuDevice | None, after: GpuDevice, own_pids: Set[int]
-) -> Iterator[MemoryErrorsFound | ForeignMemoryFound]:
+) -> Iterator[MemoryErrorsFound | CriticalErrorFound | ForeignMemoryFound]:
     counted = (before.reading.ecc_errors or 0) if before else 0
     if (new_errors := (after.reading.ecc_errors or 0) - counted) > 0:
         yield MemoryErrorsFound(after.info, new_errors)
+    if after.reading.xids.count > (before.reading.xids.count if before else 0):
+        yield CriticalErrorFound(after.info, after.reading.xids.last)
     known = {process.pid for process in before.reading.processes} if before else set()
     for process in after.reading.processes:
         if process.pid not in known and process.pid not in own_pids:

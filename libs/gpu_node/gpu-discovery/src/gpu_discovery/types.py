@@ -14,6 +14,15 @@ class GpuProcess:
 
 
 @dataclass(frozen=True, slots=True)
+class XidCount:
+    """The critical errors that the driver has told of one device since we listen."""
+
+    count: int = 0
+    last: int = 0
+    """The number of the last one in NVIDIA's catalogue (Xid)."""
+
+
+@dataclass(frozen=True, slots=True)
 class GpuReading:
     """What changes from moment to moment; None is what this device does not tell."""
 
@@ -25,6 +34,7 @@ class GpuReading:
     ecc_errors: int | None = None
     """Uncorrected memory errors since the driver was loaded."""
     processes: tuple[GpuProcess, ...] = ()
+    xids: XidCount = XidCount()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from engine_provisioner import EngineState
 from gpu_discovery import (
+    CriticalErrorFound,
     DeviceDisappeared,
     GpuInventory,
     MemoryErrorsFound,
@@ -28,6 +29,11 @@ def faults(before: GpuInventory, after: GpuInventory) -> dict[str, str]:
                 found[info.uuid] = (
                     f"GPU {info.device_id} ({info.name}) counted {new_errors} uncorrected memory "
                     "errors (ECC): what it computes cannot be trusted"
+                )
+            case CriticalErrorFound(info, xid):
+                found[info.uuid] = (
+                    f"GPU {info.device_id} ({info.name}) had a critical error (Xid {xid}): what "
+                    "runs on it is lost"
                 )
     return found
 
