@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from engine_provisioner import EngineProcess, identify
-from engine_provisioner.process import command_line
+from engine_provisioner.process import command_line, oom_kills
 
 
 def spawn(code, tmp_path, **more):
@@ -84,3 +84,12 @@ def test_a_program_that_is_not_there_is_an_os_error(tmp_path):
 def test_a_pid_without_process_has_no_command_line():
     assert command_line(2**22 + 1) == ()
     assert identify(2**22 + 1) is None
+
+
+def test_the_kernels_count_of_killed_processes_is_read(tmp_path):
+    vmstat = tmp_path / "vmstat"
+    vmstat.write_text("pgfault 7\noom_kill 3\nswap_ra 0\n")
+    assert oom_kills(vmstat) == 3
+    vmstat.write_text("pgfault 7\n")
+    assert oom_kills(vmstat) == 0
+    assert oom_kills(tmp_path / "absent") == 0

@@ -13,7 +13,7 @@ from engine_provisioner.handoff import read_status
 from engine_provisioner.machine import Stimulus
 from engine_provisioner.plan import EnginePlan
 from engine_provisioner.probe import EngineProbe
-from engine_provisioner.process import EngineProcess, resident_pages
+from engine_provisioner.process import EngineProcess, oom_kills, resident_pages
 from pool_registry_types import HandoffPayload
 
 START_POLL_S = 0.025
@@ -22,7 +22,7 @@ LOAD_POLL_S = 0.25
 PROBE_INTERVAL_S = 1.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 FROM_OUTSIDE: Mapping[int | None, str] = {
-    -signal.SIGKILL: "somebody killed it, or the kernel did for want of memory",
+    -signal.SIGKILL: "somebody killed it",
     -signal.SIGTERM: "somebody else told it to end",
 }
 """Ends of which the engine's own log knows nothing."""
@@ -55,6 +55,7 @@ class Attendant:
         self._status_file = status_file
         self._log_file = log_file
         self._log_since_bytes = log_since_bytes
+        self._oom_kills = oom_kills()
         self._key = payload.engine_key if payload else key
 
     async def run(self, tell: Callable[[Stimulus], None]) -> None:
@@ -68,7 +69,9 @@ class Attendant:
             # A guardian that was killed has left its container.
             await remove_container(told.get("container"))
         reason: object
-        if code in FROM_OUTSIDE:
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            reason = "the host is out of memory: the kernel killed it (OOM)"
+        elif code in FROM_OUTSIDE:
             reason = FROM_OUTSIDE[code]
         else:
             reason = enginelog.cause(self._log_file, self._log_since_bytes) or told.get("reason")
