@@ -82,6 +82,21 @@ def test_a_reload_names_a_pool_and_a_model(bare: Node) -> None:
     assert (status, body["code"]) == (400, "INVALID_PARAMS")
 
 
+def test_a_demand_names_a_pool_and_is_checked(bare: Node) -> None:
+    told = {
+        "source": "00000000-0000-4000-8000-000000000001",
+        "seq": 1,
+        "valid_ms": 1000,
+        "max_wait_ms": 1000,
+        "models": [{"model_id": "m", "waiting": 1, "oldest_ms": 0, "of_a_later_version": 1}],
+    }
+    status, body = bare.call("POST", "/v2/pools/x/demand", told)
+    assert (status, body["code"]) == (404, "POOL_NOT_FOUND")
+    status, body = bare.call("POST", "/v2/pools/x/demand", told | {"seq": -1})
+    assert (status, body["code"]) == (400, "INVALID_PARAMS")
+    assert bare.call("POST", "/v2/pools/x/demand", told, headers={})[0] == 401
+
+
 def test_a_callback_url_is_stored_and_a_wrong_one_refused(bare: Node) -> None:
     url = "http://127.0.0.1:1/v2/callbacks/pool-ready"
     assert bare.call("POST", "/v2/callbacks/register", {"url": url}) == (200, {"url": url})
