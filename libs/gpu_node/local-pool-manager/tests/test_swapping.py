@@ -112,11 +112,13 @@ async def test_two_models_take_turns_with_few_swaps_and_bounded_waits(
 
 
 async def test_a_running_task_keeps_its_model_until_the_bound_and_then_drains(pools, models):
+    staged: list[str] = []
     async with pools(
         swapping(min_residency_ms=0),
         models=FixedModels(models),
         loadable=lambda: CATALOG,
         swap_max_wait_ms=300,
+        stage=staged.append,
         **TIGHT,
     ) as manager:
         manager.demand("demo", {"recital": one()})
@@ -130,6 +132,48 @@ async def test_a_running_task_keeps_its_model_until_the_bound_and_then_drains(po
             manager, "demo", lambda snapshot: snapshot.ready and snapshot.model_id == "other"
         )
         assert ready.slots_free == 2
+    assert staged == ["other"], "the next model is brought into RAM while the other one serves"
+
+
+async def test_a_swap_that_nobody_waits_for_any_more_is_given_up_while_the_old_model_is_used(
+    pools, models
+):
+    async with pools(
+        swapping(min_residency_ms=0),
+        models=FixedModels(models),
+        loadable=lambda: CATALOG,
+        swap_max_wait_ms=100,
+        **TIGHT,
+    ) as manager:
+        manager.demand("demo", {"recital": one()})
+        pid = (await until_ready(manager)).replicas[0].pid
+        lease = manager.acquire("demo", "r0", "a/1")
+        manager.demand("demo", {"other": one()})
+        closing = await until(manager, "demo", lambda snapshot: snapshot.slots_free == 0)
+        assert (closing.change.phase, closing.change.model_id) == ("draining", "other")
+        manager.demand("demo", {})
+        kept = await until(manager, "demo", lambda snapshot: snapshot.slots_free == 1)
+        assert (kept.model_id, kept.replicas[0].pid, kept.change) == ("recital", pid, None)
+        assert kept.last_error is None
+        manager.release(lease)
+
+
+async def test_a_drained_pool_swaps_for_nobody_until_it_is_resumed(pools, models):
+    async with pools(
+        swapping(min_residency_ms=0),
+        models=FixedModels(models),
+        loadable=lambda: CATALOG,
+        swap_max_wait_ms=50,
+        **TIGHT,
+    ) as manager:
+        manager.demand("demo", {"recital": one()})
+        generation = (await until_ready(manager)).replicas[0].generation
+        manager.drain("demo", 1000)
+        manager.demand("demo", {"other": one(oldest_ms=1000)})
+        await asyncio.sleep(0.3)  # Longer than any bound of this pool: nothing happens.
+        assert manager.snapshot("demo").replicas[0].generation == generation
+        manager.resume("demo")
+        await until(manager, "demo", lambda s: s.ready and s.model_id == "other")
 
 
 async def test_a_model_that_does_not_load_leaves_the_loaded_one_in_service(pools, models):

@@ -168,7 +168,8 @@ class Conductor:
                 model_id, self._since_ms, pool.last_used_ms, pool.active_leases, self._load_ms
             )
         decision = self._turns.decide(loaded, loadable, now_ms)
-        self._stage(self._turns.next_model(model_id, loadable, now_ms))
+        waits = isinstance(decision, Stay)
+        self._stage(self._turns.next_model(model_id, loadable, now_ms) if waits else None)
         return decision
 
     def _offer(self) -> Mapping[str, str]:
