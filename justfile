@@ -40,6 +40,10 @@ suites:
 long:
     uv run pytest -m long
 
+# The benchmarks beside other gateways; `just bench --full` takes an hour.
+bench *args:
+    uv run --group bench python -m benchmarks --peers all {{ args }}
+
 # Tests against engines that are installed apart; docs/engines.md says how.
 engines *args:
     uv run pytest -m engines {{ args }}

@@ -125,3 +125,16 @@ def test_a_pure_package_reads_no_clock_does_no_io_and_takes_no_chance(member):
             if isinstance(node, ast.Call):
                 called = getattr(node.func, "attr", getattr(node.func, "id", ""))
                 assert called not in IMPURE_CALLS, f"{module.name}:{node.lineno} calls {called}"
+
+
+def test_the_control_plane_is_one_process(member):
+    """Its state is plain objects of one event loop."""
+    if member.tier != "control_plane" and member.name != "orchestratord":
+        return
+    for module in member.modules:
+        assert "multiprocessing" not in set(imports_of(module)), module.name
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                assert "reuse_port" not in {keyword.arg for keyword in node.keywords}, module.name
+                called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                assert called not in {"fork", "ProcessPoolExecutor"}, module.name
