@@ -24,6 +24,7 @@ from pool_registry_types import PoolSnapshot
 from program_config import BindAddress
 from service_discovery_types import RegisterRequest
 
+TOGETHER_S = 0.02
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 
 
@@ -122,6 +123,8 @@ class Presence:
             try:
                 async with asyncio.timeout(self._settings.heartbeat_interval_ms / 1000):
                     await self._wake.wait()
+                # Each lease is a change as well: hundreds of them are looked at together.
+                await asyncio.sleep(TOGETHER_S)
             except TimeoutError:
                 await self._models.refresh()
                 self._access.renew()
