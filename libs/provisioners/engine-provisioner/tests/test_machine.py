@@ -104,7 +104,17 @@ def test_progress_moves_the_deadline_of_a_load_but_not_for_ever():
 
 
 def test_a_large_model_gets_more_time():
-    assert LIMITS.for_model(50_000_000_000).load_stall_ms == LIMITS.load_stall_ms + 1_000_000
+    large = LIMITS.for_model(50_000_000_000)
+    assert large.load_stall_ms == LIMITS.load_stall_ms + 1_000_000
+    # A load that gets on is not cut off before such a disk can have brought the file.
+    assert large.load_ms - LIMITS.load_ms >= 1_000_000
+
+
+def test_a_container_runtime_gets_its_time_on_top_and_no_limit_shrinks():
+    container = LIMITS.for_container()
+    assert container.stop_ms > LIMITS.stop_ms
+    assert container.start_ms > LIMITS.start_ms
+    assert container.kill_ms == LIMITS.kill_ms
 
 
 def test_the_pause_doubles_up_to_its_cap_and_is_jittered_by_half():

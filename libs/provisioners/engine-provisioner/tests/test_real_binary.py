@@ -25,7 +25,7 @@ TOKENS = 24
 def executable() -> Path:
     named = os.environ.get("LLORCH_TEST_LLAMA_SERVER")
     if named is None:
-        pytest.skip("LLORCH_TEST_LLAMA_SERVER names no llama-server")
+        pytest.fail("LLORCH_TEST_LLAMA_SERVER names no llama-server")
     return Path(named)
 
 
