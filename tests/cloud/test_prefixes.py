@@ -49,5 +49,3 @@ async def test_the_second_turn_goes_to_the_node_that_has_read_the_prefix(
         assert chosen["estimate"]["total_ms"] < other["estimate"]["total_ms"]
         assert (await api.get("/v2/sessions/turn"))["kv_warmth"] > CLOSE
         assert second[-1].data["first_token_ms"] < first[-1].data["first_token_ms"] / 2
-        _, placed = await told("9876543210" * 40)
-        assert placed["node_id"] == cold

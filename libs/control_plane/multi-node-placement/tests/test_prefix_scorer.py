@@ -167,6 +167,32 @@ def test_a_machine_that_takes_much_longer_is_found_out(view) -> None:
     assert by_node["b"] > 1.5 * by_node["c"]
 
 
+def test_more_company_never_looks_quicker(view) -> None:
+    run(view, took=replace(TOOK, decode_s=4.0))
+    held = occupy(view, "a", OTHER)
+    view.prompt_read(held)
+    run(view, took=replace(TOOK, decode_s=1.0))
+    estimates = view.decide(ANY, work=work("nobody knows this " * 50)).estimates
+    by_node = {key.node_id: estimate.decode_s for key, estimate in estimates.items()}
+    assert by_node["a"] >= by_node["b"]
+
+
+def test_an_answer_is_taken_to_be_as_long_as_usual_or_as_it_may_be(view) -> None:
+    run(view)
+    for at_most, expected_s in {None: 1.0, 10: 0.1, 9_000: 1.0}.items():
+        estimate, *_ = view.decide(ANY, work=work(max_tokens=at_most)).estimates.values()
+        assert estimate.decode_s == pytest.approx(expected_s)
+
+
+def test_one_slow_task_makes_no_slow_machine(view) -> None:
+    run(view)
+    held = occupy(view, "b", OTHER)
+    view.finished(held, work(OTHER), replace(TOOK, tokens_out=1, prefill_s=0.0, decode_s=0.1))
+    view.release(held)
+    estimates = view.decide(ANY, work=work("nobody knows this " * 50)).estimates
+    assert len({estimate.total_s for estimate in estimates.values()}) == 1
+
+
 def test_a_replica_remembers_no_more_than_its_slots_can_hold() -> None:
     scorer = PrefixScorer()
     view = ClusterView(scorer=scorer)

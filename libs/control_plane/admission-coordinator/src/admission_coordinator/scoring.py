@@ -14,16 +14,20 @@ def work_of(task: Task, answer: str = "") -> Work:
         chars=len(text),
         blocks=blocks_of(text),
         reuses=task.uses_cache,
-        tokens_out=task.request.expected_tokens or task.request.max_tokens,
+        tokens_out=task.request.expected_tokens,
+        max_tokens=task.request.max_tokens,
     )
 
 
 def measured(task: Task, finish: EngineFinish) -> Measured | None:
     """Return what a finished attempt took, by its engine's clock where it has told.
 
-    None for one that went on with the text of another: its prompt is not the one that was asked.
+    None for one that went on with the text of another, as its prompt is not the one that was asked,
+    and for one that had no prompt.
     """
     if task.work is None or task.carried_text or task.first_token_at_ms is None:
+        return None
+    if not task.work.chars:
         return None
     prefill_ms = finish.prompt_ms
     if prefill_ms is None:

@@ -10,6 +10,8 @@ FADES = 0.98
 ALIKE = (0.8, 1.25)
 """A replica within these times its model's pace counts as fast as that: the rest is noise, and
 would send every task to whoever was lucky last."""
+DOUBT_S = 10.0
+"""So much work has to be seen of a replica until it counts for half."""
 
 
 class _Ratio:
@@ -17,15 +19,16 @@ class _Ratio:
 
     __slots__ = ("_above", "_below")
 
-    def __init__(self) -> None:
-        self._above = self._below = 0.0
+    def __init__(self, above: float = 0.0, below: float = 0.0) -> None:
+        self._above, self._below = above, below
 
     def add(self, above: float, below: float) -> None:
         self._above = FADES * self._above + above
         self._below = FADES * self._below + below
 
-    def value(self, unmeasured: float = 0.0) -> float:
-        return self._above / self._below if self._below > 0 else unmeasured
+    @property
+    def value(self) -> float:
+        return self._above / self._below if self._below > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class Paces:
 
     def __init__(self) -> None:
         self._models: dict[str, _Model] = defaultdict(_Model)
-        self._replicas: dict[ReplicaKey, _Ratio] = defaultdict(_Ratio)
+        self._replicas: dict[ReplicaKey, _Ratio] = defaultdict(lambda: _Ratio(DOUBT_S, DOUBT_S))
 
     def learn(self, key: ReplicaKey, model_id: str, took: Measured, load: int) -> None:
         """Count a task that began as the `load`-th on its replica."""
@@ -75,30 +78,33 @@ class Paces:
     def slowness(self, key: ReplicaKey) -> float:
         """Tell how many times longer than usual for its model a replica takes."""
         ratio = self._replicas.get(key)
-        value = 1.0 if ratio is None else ratio.value(1.0)
+        value = 1.0 if ratio is None else ratio.value
         return 1.0 if ALIKE[0] <= value <= ALIKE[1] else value
 
     def prefill_s(self, model_id: str, chars: float) -> float:
         """Tell how long reading so many characters takes; 0 without measurements."""
         model = self._models.get(model_id)
-        return 0.0 if model is None else chars * model.prefill.value()
+        return 0.0 if model is None else chars * model.prefill.value
 
-    def decode_s(self, model_id: str, tokens: int | None, load: int) -> float:
-        """Tell how long writing takes beside other tasks; None: an answer as usual.
+    def decode_s(self, model_id: str, tokens: float, load: int) -> float:
+        """Tell how long writing so many tokens takes beside other tasks; 0 without measurements.
 
-        Where this load was not measured the one nearest to it stands for it.
+        It is never quicker beside more of them, whatever a few measurements seem to say: by noise
+        alone the busiest replica must not look like the best.
         """
         model = self._models.get(model_id)
         if model is None or not model.decode:
             return 0.0
-        at_load = model.decode.get(load)
-        if at_load is None:
-            at_load = model.decode[min(model.decode, key=lambda known: abs(known - load))]
-        count = model.answer.value() if tokens is None else tokens
-        return count * at_load.value()
+        as_busy = [pace.value for known, pace in model.decode.items() if known <= load]
+        return tokens * (max(as_busy) if as_busy else model.decode[min(model.decode)].value)
+
+    def answer_tokens(self, model_id: str) -> float:
+        """Tell how long an answer is as a rule; 0 without measurements."""
+        model = self._models.get(model_id)
+        return 0.0 if model is None else model.answer.value
 
     def chars(self, model_id: str, tokens: int) -> float | None:
         """Tell how many characters so many tokens are; None without measurements."""
         model = self._models.get(model_id)
-        found = 0.0 if model is None else tokens * model.density.value()
+        found = 0.0 if model is None else tokens * model.density.value
         return found or None

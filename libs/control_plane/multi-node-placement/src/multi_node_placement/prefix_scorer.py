@@ -58,7 +58,7 @@ class TaskScorer:
             cached = depth * BLOCK_CHARS
         decode_s = self._decode_s.get(active)
         if decode_s is None:
-            decode_s = owner.paces.decode_s(work.model_id, work.tokens_out, active + 1)
+            decode_s = owner.paces.decode_s(work.model_id, self._tokens(), active + 1)
             self._decode_s[active] = decode_s
         slowness = owner.paces.slowness(view.key)
         return Estimate(
@@ -66,6 +66,13 @@ class TaskScorer:
             owner.unread_s(view.key),
             slowness * decode_s,
         )
+
+    def _tokens(self) -> float:
+        work = self._work
+        if work.tokens_out is not None:
+            return work.tokens_out
+        usual = self._owner.paces.answer_tokens(work.model_id)
+        return usual if work.max_tokens is None else min(usual, work.max_tokens)
 
 
 class PrefixScorer:

@@ -20,7 +20,8 @@ class Work:
     reuses: bool = True
     """Whether the task takes from a cache; what it leaves there is of use to others in any case."""
     tokens_out: int | None = None
-    """How long its answer may be expected to be."""
+    """How long its answer is expected to be; None: as long as usual."""
+    max_tokens: int | None = None
 
 
 def blocks_of(text: str) -> tuple[int, ...]:

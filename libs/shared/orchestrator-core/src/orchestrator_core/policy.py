@@ -170,7 +170,11 @@ def _preferred(input_: PlacementInput, estimates: dict[ReplicaKey, Estimate]) ->
         if free:
             return _soonest(input_, free, estimates)
     if wish.labels or wish.spread_by:
-        return _soonest(input_, _best_matching(input_), estimates)
+        matching = _best_matching(input_)
+        if input_.scorer is not None:
+            first = set(input_.scorer.nominated)
+            matching.sort(key=lambda view: view.key not in first)
+        return _soonest(input_, matching, estimates)
     if input_.scorer is None:
         return None
     nominated = [key for key in input_.scorer.nominated if _can_start(input_, key)]

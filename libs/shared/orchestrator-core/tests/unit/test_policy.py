@@ -118,6 +118,19 @@ def test_a_scored_decision_tells_what_it_has_estimated():
     ]
 
 
+def test_among_those_that_match_a_wish_the_nominated_are_scored_first():
+    many = [replica(f"r{number:04}", labels={"zone": "x"}) for number in range(100)]
+    other = replica("other", labels={"zone": "y"})
+    last = many[-1].key
+    scorer = FixedScorer(
+        {last: Estimate(0.1, 0.0, 0.0), other.key: Estimate(0.0, 0.0, 0.0)},
+        nominated=(other.key, last),
+    )
+    index = ReplicaIndex([*many, other])
+    wish = Preferences(labels={"zone": "x"})
+    assert chosen(index, preferences=wish, scorer=scorer) == "r0099"
+
+
 def test_of_very_many_replicas_the_nominated_and_the_least_loaded_are_scored():
     many = [replica(f"r{number:04}") for number in range(1_000)]
     last = many[-1].key
