@@ -78,7 +78,7 @@ class Node(Program):
             "POOL_MANAGERD_NODE_ID": self.id,
             "POOL_MANAGERD_ORCHESTRATORD_URL": out.url,
             "POOL_MANAGERD_ADVERTISE_URL": into.url,
-            "POOL_MANAGERD_DRAIN_DEADLINE_MS": "5000",
+            "POOL_MANAGERD_DRAIN_DEADLINE_MS": "60000",
         }
         super().__init__(folder, "pool_managerd", {**ENVIRON, **own, **environ}, into.prefix)
 

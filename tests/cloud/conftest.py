@@ -58,11 +58,28 @@ def cluster(
     slow, endless = Pool.of(models, SLOW, slots=2, ctx=8192), Pool.of(models, ENDLESS, ctx=4096)
     with Cluster.at(folder, wires, model_aliases=aliases) as cluster:
         cluster.node("node-a", slow, endless, POOL_MANAGERD_LABELS="zone=east").start()
+        cluster.control.environ |= watched(folder / "opened")
         cluster.control.start()
         for name, hours in (("node-b", -1), ("node-c", 1)):
             clock = shifted_clock(folder / f"clock-{hours}", hours)
             cluster.node(name, slow, POOL_MANAGERD_LABELS="zone=west", **clock).start()
         yield cluster
+        assert not files_of_nodes(cluster), "after all tests of this cluster"
+
+
+def watched(folder: Path) -> dict[str, str]:
+    """The environment of a Python that tells in `folder/told` every path it opens or lists."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        f"told = os.open({str(folder / 'told')!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)\n"
+        "def hear(event, arguments):\n"
+        "    if event in {'open', 'os.listdir', 'os.scandir'} and arguments:\n"
+        "        if isinstance(arguments[0], (str, bytes, os.PathLike)):\n"
+        "            os.write(told, os.fsencode(arguments[0]) + b'\\n')\n"
+        "sys.addaudithook(hear)\n"
+    )
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 def shifted_clock(folder: Path, hours: int) -> dict[str, str]:
@@ -75,6 +92,15 @@ def shifted_clock(folder: Path, hours: int) -> dict[str, str]:
         f"time.time_ns = lambda: nanoseconds() + {hours * 3600} * 10**9\n"
     )
     return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+def files_of_nodes(cluster: Cluster) -> list[str]:
+    """What the control plane has opened that belongs to a node, in all its life."""
+    told = (cluster.folder / "opened" / "told").read_text().splitlines()
+    assert any(path.startswith(f"{cluster.control.folder}/") for path in told), "nothing was heard"
+    theirs = [str(node.folder) for node in cluster.nodes.values()]
+    theirs += [str(pool.model) for node in cluster.nodes.values() for pool in node.pools]
+    return [path for path in told if path.startswith(tuple(theirs))]
 
 
 @pytest.fixture

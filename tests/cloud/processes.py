@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .of_home import until
 
-START_S = 30.0
+START_S = 60.0
 STOP_S = 20.0
 _OURS = ("ORCHD_", "LLORCH_", "POOL_MANAGERD_")
 

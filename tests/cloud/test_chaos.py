@@ -6,6 +6,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
+import pytest
+
 from demo_model import ENDLESS, SLOW
 
 from .calls import GREEDY, CloudApi, all_idle, serves_again
@@ -25,6 +28,9 @@ MANY = 3000
 BACK_S = 15.0
 """Within this time everything takes tasks again after whatever has happened to it."""
 SILENCE_S = NODE_TIMEOUT_MS / 1000
+HEARD_EVERY_S = SILENCE_S / 3
+LOST_FOR_S = SILENCE_S * 40 / 30
+"""With the default timeout of 30 s: 40 s."""
 
 Connect = Callable[[Cluster], CloudApi]
 
@@ -135,6 +141,12 @@ async def test_a_killed_node_daemon_leaves_its_engines_and_adopts_them(
         frames = await stream.until("token", count=5)
         assert await api.place_of(stream.task_id) == "node-b"
         node.kill()
+
+        async def known() -> bool:
+            return not (await api.nodes())["node-b"]["placeable"]
+
+        faster_s = SILENCE_S - HEARD_EVERY_S
+        await eventually(known, "known by the stream, before it is by silence", within_s=faster_s)
         frames += await stream.rest()
         check_grammar(frames)
         assert text_of(frames) == SLOW.expected_text(100)
@@ -151,7 +163,11 @@ async def test_nodes_find_a_killed_control_plane_again_by_themselves(
     engines = [engine for node in cluster.nodes.values() for engine in node.engines()]
     lost = await api.submit(model_ref="slow", prompt="1", max_tokens=MANY)
     pids = [node.pid for node in cluster.nodes.values()]
-    cluster.control.kill()
+    async with api.open(model_ref="slow", prompt="1", max_tokens=MANY) as stream:
+        await stream.until("token")
+        cluster.control.kill()
+        with pytest.raises(aiohttp.ClientError):  # Broken off, and not as if it had ended.
+            await stream.rest()
     cluster.control.start()
     api = connect(cluster)
     async with back_within(api, cluster):
@@ -187,8 +203,8 @@ async def test_a_partitioned_node_is_left_alone_and_returns_by_itself(
         began_s = time.monotonic()
         try:
             failed += await failing.rest()
+            told_s = time.monotonic() - began_s
             resumed += await going_on.rest()
-            took_s = time.monotonic() - began_s
             assert (await api.nodes())["node-c"]["status"] == "offline"
             assert "node-c" not in await served_now(api)
         finally:
@@ -197,7 +213,7 @@ async def test_a_partitioned_node_is_left_alone_and_returns_by_itself(
         assert SLOW.expected_text(MANY).startswith(text_of(failed))
         assert (resumed[-1].event, text_of(resumed)) == ("end", SLOW.expected_text(60))
         check_grammar(resumed)
-        assert took_s < SILENCE_S + BACK_S
+        assert told_s < SILENCE_S + BACK_S
         await serves_again(api, "node-c", within_s=BACK_S)
 
 
@@ -224,18 +240,20 @@ async def test_lost_heartbeats_cut_nothing_and_most_at_once_are_the_network_here
         ) as stream,
     ):
         frames = await stream.until("token")
+        cut_s = time.monotonic()
         for node in cluster.nodes.values():
             node.out.cut()
         try:
             await safe(True)
-            await eventually(all_suspected, "no node is heard", within_s=SILENCE_S)
+            await eventually(all_suspected, "no node is heard", within_s=SILENCE_S + BACK_S)
             assert (await api.get("/ready"))["safe_mode"] is True
             assert "orchd_safe_mode 1" in get(f"{api.url}/metrics").decode()
             assert (await engine_of(cluster, api, stream)).busy() == 1, "what ran was cut"
             refused = await api.call("POST", "/v2/tasks", json={"model_ref": "slow", "prompt": "1"})
             assert (refused.status, refused.json()["code"]) == (503, "POOL_UNAVAILABLE")
             assert refused.json()["retriable"] is True
-            frames += await stream.until("token", count=20)
+            while time.monotonic() - cut_s < LOST_FOR_S:
+                frames += await stream.until("token", count=5)
         finally:
             for node in cluster.nodes.values():
                 node.out.heal()
@@ -292,7 +310,7 @@ async def test_a_node_that_will_be_taken_away_finishes_what_it_has_and_takes_not
         api.open(
             model_ref="slow",
             prompt="1",
-            max_tokens=150,
+            max_tokens=100,
             sampling=GREEDY,
             placement=pinned_to("node-b"),
         ) as stream,
@@ -308,7 +326,7 @@ async def test_a_node_that_will_be_taken_away_finishes_what_it_has_and_takes_not
         node.tell(signal.SIGTERM)
         frames += await stream.rest()
         check_grammar(frames)
-        assert (frames[-1].event, text_of(frames)) == ("end", SLOW.expected_text(150))
+        assert (frames[-1].event, text_of(frames)) == ("end", SLOW.expected_text(100))
         assert await asyncio.to_thread(node.wait) == 0
         assert "node-b" not in await api.nodes()
         node.start()

@@ -7,6 +7,7 @@ import pytest
 
 from .calls import OPERATOR, CloudApi
 from .cluster import CLIENT_KEY, TOKEN, Cluster
+from .conftest import files_of_nodes
 
 NOBODY: dict[str, str] = {}
 CLIENT = {"Authorization": f"Bearer {CLIENT_KEY}"}
@@ -95,6 +96,7 @@ async def test_the_control_plane_opens_no_file_of_a_node(cluster: Cluster, api: 
         assert not [path for path in opened if path.is_relative_to(node.folder)]
         assert f"{node.folder}/" not in maps
         assert not [str(pool.model) for pool in node.pools if str(pool.model) in maps]
+    assert not files_of_nodes(cluster)
 
 
 def listening(pid: int) -> list[str]:

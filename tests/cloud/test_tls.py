@@ -1,6 +1,9 @@
 """The same with certificates: nothing is said in plain text, and nobody is believed without one."""
 
+import asyncio
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -33,6 +36,18 @@ class Authority:
         certificate.private_key_pem.write_to_path(key)
         files = {"CERT": chain, "KEY": key, "CA": trusts.file}
         return {f"{prefix}_TLS_{name}": str(path) for name, path in files.items()}
+
+
+def llorch(url: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a task from the command line."""
+    return subprocess.run(
+        [sys.executable, "-m", "llorch", "run", "1", "--max-tokens", "30", "--temperature", "0"],
+        check=False,
+        env={"LLORCH_URL": url, "LLORCH_API_KEY": CLIENT_KEY, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def encrypt(node: Node, signed_by: Authority, trusts: Authority) -> Node:
@@ -82,6 +97,11 @@ async def test_a_cluster_speaks_tls_and_leaves_out_whom_nobody_vouches_for(
     api.url = f"https://{control.address}"
     await api.all_placeable("known")
     assert await api.told(max_tokens=30) == ("known", ENDLESS.expected_text(30))
+    told = await asyncio.to_thread(llorch, api.url, SSL_CERT_FILE=str(authority.file))
+    assert (told.returncode, told.stdout.strip()) == (0, ENDLESS.expected_text(30).strip())
+    wary_of_it = await asyncio.to_thread(llorch, api.url)
+    assert wary_of_it.returncode == 3
+    assert "its certificate is not trusted" in wary_of_it.stderr
 
     async def refused() -> bool:
         answer = await api.call("GET", "/v2/gpus", params={"node_id": "unknown"})

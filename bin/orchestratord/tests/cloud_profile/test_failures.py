@@ -70,6 +70,21 @@ async def test_a_task_goes_elsewhere_before_its_first_token(
     assert nodes["gpu-b"]["placeable"]
 
 
+async def test_a_replica_that_fails_at_once_attracts_no_load(
+    cloud: ControlPlane, start_node: StartNode
+) -> None:
+    broken, good = await start_node("gpu-a"), await start_node("gpu-b")
+    broken.refusals = [(500, "INTERNAL")] * 1_000
+    await cloud.welcome(broken)
+    await cloud.welcome(good)
+    # It is always the least loaded of the two, as it is done with everything at once.
+    for _ in range(10):
+        for frames in await asyncio.gather(*(cloud.run(model_ref=MODEL) for _ in range(3))):
+            assert said(frames) == SPEECH
+    assert len(good.claims) == 30
+    assert len(broken.claims) < 10
+
+
 async def test_a_node_that_could_not_be_called_is_asked_until_it_answers(
     hasty: ControlPlane, start_node: StartNode
 ) -> None:

@@ -6,7 +6,7 @@ The node itself grants the lease, with the request.
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from adapter_api import EngineOverloaded, EngineUnreachable, WorkerAdapter
+from adapter_api import EngineOverloaded, EngineReset, EngineUnreachable, WorkerAdapter
 from adapter_host import AdapterHost, BreakerOpen, NotBound
 from multi_node_placement import ClusterView
 from orchestrator_core import ReplicaKey
@@ -18,7 +18,7 @@ class RelayedReplicas:
     """Fulfils `admission_coordinator.Replicas` for pools on other machines.
 
     `on_outcome` is told whether a node could be reached, `on_busy` of nodes that had no slot where
-    we saw one.
+    we saw one, `on_broken` of those from which a stream has broken off.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class RelayedReplicas:
         *,
         on_outcome: Callable[[str, bool], None],
         on_busy: Callable[[str], None],
+        on_broken: Callable[[str], None],
         now_ms: Callable[[], int],
     ) -> None:
         self._host = host
@@ -36,6 +37,7 @@ class RelayedReplicas:
         self._calls = calls
         self._on_outcome = on_outcome
         self._on_busy = on_busy
+        self._on_broken = on_broken
         self._now_ms = now_ms
         self._breakers = Breakers(host, cluster, now_ms=now_ms)
 
@@ -71,6 +73,10 @@ class RelayedReplicas:
         except EngineOverloaded:
             self._cluster.mark_full(key)
             self._on_busy(key.node_id)
+            raise
+        except EngineReset:
+            # The engine has died, its daemon, or the way there: one question tells which.
+            self._on_broken(key.node_id)
             raise
         except EngineUnreachable:
             # A node that lives answers for an engine that does not.

@@ -60,6 +60,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
             calls,
             on_outcome=registry.report_call_outcome,
             on_busy=upkeep.ask_soon,
+            on_broken=upkeep.ask_now,
             now_ms=now_ms,
         )
         courier = DemandCourier(registry.get, client, max_wait_ms=settings.batch_max_wait_ms)

@@ -33,11 +33,16 @@ class Upkeep:
         self._access = access
         self._silence_s = settings.node_timeout_ms / 1000
         self._to_ask: set[str] = set()
+        self._to_ask_now: set[str] = set()
         self._log = get_logger(component="upkeep")
 
     def ask_soon(self, node_id: str) -> None:
         """Have a node report before its next heartbeat: it said something that we did not know."""
         self._to_ask.add(node_id)
+
+    def ask_now(self, node_id: str) -> None:
+        """Find out at once whether a node is there: no task should have to."""
+        self._to_ask_now.add(node_id)
 
     def unreachable(self) -> Iterator[str]:
         """Name the nodes that are heard and could not be called: heartbeats do not end that."""
@@ -54,11 +59,13 @@ class Upkeep:
                 turn += 1
                 tell_breakers()
                 self.end_silent_streams()
+                asked, self._to_ask_now = self._to_ask_now, set()
                 if turn % _SLOW_TURNS == 0:
                     self._access.renew()
-                    asked, self._to_ask = self._to_ask, set()
-                    for node_id in asked:
-                        group.create_task(self._ask(node_id), name=f"ask {node_id}")
+                    asked |= self._to_ask
+                    self._to_ask = set()
+                for node_id in asked:
+                    group.create_task(self._ask(node_id), name=f"ask {node_id}")
 
     def end_silent_streams(self) -> None:
         """Give up what has gone silent together with its node.

@@ -184,6 +184,10 @@ class Transport:
 
 
 def _reason(error: OSError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        # Its errno is that of another world.
+        why = error.certificate_error
+        return f"its certificate is not trusted ({why}); SSL_CERT_FILE may name who signs it"
     if error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error)
