@@ -36,3 +36,12 @@ def test_drains_are_remembered(tmp_path):
     assert load_drained(tmp_path) == {"a", "b"}
     (tmp_path / FILE).write_text("{")
     assert load_drained(tmp_path) == set()
+
+
+def test_only_engines_of_somebody_else_are_tried_by_generation():
+    with pytest.raises(ValidationError, match="generation_probe_ms"):
+        PoolConfig(id="a", generation_probe_ms=30_000)
+    external = PoolConfig.model_validate(
+        {"id": "a", "generation_probe_ms": 30_000, "provisioning": {"mode": "external"}}
+    )
+    assert external.generation_probe_ms == 30_000

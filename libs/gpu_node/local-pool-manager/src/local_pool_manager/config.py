@@ -124,6 +124,8 @@ class PoolConfig(ClientModel):
     """A swapping pool keeps a model at least this long."""
     idle_unload_ms: Annotated[int, Field(ge=0)] | None = None
     """A swapping pool frees its memory after this time without use; unset: never."""
+    generation_probe_ms: Annotated[int, Field(ge=1_000)] | None = None
+    """An external engine says a token this often while it is idle; unset: its health must do."""
     embeddings: bool = False
     rerank: bool = False
     prompt_cache: bool = True
@@ -154,6 +156,15 @@ class PoolConfig(ClientModel):
             raise ValueError(
                 f"pool {self.id!r}: strict needs slots = 1, not {self.slots}; "
                 "parallel slots change the order of sums and with it the text"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_external_engines_are_tried(self) -> Self:
+        external = self.provisioning.mode is ProvisioningMode.EXTERNAL
+        if self.generation_probe_ms is not None and not external:
+            raise ValueError(
+                f"pool {self.id!r}: generation_probe_ms is for engines of mode 'external'"
             )
         return self
 

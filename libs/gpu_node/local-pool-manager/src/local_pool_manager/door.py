@@ -20,7 +20,7 @@ from handoff_watcher import (
     WatchTrouble,
 )
 from local_pool_manager.config import PoolConfig, ProvisioningConfig, ProvisioningMode
-from local_pool_manager.foreign import watch_engine
+from local_pool_manager.foreign import Generations, watch_engine
 from local_pool_manager.registry import Registry
 from local_pool_manager.replica import Replica
 from pool_registry_types import HandoffPayload
@@ -112,6 +112,7 @@ class Door:
                     self._probe,
                     partial(self._on_answer, replica),
                     pid_trusted=pid is not PidState.UNTRUSTED,
+                    generations=_generations(pool.config, replica),
                 ),
                 name=f"foreign engine {replica.pool_id}/{replica.replica_id}",
             )
@@ -146,6 +147,12 @@ class Door:
     def _stop_watching_all(self) -> None:
         for task in self._foreign.values():
             task.cancel()
+
+
+def _generations(config: PoolConfig, replica: Replica) -> Generations | None:
+    if config.generation_probe_ms is None:
+        return None
+    return Generations(config.generation_probe_ms / 1000, lambda: not replica.is_leased)
 
 
 def _foreign_config(payload: HandoffPayload) -> PoolConfig:

@@ -88,6 +88,11 @@ class Replica:
         known = self.handoff
         return known is not None and _engine_of(known) == _engine_of(payload)
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether the engine that serves now has anything of ours to do."""
+        return self.leases is not None and bool(self.leases.held)
+
     def take_over(self, payload: HandoffPayload) -> None:
         """Take an engine as it is handed over; the same process again keeps its leases."""
         successor = self.successor

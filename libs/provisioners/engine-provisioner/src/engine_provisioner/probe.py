@@ -1,5 +1,6 @@
 """Asks an engine over HTTP whether it serves, and what."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -7,6 +8,8 @@ from typing import Self
 import aiohttp
 
 PROBE_TIMEOUT_S = 3.0
+GENERATION_TIMEOUT_S = 30.0
+"""One token takes this long only behind a long queue of somebody else's requests."""
 
 
 class EngineProbe:
@@ -50,3 +53,37 @@ class EngineProbe:
         return frozenset(
             str(entry["id"]) for entry in entries or () if isinstance(entry, dict) and "id" in entry
         )
+
+    async def generation(
+        self, url: str, model: str, key: str | None, *, timeout_s: float = GENERATION_TIMEOUT_S
+    ) -> str | None:
+        """Have an engine of OpenAI's dialect say one token; None unless it is unable to.
+
+        A refusal says nothing against it: it may be full, or made for embeddings.
+        """
+        try:
+            async with self._session.post(
+                f"{url}/v1/completions",
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                json={"model": model, "prompt": ".", "max_tokens": 1},
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as answer:
+                if answer.status < 500 and answer.status != 200:
+                    return None
+                told = await answer.text()
+        except TimeoutError:
+            return f"the engine said no token within {timeout_s:g} s"
+        except aiohttp.ClientError as error:
+            return f"the engine's /v1/completions cannot be reached: {error}"
+        if answer.status != 200:
+            return f"the engine's /v1/completions answers {answer.status}"
+        return None if _is_completed(told) else "the engine gave a token up"
+
+
+def _is_completed(told: str) -> bool:
+    """Whether an answer with a 200 is a completion: an engine that stops says `abort` there."""
+    try:
+        choices = json.loads(told)["choices"]
+        return bool(choices) and choices[0]["finish_reason"] in ("stop", "length")
+    except (ValueError, KeyError, TypeError):
+        return False
