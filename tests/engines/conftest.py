@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from .installed import EngineProcess, named
+from .sglang_server import sglang_running
 from .vllm_server import vllm_running
 
 MAKE_MODEL = Path(__file__).with_name("make_model.py")
@@ -35,4 +36,12 @@ def vllm(vllm_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """One vLLM for a module; what a test does to it must leave it whole."""
     folder = tmp_path_factory.mktemp("vllm")
     with vllm_running(vllm_python, made_by(vllm_python, folder / "model"), folder) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def sglang(sglang_python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """One SGLang for a module."""
+    folder = tmp_path_factory.mktemp("sglang")
+    with sglang_running(sglang_python, made_by(sglang_python, folder / "model"), folder) as engine:
         yield engine

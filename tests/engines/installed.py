@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from .of_home import get, until
+from .borrowed import get, until
 
 READY_S = 900.0
 """An engine that imports torch takes 20 s alone on two cores, and minutes beside others."""

@@ -18,12 +18,14 @@ VOCABULARY = 800
 HIDDEN = 64
 CTX = 16_384
 CONSTANT = 8.0
+SEED = 7
+"""Chosen: with it the most likely text does not fall into one number for ever."""
 RELUCTANCE = {"number": 0.0, "printable": 4.0, "anything": 8.0, "special": 20.0}
 """How much less likely a token is than its random weights say."""
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}"
     "{% if not loop.last or add_generation_prompt %}\n{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}assistant:{% endif %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
 )
 
 
@@ -55,7 +57,7 @@ def kind_of(token: int, words: PreTrainedTokenizerFast) -> str:
 
 
 def model(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     config = LlamaConfig(
         vocab_size=len(words),
         hidden_size=HIDDEN,

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .asking import MODEL
 from .installed import EngineProcess, free_port, serving
 
-MODEL = "tiny"
 KEY = "the-engines-own-key"
 CTX = 8192
 SEQUENCES = 4

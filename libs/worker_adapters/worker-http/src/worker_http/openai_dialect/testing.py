@@ -90,7 +90,7 @@ class ScriptedOpenAi:
     async def _serve(self, request: WireRequest, wire: Wire) -> None:
         if request.path in _GENERATING:
             if self.course.trouble is not None:
-                await _trouble(self.course.trouble, wire)
+                await cause_trouble(self.course.trouble, wire)
             else:
                 await self._stream(wire, chat=request.path == _GENERATING[1])
         elif (answer := self._answers.get(request.path)) is not None:
@@ -118,8 +118,7 @@ class ScriptedOpenAi:
             case Ending.NO_FINAL:
                 body += chunk(b"")
             case Ending.ERROR_EVENT:
-                error = _error("EngineCore encountered an issue.", 500)
-                body += chunk(b"data: " + error + b"\n\n") + chunk(b"")
+                body += chunk(IN_STREAM_ERROR) + chunk(b"")
             case Ending.RESET:
                 pass
         await wire.send(body, size=course.bytes_per_write)
@@ -134,6 +133,15 @@ class ScriptedOpenAi:
             self._working -= 1
             self._abandoned.set()
             raise ConnectionResetError  # the handler ends and the connection closes
+
+
+def _error(message: str, code: int) -> bytes:
+    body = {"error": {"message": message, "type": "X", "param": None, "code": code}}
+    return json.dumps(body).encode()
+
+
+IN_STREAM_ERROR = b"data: " + _error("EngineCore encountered an issue.", 500) + b"\n\n"
+"""What an engine says that dies in the middle of a stream."""
 
 
 def _event(
@@ -160,12 +168,8 @@ def _sse(value: object) -> bytes:
     return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
 
 
-def _error(message: str, code: int) -> bytes:
-    body = {"error": {"message": message, "type": "X", "param": None, "code": code}}
-    return json.dumps(body).encode()
-
-
-async def _trouble(trouble: Trouble, wire: Wire) -> None:
+async def cause_trouble(trouble: Trouble, wire: Wire) -> None:
+    """Answer a request as an engine in that trouble does."""
     match trouble:
         case Trouble.CONTEXT_TOO_LONG:
             told = "This model's maximum context length is 1024 tokens. Your request has 5851."
