@@ -92,12 +92,9 @@ async def test_a_stop_string_ends_the_text_before_it(
     assert finish.finish_reason == "stop"
 
 
-@each_way
-async def test_a_seed_repeats_itself(adapter: OpenAiAdapter, way: dict[str, Any]) -> None:
-    asked = {**way, "max_tokens": 32, "sampling": {"temperature": 1.0}}
-    texts = [(await said(adapter, **asked, seed=seed))[0] for seed in (1, 2, 1)]
-    assert texts[0] == texts[2] != texts[1]
-    assert (await said(adapter, **asked, seed=1))[1].seed == 1
+async def test_no_seed_is_told_that_would_repeat_nothing(adapter: OpenAiAdapter) -> None:
+    _, finish, _ = await said(adapter, prompt="Hello", max_tokens=2)
+    assert finish.seed is None, "it heeds one only with --enable-deterministic-inference"
 
 
 @each_way
@@ -145,7 +142,7 @@ async def test_an_answer_without_a_limit_fills_the_context(adapter: OpenAiAdapte
     prompt = " 7" * (CTX - 40)
     _, finish, _ = await said(adapter, prompt=prompt, sampling=GREEDY)
     assert finish.finish_reason == "length"
-    assert finish.tokens_in + finish.tokens_out == CTX
+    assert CTX - 2 <= finish.tokens_in + finish.tokens_out <= CTX, "it keeps two to itself"
     assert finish.tokens_out > 16, "OpenAI's default"
 
 

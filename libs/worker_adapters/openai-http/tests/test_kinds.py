@@ -62,6 +62,17 @@ async def test_sglang_is_told_how_much_room_a_prompt_leaves() -> None:
             await sg.adapter.run(EngineRequest(task_id="t", prompt="x"), lambda _: None)
 
 
+async def test_no_seed_is_drawn_for_sglang_which_would_not_heed_it() -> None:
+    answers = {"/tokenize": lambda _: (200, b'{"tokens":[1]}')}
+    async with ScriptedOpenAi(OpenAiAdapter, owned_by="sglang", answers=answers).running() as sg:
+        finish = await sg.adapter.run(EngineRequest(task_id="t", prompt="x"), lambda _: None)
+        assert finish.seed is None
+        assert "seed" not in json.loads(sg.requests[-1].body)
+        request = EngineRequest(task_id="t", prompt="x", seed=7)
+        assert (await sg.adapter.run(request, lambda _: None)).seed == 7
+        assert json.loads(sg.requests[-1].body)["seed"] == 7
+
+
 async def test_a_workload_without_a_path_is_refused_and_no_fault_of_the_engine() -> None:
     async with ScriptedOpenAi(OpenAiAdapter).running() as engine:
         request = EngineRequest(task_id="t", workload="embedding", inputs=["x"])

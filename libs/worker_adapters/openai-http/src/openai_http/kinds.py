@@ -40,6 +40,8 @@ SGLANG = Dialect(
         "grammar": "ebnf",
         "json_schema": RESPONSE_FORMAT,
     },
+    # It heeds a seed only with --enable-deterministic-inference: else one drawn repeats nothing.
+    draws_seed=False,
     counts_prompts=True,
     cold_cache="cache_salt",
     continues_messages={"continue_final_message": True},
