@@ -10,7 +10,7 @@ from demo_model import ENDLESS, SLOW
 
 from .calls import GREEDY, CloudApi, all_idle
 from .cluster import Cluster
-from .of_home import check_grammar, engine_busy, eventually, text_of
+from .of_home import check_grammar, engine_busy, eventually, get, text_of
 
 SLOTS = 6
 CANCEL_S = 1.0
@@ -156,6 +156,15 @@ async def test_a_task_that_overstays_a_drain_is_told_to_come_again(
     assert SLOW.expected_text(4000).startswith(text_of(frames))
     assert frames[-1].data["code"] == "POOL_UNAVAILABLE"
     assert frames[-1].data["retriable"] is True
+
+    async def measured() -> bool:
+        shown = get(f"{cluster.nodes['node-c'].into.url}/metrics").decode()
+        # The control plane has made it end a moment before the node would have.
+        drain = 'pool_drain_duration_ms_count{node_id="node-c",outcome="emptied",pool_id="slow"}'
+        handoff = 'pool_handoff_processing_duration_ms_count{node_id="node-c",pool_id="slow"}'
+        return drain in shown and handoff in shown
+
+    await eventually(measured, "the drain and the handoff before it are measured")
     assert (await api.call("POST", "/v2/pools/node-c:slow/resume")).status == 200
     await api.all_placeable("node-c")
     await all_idle(cluster, api)

@@ -84,6 +84,9 @@ async def test_a_drained_pool_finishes_what_runs_takes_nothing_new_and_resumes(
         assert health["draining"]
         frames += await running.rest()
     assert text_of(frames) == SLOW.expected_text(40)
+    shown = (await api.call("GET", "/metrics")).body.decode()
+    series = ("pool_drain_duration_ms_count", 'outcome="emptied",pool_id="slow"} 1.0')
+    assert any(all(part in line for part in series) for line in shown.splitlines())
     refused = await api.call("POST", "/v2/tasks", json={"prompt": "1"})
     assert refused.status == 503, refused
     assert refused.json()["retriable"] is True

@@ -29,7 +29,7 @@ from orchestratord.http.errors import ERRORS
 from orchestratord.http.services import Services
 from orchestratord.observing import HttpMetrics, PoolCourse, PoolGauges
 from orchestratord.views import LocalMachine, LocalPools
-from telemetry_core import Metrics, Program
+from telemetry_core import Metrics, PoolMetrics, Program
 
 
 @asynccontextmanager
@@ -68,6 +68,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 loadable=directory.loadable,
                 look=gpus.look,
                 may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
+                on_handoff=PoolMetrics(metrics).handoff_processed,
             ) as pools,
             observing_tasks(settings, metrics, artifacts, now_ms) as observer,
             AdmissionCoordinator.running(

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Histogram
 
 from gpu_discovery import GpuInventory
 from pool_registry_types import PoolSnapshot
-from telemetry_core import Metrics, Program
+from telemetry_core import Metrics, PoolMetrics, Program
 
 
 class NodeMetrics:
@@ -14,6 +14,8 @@ class NodeMetrics:
 
     def __init__(self, node_id: str) -> None:
         self._metrics = metrics = Metrics(Program.POOL_MANAGERD, constant={"node_id": node_id})
+        self.pool_events = PoolMetrics(metrics)
+        """Who is told of handoffs, drains and reloads."""
         self._snapshots: Callable[[], tuple[PoolSnapshot, ...]] = tuple
         self._inventory: Callable[[], GpuInventory] = GpuInventory
         self._requests = metrics.counter("pool_http_requests_total")

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 
 from local_pool_manager import Lease, LocalPoolManager, PoolDraining, ReplicaEndpoint
+from pool_managerd.node.course import PoolCourse
 from pool_managerd.node.demand import ToldDemand
 from pool_registry_types import HealthState, PoolSnapshot
 from service_discovery_types import PoolDemand
+from telemetry_core import PoolMetrics
 
 
 class NodePools:
@@ -16,8 +18,9 @@ class NodePools:
     Leaving is no drain of the pools, which would hold after a restart: it ends with the process.
     """
 
-    def __init__(self, pools: LocalPoolManager) -> None:
+    def __init__(self, pools: LocalPoolManager, metrics: PoolMetrics) -> None:
         self._pools = pools
+        self._course = PoolCourse(metrics, pools.snapshot, now_ms=_monotonic_ms)
         self._demand = ToldDemand(pools, now_ms=_monotonic_ms)
         self._running = 0
         self._idle = asyncio.Event()
@@ -25,6 +28,7 @@ class NodePools:
         self._subscribers: list[Callable[[], None]] = []
         self.leaving: str | None = None
         """Why the node takes no more work."""
+        pools.subscribe(self._course.look)
         pools.subscribe(lambda _pool_id: self._tell())
 
     def snapshots(self) -> tuple[PoolSnapshot, ...]:
@@ -42,6 +46,7 @@ class NodePools:
     def drain(self, pool_id: str, deadline_ms: int) -> None:
         """Take no new task in a pool, also after a restart."""
         self._pools.drain(pool_id, deadline_ms)
+        self._course.drain_begun(pool_id)
 
     def resume(self, pool_id: str) -> None:
         """End a drain."""
@@ -49,7 +54,7 @@ class NodePools:
 
     def reload(self, pool_id: str, new_model_ref: str) -> None:
         """Begin to change the model of a pool; its `last_error` tells if that failed."""
-        self._pools.reload(pool_id, new_model_ref)
+        self._course.follow_reload(pool_id, self._pools.reload(pool_id, new_model_ref))
 
     def demand(self, pool_id: str, told: PoolDemand) -> bool:
         """Take what tasks wait for, unless newer is known; raises PoolError."""

@@ -61,9 +61,10 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                 loadable=reports.loadable,
                 look=gpus.look,
                 may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
+                on_handoff=metrics.pool_events.handoff_processed,
             ) as manager,
         ):
-            pools = NodePools(manager)
+            pools = NodePools(manager, metrics.pool_events)
             reports.loadable_changed = manager.loadable_changed
             relay = Relay(pools, count=metrics.relayed)
             metrics.show(pools.snapshots, lambda: gpus.inventory)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -21,9 +22,13 @@ from handoff_watcher import (
 )
 from local_pool_manager.config import PoolConfig, ProvisioningConfig, ProvisioningMode
 from local_pool_manager.foreign import Generations, watch_engine
+from local_pool_manager.ports import OnHandoff
 from local_pool_manager.registry import Registry
 from local_pool_manager.replica import Replica
 from pool_registry_types import HandoffPayload
+
+NO_POOL = "none"
+"""The pool of a file that cannot be read."""
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +43,11 @@ class Door:
         tasks: asyncio.TaskGroup,
         *,
         strangers: bool,
+        on_handoff: OnHandoff,
     ) -> None:
         self._registry = registry
+        self._processed = on_handoff
+        self._began_ms = _wall_ms()
         self._probe = probe
         self._tasks = tasks
         self._strangers = strangers
@@ -55,6 +63,7 @@ class Door:
         settings: WatchSettings,
         *,
         strangers: bool = True,
+        on_handoff: OnHandoff | None = None,
     ) -> AsyncIterator[Self]:
         """Watch as long as the context is open; on entry all files there are have been told.
 
@@ -62,7 +71,8 @@ class Door:
         """
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            self = cls(registry, probe, tasks, strangers=strangers)
+            told = on_handoff or (lambda _pool_id, _outcome, _took_ms: None)
+            self = cls(registry, probe, tasks, strangers=strangers, on_handoff=told)
             stack.callback(self._stop_watching_all)
             watcher = await stack.enter_async_context(
                 HandoffWatcher.running(settings, self._on_handoff)
@@ -82,14 +92,20 @@ class Door:
             await watcher.rescan()
 
     async def _on_handoff(self, event: HandoffEvent) -> None:
+        processed = self._processed
         match event:
             case (
                 HandoffAppeared(payload=payload, pid=pid) | HandoffChanged(payload=payload, pid=pid)
             ):
                 self._take_over(payload, pid)
+                outcome = "appeared" if isinstance(event, HandoffAppeared) else "changed"
+                took_ms = _wall_ms() - max(payload.created_ms, self._began_ms)
+                processed(payload.pool_id, outcome, max(0.0, took_ms))
             case HandoffVanished(payload=payload):
                 self._hand_back(payload)
+                processed(payload.pool_id, "vanished", None)
             case HandoffMalformed(file=file, reason=reason):
+                processed(NO_POOL, "malformed", None)
                 log.warning("handoff file %s cannot be used: %s", file, reason)
             case WatchTrouble(reason=reason):
                 log.warning("handoff files: %s", reason)
@@ -153,6 +169,11 @@ def _generations(config: PoolConfig, replica: Replica) -> Generations | None:
     if config.generation_probe_ms is None:
         return None
     return Generations(config.generation_probe_ms / 1000, lambda: not replica.is_leased)
+
+
+def _wall_ms() -> float:
+    """Return the clock that handoff files are stamped with."""
+    return time.time_ns() / 1_000_000
 
 
 def _foreign_config(payload: HandoffPayload) -> PoolConfig:

@@ -35,7 +35,7 @@ from local_pool_manager.errors import PoolDraining, PoolNotOurs
 from local_pool_manager.gpuwatch import faults, measure
 from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.pool import Pool
-from local_pool_manager.ports import Loadable, Look, ModelSource, StageAhead
+from local_pool_manager.ports import Loadable, Look, ModelSource, OnHandoff, StageAhead
 from local_pool_manager.records import MeasuredMemory, ModelChoices
 from local_pool_manager.registry import Registry
 from local_pool_manager.room import Room, ram_available_bytes
@@ -132,6 +132,7 @@ class LocalPoolManager:
         build_dir: Path | None = None,
         seal: Callable[[HandoffPayload], HandoffPayload] = unsealed,
         may_ask: MayAsk = anybody,
+        on_handoff: OnHandoff | None = None,
     ) -> AsyncIterator[Self]:
         """Serve the pools; on exit stop the engines that were started here, unless kept.
 
@@ -180,6 +181,7 @@ class LocalPoolManager:
                     self._probe,
                     WatchSettings(runtime_dir, watch_interval_ms, auto_delete_handoff),
                     strangers=owner is ProvisioningOwner.MANAGER,
+                    on_handoff=on_handoff,
                 )
             )
             engines = await stack.enter_async_context(asyncio.TaskGroup())

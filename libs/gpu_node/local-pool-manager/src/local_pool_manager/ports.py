@@ -24,3 +24,8 @@ and is asked once for each model that comes next."""
 
 Look: TypeAlias = Callable[[], Awaitable[GpuInventory]]
 """A fresh look at the GPUs, such as gpu-discovery's `discover` in a thread."""
+
+OnHandoff: TypeAlias = Callable[[str, str, float | None], None]
+"""Is told of each handoff file: its pool (`none` of one that cannot be read), whether it has
+`appeared`, `changed`, `vanished` or is `malformed`, and of a new one in how many ms the pool knew,
+from the file or from our start. For metrics; must not raise or block."""

@@ -4,6 +4,7 @@ from telemetry_core.contract import CONTRACT, MetricKind, MetricSpec, Program
 from telemetry_core.errors import TelemetryError, UnknownMetricError, WrongLabelsError
 from telemetry_core.families import OTHER, Family
 from telemetry_core.metrics import Metrics
+from telemetry_core.pools import PoolMetrics
 
 __all__ = [
     "CONTRACT",
@@ -12,6 +13,7 @@ __all__ = [
     "MetricKind",
     "MetricSpec",
     "Metrics",
+    "PoolMetrics",
     "Program",
     "TelemetryError",
     "UnknownMetricError",

@@ -1,0 +1,27 @@
+"""What happens to the pools of a machine, counted; the same wherever they are managed."""
+
+from telemetry_core.metrics import Metrics
+
+
+class PoolMetrics:
+    """Counts handoffs, drains and reloads as they are told."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._handoffs = metrics.counter("pool_handoff_files_processed_total")
+        self._handoff_ms = metrics.histogram("pool_handoff_processing_duration_ms")
+        self._drain_ms = metrics.histogram("pool_drain_duration_ms")
+        self._reload_ms = metrics.histogram("pool_reload_duration_ms")
+
+    def handoff_processed(self, pool_id: str, outcome: str, took_ms: float | None) -> None:
+        """Count a handoff file that was read; measure one that brought an engine."""
+        self._handoffs.labels(pool_id=pool_id, outcome=outcome).inc()
+        if took_ms is not None:
+            self._handoff_ms.labels(pool_id=pool_id).observe(took_ms)
+
+    def drain_ended(self, pool_id: str, outcome: str, took_ms: float) -> None:
+        """Measure a drain."""
+        self._drain_ms.labels(pool_id=pool_id, outcome=outcome).observe(took_ms)
+
+    def reload_ended(self, pool_id: str, outcome: str, took_ms: float) -> None:
+        """Measure a reload."""
+        self._reload_ms.labels(pool_id=pool_id, outcome=outcome).observe(took_ms)

@@ -1,0 +1,26 @@
+"""What is told of pools is in the exposition."""
+
+import pytest
+
+from telemetry_core import Metrics, PoolMetrics, Program
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(Program.POOL_MANAGERD, constant={"node_id": "n"})
+
+
+def test_handoffs_drains_and_reloads_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
+    pools = PoolMetrics(metrics)
+    pools.handoff_processed("p", "appeared", 12.0)
+    pools.handoff_processed("p", "vanished", None)
+    pools.drain_ended("p", "emptied", 800.0)
+    pools.reload_ended("p", "rolled_back", 40_000.0)
+    lines = metrics.expose()[0].decode().splitlines()
+    series = 'node_id="n",outcome="{}",pool_id="p"'
+    files = "pool_handoff_files_processed_total"
+    assert f"{files}{{{series.format('appeared')}}} 1.0" in lines
+    assert f"{files}{{{series.format('vanished')}}} 1.0" in lines
+    assert 'pool_handoff_processing_duration_ms_count{node_id="n",pool_id="p"} 1.0' in lines
+    assert f"pool_drain_duration_ms_sum{{{series.format('emptied')}}} 800.0" in lines
+    assert f"pool_reload_duration_ms_sum{{{series.format('rolled_back')}}} 40000.0" in lines
