@@ -10,19 +10,18 @@ import pytest
 
 from admission_coordinator import EventLog, Task
 from api_types import ApiError, ErrorCode, TaskError, TaskRequest
-from local_pool_manager import ChangeOutcome
+from local_pool_manager import ChangeOutcome, PoolCourse
 from narration_core import LogSettings, configure
 from orchestrator_core import Constraint, Preferences
 from orchestratord.observing import (
     FanOut,
     HttpMetrics,
-    PoolCourse,
     PoolGauges,
     TaskMetrics,
     TaskNarrator,
 )
 from orchestratord.testing import FakePools
-from telemetry_core import Metrics, Program
+from telemetry_core import Metrics, PoolMetrics, Program
 
 
 @pytest.fixture
@@ -168,7 +167,7 @@ def test_the_course_of_a_pool_is_told_and_measured(metrics: Metrics, lines: io.S
     (base,) = FakePools().snapshots()
     now_ms = [1_000]
     seen = {"pool": base}
-    course = PoolCourse(metrics, lambda _id: seen["pool"], now_ms=lambda: now_ms[0])
+    course = PoolCourse(PoolMetrics(metrics), lambda _id: seen["pool"], now_ms=lambda: now_ms[0])
 
     def become(after_ms: int, **changes: object) -> None:
         now_ms[0] += after_ms
@@ -195,7 +194,7 @@ async def test_a_change_of_models_is_measured_by_its_outcome(
     metrics: Metrics, lines: io.StringIO
 ) -> None:
     (base,) = FakePools().snapshots()
-    course = PoolCourse(metrics, lambda _id: base, now_ms=lambda: 0)
+    course = PoolCourse(PoolMetrics(metrics), lambda _id: base, now_ms=lambda: 0)
     loop = asyncio.get_running_loop()
     for error in (None, "it is no GGUF file"):
         outcome: asyncio.Future[ChangeOutcome] = loop.create_future()

@@ -9,7 +9,7 @@ from admission_coordinator import AdmissionCoordinator
 from artifact_store import LocalArtifactStore
 from catalog_core import Catalog
 from gpu_discovery import GpuChange, GpuMonitor
-from local_pool_manager import LocalPoolManager, owning
+from local_pool_manager import LocalPoolManager, PoolCourse, owning
 from model_keeper import CountedProvisioner, LocalDisk
 from model_provisioner import NetworkPolicy
 from narration_core import get_logger
@@ -27,7 +27,7 @@ from orchestratord.home.feed import ClusterFeed
 from orchestratord.home.replicas import LeasedReplicas
 from orchestratord.http.errors import ERRORS
 from orchestratord.http.services import Services
-from orchestratord.observing import HttpMetrics, PoolCourse, PoolGauges
+from orchestratord.observing import HttpMetrics, PoolGauges
 from orchestratord.views import LocalMachine, LocalPools
 from telemetry_core import Metrics, PoolMetrics, Program
 
@@ -39,6 +39,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
     metrics = Metrics(
         Program.ORCHESTRATORD, Program.POOL_MANAGERD, constant={"node_id": settings.node_id}
     )
+    pool_events = PoolMetrics(metrics)
     catalog = Catalog(settings.catalog_dir)
     models = CountedProvisioner(
         catalog,
@@ -68,7 +69,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 loadable=directory.loadable,
                 look=gpus.look,
                 may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
-                on_handoff=PoolMetrics(metrics).handoff_processed,
+                on_handoff=pool_events.handoff_processed,
             ) as pools,
             observing_tasks(settings, metrics, artifacts, now_ms) as observer,
             AdmissionCoordinator.running(
@@ -99,7 +100,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 inventory=lambda: gpus.inventory,
                 broken=cluster.open_breakers,
             )
-            course = PoolCourse(metrics, pools.snapshot, now_ms=now_ms)
+            course = PoolCourse(pool_events, pools.snapshot, known=pools.snapshots(), now_ms=now_ms)
             pools.subscribe(course.look)
             machine = LocalMachine(
                 settings,

@@ -3,7 +3,6 @@
 from orchestratord.observing.fan_out import FanOut
 from orchestratord.observing.http import HttpMetrics
 from orchestratord.observing.narration import TaskNarrator
-from orchestratord.observing.pool_course import PoolCourse
 from orchestratord.observing.pool_metrics import PoolGauges
 from orchestratord.observing.task_metrics import ANY_POOL, TaskMetrics
 from orchestratord.observing.transcripts import Transcripts
@@ -12,7 +11,6 @@ __all__ = [
     "ANY_POOL",
     "FanOut",
     "HttpMetrics",
-    "PoolCourse",
     "PoolGauges",
     "TaskMetrics",
     "TaskNarrator",

@@ -4,12 +4,17 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from local_pool_manager import Lease, LocalPoolManager, PoolDraining, ReplicaEndpoint
-from pool_managerd.node.course import PoolCourse
+from local_pool_manager import (
+    Lease,
+    LocalPoolManager,
+    PoolCourse,
+    PoolDraining,
+    PoolObserver,
+    ReplicaEndpoint,
+)
 from pool_managerd.node.demand import ToldDemand
 from pool_registry_types import HealthState, PoolSnapshot
 from service_discovery_types import PoolDemand
-from telemetry_core import PoolMetrics
 
 
 class NodePools:
@@ -18,9 +23,11 @@ class NodePools:
     Leaving is no drain of the pools, which would hold after a restart: it ends with the process.
     """
 
-    def __init__(self, pools: LocalPoolManager, metrics: PoolMetrics) -> None:
+    def __init__(self, pools: LocalPoolManager, observer: PoolObserver) -> None:
         self._pools = pools
-        self._course = PoolCourse(metrics, pools.snapshot, now_ms=_monotonic_ms)
+        self._course = PoolCourse(
+            observer, pools.snapshot, known=pools.snapshots(), now_ms=_monotonic_ms
+        )
         self._demand = ToldDemand(pools, now_ms=_monotonic_ms)
         self._running = 0
         self._idle = asyncio.Event()
@@ -46,7 +53,6 @@ class NodePools:
     def drain(self, pool_id: str, deadline_ms: int) -> None:
         """Take no new task in a pool, also after a restart."""
         self._pools.drain(pool_id, deadline_ms)
-        self._course.drain_begun(pool_id)
 
     def resume(self, pool_id: str) -> None:
         """End a drain."""
@@ -54,7 +60,8 @@ class NodePools:
 
     def reload(self, pool_id: str, new_model_ref: str) -> None:
         """Begin to change the model of a pool; its `last_error` tells if that failed."""
-        self._course.follow_reload(pool_id, self._pools.reload(pool_id, new_model_ref))
+        outcome = self._pools.reload(pool_id, new_model_ref)
+        self._course.follow_reload(pool_id, new_model_ref, outcome)
 
     def demand(self, pool_id: str, told: PoolDemand) -> bool:
         """Take what tasks wait for, unless newer is known; raises PoolError."""

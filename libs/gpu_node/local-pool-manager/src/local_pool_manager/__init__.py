@@ -22,7 +22,8 @@ from local_pool_manager.errors import (
 from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.lock import RuntimeDirTaken, owning
 from local_pool_manager.manager import LocalPoolManager
-from local_pool_manager.ports import Loadable, Look, ModelSource, StageAhead
+from local_pool_manager.pool_course import PoolCourse
+from local_pool_manager.ports import Loadable, Look, ModelSource, PoolObserver, StageAhead
 from local_pool_manager.swap import Demand
 from local_pool_manager.types import ChangeOutcome, ReplicaEndpoint
 
@@ -40,10 +41,12 @@ __all__ = [
     "OnRevoked",
     "PoolBusy",
     "PoolConfig",
+    "PoolCourse",
     "PoolDraining",
     "PoolError",
     "PoolNotFound",
     "PoolNotOurs",
+    "PoolObserver",
     "ProvisioningConfig",
     "ProvisioningMode",
     "ProvisioningOwner",

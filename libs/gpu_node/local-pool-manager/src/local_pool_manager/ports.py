@@ -15,6 +15,19 @@ class ModelSource(Protocol):
         ...
 
 
+class PoolObserver(Protocol):
+    """Is told what has become of pools, for metrics; must not raise or block."""
+
+    def drain_ended(self, pool_id: str, outcome: str, took_ms: float) -> None:
+        """Take note of a drain that has `emptied` its pool, or was `resumed` before."""
+
+    def reload_ended(self, pool_id: str, outcome: str, took_ms: float) -> None:
+        """Take note of a pool whose model has `changed`, or was `rolled_back`."""
+
+    def engines_restarted(self, pool_id: str, cause: str, count: int) -> None:
+        """Take note of engines that were started again."""
+
+
 Loadable: TypeAlias = Callable[[], Mapping[str, str]]
 """The models that a swapping pool may load: id and reference of each, as the catalog has them."""
 

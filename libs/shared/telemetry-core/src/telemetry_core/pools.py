@@ -4,13 +4,14 @@ from telemetry_core.metrics import Metrics
 
 
 class PoolMetrics:
-    """Counts handoffs, drains and reloads as they are told."""
+    """Counts handoffs, drains, reloads and restarts as they are told."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._handoffs = metrics.counter("pool_handoff_files_processed_total")
         self._handoff_ms = metrics.histogram("pool_handoff_processing_duration_ms")
         self._drain_ms = metrics.histogram("pool_drain_duration_ms")
         self._reload_ms = metrics.histogram("pool_reload_duration_ms")
+        self._restarts = metrics.counter("pool_engine_restarts_total")
 
     def handoff_processed(self, pool_id: str, outcome: str, took_ms: float | None) -> None:
         """Count a handoff file that was read; measure one that brought an engine."""
@@ -25,3 +26,7 @@ class PoolMetrics:
     def reload_ended(self, pool_id: str, outcome: str, took_ms: float) -> None:
         """Measure a reload."""
         self._reload_ms.labels(pool_id=pool_id, outcome=outcome).observe(took_ms)
+
+    def engines_restarted(self, pool_id: str, cause: str, count: int) -> None:
+        """Count engines that were started again."""
+        self._restarts.labels(pool_id=pool_id, cause=cause).inc(count)

@@ -1,14 +1,14 @@
 """Tells and measures what becomes of the pools of this machine."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from local_pool_manager import ChangeOutcome
+from local_pool_manager.ports import PoolObserver
+from local_pool_manager.types import ChangeOutcome
 from narration_core import get_logger
 from pool_registry_types import PoolSnapshot
-from telemetry_core import Metrics
 
 
 @dataclass(slots=True)
@@ -19,32 +19,34 @@ class _Seen:
 
 
 class PoolCourse:
-    """Looks at a pool whenever it has changed; `look` is what to subscribe with."""
+    """Looks at a pool whenever it has changed; `look` is what to subscribe with.
+
+    What `known` pools have behind them is not told: a drain of an earlier run is none of ours.
+    """
 
     def __init__(
         self,
-        metrics: Metrics,
+        observer: PoolObserver,
         snapshot: Callable[[str], PoolSnapshot],
         *,
+        known: Iterable[PoolSnapshot] = (),
         now_ms: Callable[[], int],
     ) -> None:
+        self._observer = observer
         self._snapshot = snapshot
         self._now_ms = now_ms
-        self._drains = metrics.histogram("pool_drain_duration_ms")
-        self._reloads = metrics.histogram("pool_reload_duration_ms")
-        self._restarts = metrics.counter("pool_engine_restarts_total")
-        self._seen: dict[str, _Seen] = {}
+        self._seen = {pool.pool_id: _first_seen(pool) for pool in known}
         self._log = get_logger(component="pools")
 
     def look(self, pool_id: str) -> None:
         """See what has changed since the last look."""
         pool = self._snapshot(pool_id)
-        seen = self._seen.setdefault(pool_id, _Seen(pool.model_copy(update=_BEFORE)))
+        seen = self._seen.setdefault(pool_id, _first_seen(pool))
         before, seen.pool = seen.pool, pool
         self._look_at_drain(seen, before)
         restarts = _restarts(pool) - _restarts(before)
         if restarts > 0:
-            self._restarts.labels(pool_id=pool_id, cause="engine_lost").inc(restarts)
+            self._observer.engines_restarted(pool_id, "engine_lost", restarts)
         if pool.ready and (not before.ready or pool.model_id != before.model_id):
             self._tell(
                 pool, "pool_ready", f"serves model {pool.model_id} on {pool.slots_total} slots."
@@ -68,7 +70,7 @@ class PoolCourse:
             return
         error = outcome.result().error
         told = "rolled_back" if error else "changed"
-        self._reloads.labels(pool_id=pool_id, outcome=told).observe(self._now_ms() - began_ms)
+        self._observer.reload_ended(pool_id, told, self._now_ms() - began_ms)
         pool = self._snapshot(pool_id)
         if error:
             self._tell(pool, "pool_reload_failed", f"keeps what it had: {error}")
@@ -82,9 +84,7 @@ class PoolCourse:
             self._tell(pool, "pool_draining", "takes no new task; what runs may finish.")
         if since_ms is not None and (not pool.draining or not pool.active_leases):
             told = "emptied" if not pool.active_leases else "resumed"
-            self._drains.labels(pool_id=pool.pool_id, outcome=told).observe(
-                self._now_ms() - since_ms
-            )
+            self._observer.drain_ended(pool.pool_id, told, self._now_ms() - since_ms)
             seen.drained_since_ms = None
             if pool.draining:
                 self._tell(pool, "pool_drained", "is empty.")
@@ -102,8 +102,9 @@ class PoolCourse:
         )
 
 
-_BEFORE = {"ready": False, "draining": False}
-"""What a pool is taken to have been before the first look."""
+def _first_seen(pool: PoolSnapshot) -> _Seen:
+    # That it is ready is news in any case.
+    return _Seen(pool.model_copy(update={"ready": False}))
 
 
 def _restarts(pool: PoolSnapshot) -> int:
