@@ -15,6 +15,7 @@ WORD = PIECE.encode()
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length:\s*(\d+)")
 LOCATION = re.compile(rb"(?i)\r\nlocation:\s*(\S+)")
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
+MOST_UNDER_WAY = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +226,21 @@ async def closed_loop(port: int, talk: Talk, *, clients: int, count: int) -> lis
 
 
 async def open_loop(port: int, talk: Talk, *, rate_per_s: float, seconds: float) -> list[Answer]:
-    """Ask at a fixed rate, whatever becomes of the answers, whose bytes are not kept."""
+    """Ask at a fixed rate, whatever becomes of the answers, whose bytes are not kept.
+
+    What would be under way beyond a bound is not asked, and counts as answered badly.
+    """
     loop = asyncio.get_running_loop()
     idle: deque[Connection] = deque()
     answers: list[Answer] = []
+    under_way = [0]
 
     async def one(due_s: float) -> None:
         connection = idle.pop() if idle else await connect(port, tls=talk.tls)
         late_s = loop.time() - due_s
         answer = await talk.hold(connection)
         answers.append(replace(answer, data=b"", late_s=late_s))
+        under_way[0] -= 1
         if connection.alive:
             idle.append(connection)
 
@@ -245,6 +251,10 @@ async def open_loop(port: int, talk: Talk, *, rate_per_s: float, seconds: float)
             wait_s = due_s - loop.time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
+            if under_way[0] >= MOST_UNDER_WAY:
+                answers.append(Answer(0, b"", 0, None, 0.0))
+                continue
+            under_way[0] += 1
             group.create_task(one(due_s))
     for connection in idle:
         connection.transport.close()
