@@ -39,7 +39,7 @@ QUICK = Scale(
     slow_readers=20,
     idle_s=5.0,
     starts=2,
-    engine_clients=(1, 32),
+    engine_clients=(1, 32, 128),
     engine_rounds=2,
 )
 FULL = Scale(
