@@ -11,6 +11,8 @@ from benchmarks.certificates import Certificate
 from benchmarks.engine import MODEL
 from benchmarks.places import Place, free_port, listening
 
+TOKENS = {"litellm": "sk-the-key-of-the-benchmarks"}
+"""What a peer wants to be shown, where it does not start without."""
 ENVIRONMENTS = Path.home() / ".cache" / "llama-orch-benchmarks"
 
 _NGINX = """
@@ -92,7 +94,12 @@ def litellm(engine_port: int) -> Iterator[Place]:
         )
         command = [str(program("litellm[proxy]", "litellm"))]
         command += ["--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
-        with listening("litellm", "/health/liveliness", port, *command) as place:
+        environment = {
+            "LITELLM_MASTER_KEY": TOKENS["litellm"],
+            # Prices are looked up on the internet at each start otherwise.
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        }
+        with listening("litellm", "/health/liveliness", port, *command, **environment) as place:
             yield place
 
 

@@ -19,7 +19,7 @@ from benchmarks.engine import CTX_TOKENS, MODEL, SLOTS
 from engine_provisioner import write_handoff
 from pool_registry_types import HandoffModel, HandoffPayload
 
-START_S = 60.0
+START_S = 180.0
 STOP_S = 20.0
 _POLL_S = 0.01
 SERVICE_TOKEN = "the-service-token-of-the-benchmarks"
@@ -206,12 +206,17 @@ def free_port() -> int:
 
 @contextmanager
 def listening(
-    name: str, path: str, port: int, *command: str, tls: ssl.SSLContext | None = None
+    name: str,
+    path: str,
+    port: int,
+    *command: str,
+    tls: ssl.SSLContext | None = None,
+    **environment: str,
 ) -> Iterator[Place]:
     """Run a program on a port that was chosen for it, and wait until a path answers."""
     began_s = time.monotonic()
     scheme = "http" if tls is None else "https"
-    with process(name, *command) as (pid, log):
+    with process(name, *command, **environment) as (pid, log):
         url = f"{scheme}://127.0.0.1:{port}{path}"
         _until(lambda: _answers(url, tls), log, f"{name} answers")
         yield Place(name, port, pid, log, time.monotonic() - began_s)

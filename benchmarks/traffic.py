@@ -80,7 +80,7 @@ def subjects(
         except (subprocess.CalledProcessError, RuntimeError, TimeoutError) as error:
             print(f"{name} does not install or start, and is left out: {error}")
         else:
-            found.append(Subject(name, place, load.openai(tokens)))
+            found.append(Subject(name, place, load.openai(tokens, token=peers.TOKENS.get(name))))
     ours = stack.enter_context(places.orchestratord(engine, ORCHD_ADMISSION_CAPACITY="100000"))
     found += [
         Subject("native, one request", ours, load.native(tokens)),
