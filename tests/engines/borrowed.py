@@ -24,7 +24,8 @@ _daemons = import_module(f"{_home}.daemons")
 
 Api, Frame = _calls.Api, _calls.Frame
 check_grammar, text_of, eventually = _calls.check_grammar, _calls.text_of, _calls.eventually
-Daemon, Place, get, until = _daemons.Daemon, _daemons.Place, _daemons.get, _daemons.until
+Daemon, Place, Pool = _daemons.Daemon, _daemons.Place, _daemons.Pool
+get, until = _daemons.get, _daemons.until
 
 _cluster = import_module(f"{_cloud}.cluster")
 _cloud_calls = import_module(f"{_cloud}.calls")

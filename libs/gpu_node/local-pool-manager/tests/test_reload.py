@@ -230,7 +230,7 @@ async def test_the_model_of_foreign_engines_is_not_ours_to_change(pools, models)
 async def test_a_reload_works_with_a_real_llama_server_too(pools, models, client, said_by, ram):
     named = os.environ.get("LLORCH_TEST_LLAMA_SERVER")
     if named is None:
-        pytest.skip("LLORCH_TEST_LLAMA_SERVER names no llama-server")
+        pytest.fail("LLORCH_TEST_LLAMA_SERVER names no llama-server")
     pool = small_pool(provisioning={"mode": "binary", "path": named})
     async with pools(pool, models=FixedModels(models), ram_available=ram) as manager:
         await until_ready(manager)
