@@ -1,7 +1,8 @@
 """What the GPUs tell about the pools: errors of their devices, and what an engine really takes."""
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from engine_provisioner import EngineState
 from gpu_discovery import (
@@ -11,11 +12,41 @@ from gpu_discovery import (
     MemoryErrorsFound,
     changes,
 )
+from local_pool_manager.conductor import Conductor
+from local_pool_manager.delegated import Delegate
 from local_pool_manager.memory import DEVICE_OVERHEAD_BYTES, used_by
 from local_pool_manager.pool import Pool
 from local_pool_manager.records import MeasuredMemory
+from local_pool_manager.registry import Registry
 
 log = logging.getLogger(__name__)
+
+WATCH_S = 0.25
+"""How often we see whether there was a new look at the GPUs."""
+
+
+async def watch_gpus(
+    gpus: Callable[[], GpuInventory],
+    registry: Registry,
+    conductors: Mapping[str, Conductor | Delegate],
+    seen: MeasuredMemory,
+) -> None:
+    """Take pools with a broken device out of service, and measure engines, for ever."""
+    before, pools = gpus(), registry.pools
+    while True:
+        await asyncio.sleep(WATCH_S)
+        after = gpus()
+        if after is before:
+            continue
+        for uuid, cause in faults(before, after).items():
+            for pool_id, conductor in conductors.items():
+                if uuid in {gpu.uuid for gpu in pools[pool_id].devices}:
+                    conductor.fault(cause)
+        for pool_id, pool in pools.items():
+            if pool.devices:
+                registry.touch(pool_id)
+        await asyncio.to_thread(measure, tuple(pools.values()), after, seen)
+        before = after
 
 
 def faults(before: GpuInventory, after: GpuInventory) -> dict[str, str]:

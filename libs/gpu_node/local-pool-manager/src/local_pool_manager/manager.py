@@ -1,18 +1,15 @@
 """The pools of this machine as one service."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from engine_provisioner import (
-    EnginePlan,
     EngineProbe,
-    EngineStatus,
     EngineSupervisor,
     Limits,
     MayAsk,
@@ -27,14 +24,13 @@ from local_pool_manager.changeover import ChangeLimits
 from local_pool_manager.conductor import Conductor
 from local_pool_manager.config import PoolConfig, ProvisioningOwner
 from local_pool_manager.courses import conduct
-from local_pool_manager.crew import Crew, Target
 from local_pool_manager.delegated import Delegate
 from local_pool_manager.door import Door
-from local_pool_manager.drains import load_drained, save_drained
+from local_pool_manager.drains import Drains, load_drained
+from local_pool_manager.engines import Engines
 from local_pool_manager.errors import PoolDraining, PoolNotOurs
-from local_pool_manager.gpuwatch import faults, measure
+from local_pool_manager.gpuwatch import watch_gpus
 from local_pool_manager.leases import Lease, OnRevoked
-from local_pool_manager.pool import Pool
 from local_pool_manager.ports import Loadable, Look, ModelSource, OnHandoff, StageAhead
 from local_pool_manager.records import MeasuredMemory, ModelChoices
 from local_pool_manager.registry import Registry
@@ -44,14 +40,10 @@ from local_pool_manager.swap import Demand
 from local_pool_manager.types import ChangeOutcome, ReplicaEndpoint
 from pool_registry_types import HandoffPayload, PoolSnapshot
 
-log = logging.getLogger(__name__)
-
 SWAP_MAX_WAIT_MS = 30_000
 """The starvation bound between models is that between priorities."""
 BUILD_DIR = "builds"
 """Below the runtime folder: what mode `source` built."""
-GPU_WATCH_S = 0.25
-"""How often we see whether there was a new look at the GPUs."""
 
 
 def monotonic_ms() -> int:
@@ -67,7 +59,6 @@ class LocalPoolManager:
 
     def __init__(
         self,
-        runtime_dir: Path,
         *,
         private_dir: Path,
         build_dir: Path,
@@ -75,17 +66,11 @@ class LocalPoolManager:
         models: ModelSource,
         gpus: Callable[[], GpuInventory],
         device_policy: DevicePolicy,
-        keep_engines: bool,
-        seal: Callable[[HandoffPayload], HandoffPayload],
         may_ask: MayAsk,
-        limits: Limits,
         change_limits: ChangeLimits,
     ) -> None:
-        self._runtime_dir = runtime_dir
-        self._private_dir = private_dir
         self._owner = owner
         self._gpus = gpus
-        self._seal = seal
         self._seen = MeasuredMemory(private_dir)
         self._planner = Planner(
             models,
@@ -96,15 +81,11 @@ class LocalPoolManager:
             may_ask=may_ask,
         )
         self._choices = ModelChoices(private_dir)
-        self._keep_engines = keep_engines
-        self._limits = limits
         self._change_limits = change_limits
         self._conductors: dict[str, Conductor | Delegate] = {}
-        self._crews: set[Crew] = set()
         self._registry = Registry(owner)
-        self._drain_timers: dict[str, asyncio.TimerHandle] = {}
-        self._probe: EngineProbe
-        self._door: Door
+        self._drains = Drains(self._registry, private_dir)
+        self._engines: Engines
 
     @classmethod
     @asynccontextmanager
@@ -149,17 +130,13 @@ class LocalPoolManager:
         """
         private_dir = private_dir or runtime_dir
         self = cls(
-            runtime_dir,
             private_dir=private_dir,
             build_dir=build_dir or private_dir / BUILD_DIR,
             owner=owner,
-            seal=seal,
             may_ask=may_ask,
             models=models,
             gpus=gpus,
             device_policy=device_policy,
-            keep_engines=keep_engines,
-            limits=limits or Limits(),
             change_limits=change_limits or ChangeLimits(),
         )
         await asyncio.to_thread(runtime_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
@@ -172,27 +149,40 @@ class LocalPoolManager:
             )
         await stop_orphans(runtime_dir, keep=self._registry.supervised(), private_dir=private_dir)
         async with AsyncExitStack() as stack:
-            self._probe = await stack.enter_async_context(
-                EngineProbe.running(timeout_s=probe_timeout_s)
-            )
-            self._door = await stack.enter_async_context(
+            probe = await stack.enter_async_context(EngineProbe.running(timeout_s=probe_timeout_s))
+            door = await stack.enter_async_context(
                 Door.running(
                     self._registry,
-                    self._probe,
+                    probe,
                     WatchSettings(runtime_dir, watch_interval_ms, auto_delete_handoff),
                     strangers=owner is ProvisioningOwner.MANAGER,
                     on_handoff=on_handoff,
                 )
             )
-            engines = await stack.enter_async_context(asyncio.TaskGroup())
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            self._engines = Engines(
+                self._registry,
+                tasks,
+                supervise=partial(
+                    EngineSupervisor.running,
+                    runtime_dir=runtime_dir,
+                    probe=probe,
+                    limits=limits or Limits(),
+                    keep_on_exit=keep_engines,
+                    private_dir=private_dir,
+                    seal=seal,
+                ),
+                expect=door.expect,
+                keep_engines=keep_engines,
+            )
             around = Surroundings(
                 runtime_dir=runtime_dir,
                 private_dir=private_dir,
                 planner=self._planner,
                 choices=self._choices,
                 room=Room(gpus, look or self._last_look, ram_available),
-                enlist=partial(self._enlist, engines),
-                our_pids=self.engine_pids,
+                enlist=self._engines.enlist,
+                our_pids=self._engines.pids,
                 touch=self._registry.touch,
                 loadable=loadable,
                 stage=stage,
@@ -200,22 +190,21 @@ class LocalPoolManager:
                 max_wait_ms=swap_max_wait_ms,
                 now_ms=monotonic_ms,
             )
-            loops = [engines.create_task(self._watch_gpus(), name="gpu-watch")]
+            watch = watch_gpus(gpus, self._registry, self._conductors, self._seen)
+            loops = [tasks.create_task(watch, name="gpu-watch")]
             for pool in self._registry.pools.values():
                 if conductor := conduct(pool, around, owner):
                     self._conductors[pool.config.id] = conductor
                     stack.callback(self._registry.subscribe(conductor.hear))
                     name = f"pool {pool.config.id}"
-                    loops.append(engines.create_task(conductor.run(), name=name))
+                    loops.append(tasks.create_task(conductor.run(), name=name))
             try:
                 yield self
             finally:
-                for timer in self._drain_timers.values():
-                    timer.cancel()
+                self._drains.close()
                 for task in loops:
                     task.cancel()
-                for crew in self._crews:
-                    crew.end(kept=True)
+                self._engines.let_go()
 
     # What others see
 
@@ -243,7 +232,7 @@ class LocalPoolManager:
 
     def engine_pids(self) -> frozenset[int]:
         """Return the processes of our engines: what else holds memory of a GPU is foreign."""
-        return frozenset(pid for crew in self._crews for pid in crew.pids)
+        return self._engines.pids()
 
     def model_refs(self) -> Mapping[str, tuple[str, ...]]:
         """Return by pool the models that it serves, loads or changes to: none may be deleted."""
@@ -292,14 +281,11 @@ class LocalPoolManager:
 
     def drain(self, pool_id: str, deadline_ms: int) -> None:
         """Refuse new leases, also after a restart; at the deadline revoke those that still run."""
-        self._set_draining(pool_id, draining=True)
-        self._drain_timers[pool_id] = asyncio.get_running_loop().call_later(
-            deadline_ms / 1000, self._revoke, pool_id
-        )
+        self._drains.begin(pool_id, deadline_ms)
 
     def resume(self, pool_id: str) -> None:
         """End a drain."""
-        self._set_draining(pool_id, draining=False)
+        self._drains.end(pool_id)
 
     def preload(self, pool_id: str) -> None:
         """Start the engines of a pool that waits for its first wish (`preload = false`)."""
@@ -370,79 +356,3 @@ class LocalPoolManager:
 
     async def _last_look(self) -> GpuInventory:
         return self._gpus()
-
-    def _set_draining(self, pool_id: str, *, draining: bool) -> None:
-        self._registry.pool(pool_id).draining = draining
-        if timer := self._drain_timers.pop(pool_id, None):
-            timer.cancel()
-        save_drained(
-            self._private_dir,
-            {name for name, pool in self._registry.pools.items() if pool.draining},
-        )
-        self._registry.touch(pool_id)
-
-    def _revoke(self, pool_id: str) -> None:
-        for replica in self._registry.pools[pool_id].replicas.values():
-            if replica.leases is not None:
-                replica.leases.revoke(f"pool {pool_id!r} was drained and its deadline has passed")
-
-    # Engines and their memory
-
-    def _enlist(
-        self, engines: asyncio.TaskGroup, pool: Pool, target: Target, announced: bool
-    ) -> Crew:
-        crew = Crew(
-            target,
-            supervise=self._supervise,
-            tell=partial(self._on_engine, pool),
-            announced=announced,
-            keep_engines=self._keep_engines,
-        )
-        self._crews.add(crew)
-        task = engines.create_task(crew.run(), name=f"engines of {pool.config.id}")
-        task.add_done_callback(lambda _: self._crews.discard(crew))
-        return crew
-
-    def _supervise(
-        self, plan: EnginePlan, *, on_change: Callable[[EngineStatus], None], announce: bool
-    ) -> AbstractAsyncContextManager[EngineSupervisor]:
-        return EngineSupervisor.running(
-            plan,
-            self._runtime_dir,
-            probe=self._probe,
-            on_change=on_change,
-            limits=self._limits,
-            announce=announce,
-            keep_on_exit=self._keep_engines,
-            private_dir=self._private_dir,
-            seal=self._seal,
-        )
-
-    async def _watch_gpus(self) -> None:
-        before, pools = self._gpus(), self._registry.pools
-        while True:
-            await asyncio.sleep(GPU_WATCH_S)
-            after = self._gpus()
-            if after is before:
-                continue
-            for uuid, cause in faults(before, after).items():
-                for pool_id, conductor in self._conductors.items():
-                    if uuid in {gpu.uuid for gpu in pools[pool_id].devices}:
-                        conductor.fault(cause)
-            for pool_id, pool in pools.items():
-                if pool.devices:
-                    self._registry.touch(pool_id)
-            await asyncio.to_thread(measure, tuple(pools.values()), after, self._seen)
-            before = after
-
-    def _on_engine(self, pool: Pool, plan: EnginePlan, status: EngineStatus) -> None:
-        replica = pool.replicas[plan.wish.replica_id]
-        if not replica.told_before(status):
-            log.info(
-                "engine %s/%s is %s (process %s, model %s)",
-                *(replica.pool_id, replica.replica_id, status.state.value),
-                *(status.pid, plan.wish.model.id),
-            )
-        replica.tell(plan, status)
-        self._door.expect()
-        self._registry.refresh(replica)
