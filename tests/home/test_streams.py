@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from demo_model import DEMO, ENDLESS
+from telemetry_core import CONTRACT, Program
 
 from .calls import EVENT_STREAM, Api, check_grammar, text_of
 from .daemons import Daemon, Place, Pool
@@ -203,6 +204,49 @@ async def test_metrics_parse_and_count(api: Api) -> None:
     assert grown("orchd_tasks_dispatched_total") == 1
     assert grown("orchd_tasks_finished_total") == 1
     assert grown("orchd_tokens_out_total") == 4
+
+
+OUT_OF_REACH = {
+    "no task is refused or loses its engine": {
+        "orchd_admission_rejected_total",
+        "orchd_task_failovers_total",
+        "pool_engine_restarts_total",
+    },
+    "nobody drains or reloads a pool": {"pool_drain_duration_ms", "pool_reload_duration_ms"},
+    "HOME has no other nodes, and its engines are called without a relay": {
+        "orchd_nodes",
+        "orchd_node_report_age_ms",
+        "pool_relay_bytes_total",
+    },
+    "the one HTTP server of HOME is counted as orchestratord's": {
+        "pool_http_requests_total",
+        "pool_http_request_duration_ms",
+    },
+    "it runs on the CPU, and a GPU seldom errs": {
+        "gpu_errors_total",
+        "gpu_utilization_percent",
+        "gpu_vram_used_bytes",
+    },
+    "no pool swaps models": {
+        "model_cache_hits_total",
+        "model_cache_misses_total",
+        "model_cache_size_bytes",
+    },
+}
+"""Metrics of the contract that a small life of HOME does not write, by the reason."""
+
+
+async def test_a_small_life_writes_every_metric_that_is_in_reach(api: Api) -> None:
+    await api.run(model_ref="demo", prompt="1", max_tokens=4)
+    shown = await _metrics(api)
+    unwritten = {
+        spec.name
+        for program in Program
+        for spec in CONTRACT[program]
+        if not any(re.match(rf"{spec.name}(_count)?({{|$)", series) for series in shown)
+    }
+    assert unwritten <= set[str]().union(*OUT_OF_REACH.values())
+    assert shown['orchd_pool_health_checks_total{outcome="healthy",pool_id="demo"}'] > 0
 
 
 async def _metrics(api: Api) -> dict[str, float]:

@@ -19,6 +19,7 @@ from orchestratord.observing import (
     PoolGauges,
     TaskMetrics,
     TaskNarrator,
+    route_of,
 )
 from orchestratord.testing import FakePools
 from telemetry_core import Metrics, PoolMetrics, Program
@@ -205,3 +206,16 @@ async def test_a_change_of_models_is_measured_by_its_outcome(
     assert told == ["pool_reloading", "pool_reloaded", "pool_reloading", "pool_reload_failed"]
     counts = [line for line in exposed(metrics) if "pool_reload_duration_ms_count" in line]
     assert sorted(re.findall(r'outcome="(\w+)"', "".join(counts))) == ["changed", "rolled_back"]
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/v2/pools", "/v2/pools"),
+        ("/v2/pools/chat/drain", "/v2/pools/{pool_id}/drain"),
+        ("/v2/catalog/models/a%2Fb?purge=true", "/v2/catalog/models/{model_id}"),
+        ("/v2/catalog/gc/plan", "/v2/catalog/gc/plan"),
+    ],
+)
+def test_a_route_has_no_names_of_what_was_asked_for(path: str, route: str) -> None:
+    assert route_of(path) == route

@@ -272,6 +272,27 @@ async def test_it_is_ready_without_any_node_and_shows_them_in_metrics(
     assert "gpu-b" not in shown
 
 
+async def test_what_is_asked_of_nodes_is_counted_by_node_route_and_pool(
+    tmp_path: Path, start_node: StartNode
+) -> None:
+    node = await start_node()
+    settings = cloud_settings(
+        tmp_path, pool_managers=(node.messages.address,), pool_poll_interval_ms=50
+    )
+    async with ControlPlane.running(settings, token=TOKEN, key=KEY) as cloud:
+        await cloud.until(lambda found: found["models"], "/v2/catalog/availability")
+        await cloud.run(model_ref=MODEL)
+        await cloud.get("/v2/gpus?node_id=gpu-a")
+        shown = (await cloud.ask("GET", "/metrics")).body.decode()
+    upstream = 'orchd_upstream_requests_total{{outcome="{}",peer="{}",route="{}"}}'
+    assert upstream.format("ok", "gpu-a", "poll") in shown
+    assert upstream.format("ok", "gpu-a", "/v2/gpus") in shown
+    assert upstream.format("success", "gpu-a:chat", "engine") in shown
+    assert 'orchd_pool_health_checks_total{outcome="healthy",pool_id="gpu-a:chat"}' in shown
+    assert 'orchd_pool_health_check_duration_ms_count{pool_id="gpu-a:chat"}' in shown
+    assert node.messages.address not in shown
+
+
 async def test_home_may_poll_nodes_of_this_machine_in_place_of_its_own(
     tmp_path: Path, start_node: StartNode
 ) -> None:

@@ -29,3 +29,12 @@ def test_handoffs_drains_reloads_and_restarts_are_counted_by_what_became_of_them
     assert f"pool_reload_duration_ms_sum{{{series.format('rolled_back')}}} 40000.0" in lines
     restarts = 'pool_engine_restarts_total{cause="engine_lost",node_id="n",pool_id="p"} 2.0'
     assert restarts in lines
+
+
+def test_looks_at_engines_and_errors_of_devices_are_counted(metrics: Metrics) -> None:
+    pools = PoolMetrics(metrics)
+    pools.health_checked("p", "timeout", 3_000.0)
+    pools.gpu_failed("0", "memory", 3)
+    lines = metrics.expose()[0].decode().splitlines()
+    assert 'pool_health_checks_total{node_id="n",outcome="timeout",pool_id="p"} 1.0' in lines
+    assert 'gpu_errors_total{device="0",kind="memory",node_id="n"} 3.0' in lines

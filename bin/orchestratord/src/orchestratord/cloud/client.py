@@ -23,7 +23,11 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 class NodeClient:
-    """Calls nodes with the service token; `on_outcome` is told whether a node could be reached."""
+    """Calls nodes with the service token.
+
+    `on_outcome` is told whether a node could be reached; `on_request` of each request by node and
+    path, whether it was answered (`ok`), `refused`, or its node was `unreachable`.
+    """
 
     def __init__(
         self,
@@ -31,21 +35,27 @@ class NodeClient:
         access: Access,
         *,
         on_outcome: Callable[[str, bool], None],
+        on_request: Callable[[str, str, str], None],
     ) -> None:
         self._session = session
         self._access = access
         self._on_outcome = on_outcome
+        self._on_request = on_request
 
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, access: Access, *, on_outcome: Callable[[str, bool], None]
+        cls,
+        access: Access,
+        *,
+        on_outcome: Callable[[str, bool], None],
+        on_request: Callable[[str, str, str], None],
     ) -> AsyncIterator[Self]:
         """Keep connections to nodes as long as the context is open."""
         async with aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         ) as session:
-            yield cls(session, access, on_outcome=on_outcome)
+            yield cls(session, access, on_outcome=on_outcome, on_request=on_request)
 
     async def get(self, node: NodeLease, path: str, answer: type[_Answer]) -> _Answer:
         """Ask. Raises ApiError: what the node says, or NODE_UNAVAILABLE."""
@@ -87,7 +97,7 @@ class NodeClient:
         self, node: NodeLease, path: str, body: BaseModel
     ) -> AsyncIterator[AsyncGenerator[SseEvent]]:
         """Open an event stream with a POST. Raises ApiError, also while it is read."""
-        with self._reaching(node):
+        with self._reaching(node, path):
             async with self._request(
                 "POST",
                 node,
@@ -96,6 +106,7 @@ class NodeClient:
                 accept=EVENT_STREAM,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S),
             ) as response:
+                self._answered(node, path, response.status)
                 if response.status >= 400:
                     raise _error_in(await _read(response), response.status, node)
                 self._on_outcome(node.node_id, True)
@@ -110,23 +121,28 @@ class NodeClient:
         *,
         timeout_s: float,
     ) -> bytes:
-        with self._reaching(node):
+        with self._reaching(node, path):
             async with (
                 asyncio.timeout(timeout_s),
                 self._request(method, node, path, body, accept=JSON) as response,
             ):
                 status, raw = response.status, await _read(response)
         self._on_outcome(node.node_id, True)
+        self._answered(node, path, status)
         if status >= 400:
             raise _error_in(raw, status, node)
         return raw
 
+    def _answered(self, node: NodeLease, path: str, status: int) -> None:
+        self._on_request(node.node_id, path, "ok" if status < 400 else "refused")
+
     @contextmanager
-    def _reaching(self, node: NodeLease) -> Iterator[None]:
+    def _reaching(self, node: NodeLease, path: str) -> Iterator[None]:
         try:
             yield
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             self._on_outcome(node.node_id, False)
+            self._on_request(node.node_id, path, "unreachable")
             raise ApiError(
                 ErrorCode.NODE_UNAVAILABLE,
                 f"node {node.node_id} does not answer ({type(error).__name__})",

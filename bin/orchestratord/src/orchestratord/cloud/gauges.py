@@ -3,15 +3,25 @@
 from collections import Counter
 
 from node_types import NodeStatus
+from orchestratord.observing import PoolHealthMetrics, UpstreamMetrics
 from service_registry import ServiceRegistry, monotonic_ms
 from telemetry_core import Metrics
 
 
 class NodeGauges:
-    """The nodes' numbers as of the moment of `refresh`."""
+    """The nodes' numbers as of the moment of `refresh`; what was counted of one that left goes."""
 
-    def __init__(self, metrics: Metrics, registry: ServiceRegistry) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        registry: ServiceRegistry,
+        *,
+        upstream: UpstreamMetrics,
+        pool_health: PoolHealthMetrics,
+    ) -> None:
         self._registry = registry
+        self._upstream = upstream
+        self._pool_health = pool_health
         self._nodes = metrics.gauge("orchd_nodes")
         self._ages = metrics.gauge("orchd_node_report_age_ms")
         self._safe_mode = metrics.gauge("orchd_safe_mode")
@@ -37,7 +47,10 @@ class NodeGauges:
         present = {node.node_id for node in nodes}
         for node_id in self._shown - present:
             self._ages.remove(node_id=node_id)
+            self._upstream.forget(node_id)
         for name in self._shown_pools - pools:
             self._available.remove(pool_id=name)
+            self._upstream.forget(name)
+            self._pool_health.forget(name)
         self._shown, self._shown_pools = present, pools
         self._safe_mode.labels().set(self._registry.health().safe_mode)

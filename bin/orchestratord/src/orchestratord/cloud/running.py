@@ -14,6 +14,7 @@ from orchestratord.access import Access
 from orchestratord.clock import SteadyClock
 from orchestratord.cloud.asking import Asking
 from orchestratord.cloud.calls import NodeCalls
+from orchestratord.cloud.checks import PoolChecks
 from orchestratord.cloud.client import NodeClient
 from orchestratord.cloud.demand import DemandCourier
 from orchestratord.cloud.directory import ClusterDirectory
@@ -33,7 +34,7 @@ from orchestratord.composed import (
 )
 from orchestratord.config import Profile, Settings, file_url_path
 from orchestratord.http.services import Services
-from orchestratord.observing import HttpMetrics
+from orchestratord.observing import HttpMetrics, PoolHealthMetrics, UpstreamMetrics
 from service_registry import Refused, RegistryEvent, RegistrySettings, ServiceRegistry
 from telemetry_core import Metrics, Program
 
@@ -44,15 +45,20 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
     now_ms = SteadyClock()
     metrics = Metrics(Program.ORCHESTRATORD)
     artifacts = LocalArtifactStore(file_url_path(settings.artifacts_url))
-    host, cluster, calls = AdapterHost(), cluster_view(settings), NodeCalls()
+    upstream, pool_health = UpstreamMetrics(metrics), PoolHealthMetrics(metrics)
+    host = AdapterHost(on_call=upstream.engine_called)
+    cluster, calls = cluster_view(settings), NodeCalls()
     events = _Later()
     async with (
         ServiceRegistry.running(events, _registry_settings(settings)) as registry,
-        NodeClient.running(access, on_outcome=registry.report_call_outcome) as client,
+        NodeClient.running(
+            access, on_outcome=registry.report_call_outcome, on_request=upstream.node_called
+        ) as client,
         asyncio.TaskGroup() as group,
     ):
         directory = ClusterDirectory(registry.nodes, aliases=settings.model_aliases)
-        asking = Asking(registry, client)
+        checks = PoolChecks(pool_health, registry.get)
+        asking = Asking(registry, client, checks)
         upkeep = Upkeep(registry, calls, asking, access, settings)
         replicas = RelayedReplicas(
             host,
@@ -87,13 +93,13 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
             pools = ClusterPools(registry, client, asking, calls)
             plaintext = settings.insecure_plaintext or settings.profile is Profile.HOME
             nodes = ClusterNodes(registry, pools, directory, plaintext=plaintext)
-            gauges = NodeGauges(metrics, registry)
+            gauges = NodeGauges(metrics, registry, upstream=upstream, pool_health=pool_health)
             machine = ClusterMachine(
                 settings, registry, nodes, pools, client, descriptions=lambda: feed.descriptions
             )
             async with NodeHealthPoller.running(
                 _poll_settings(settings),
-                _Polls(registry, plaintext=plaintext),
+                _Polls(registry, checks, upstream, plaintext=plaintext),
                 token=access.token,
                 tls=access.client_context,
                 also=upkeep.unreachable,
@@ -137,11 +143,24 @@ class _Later:
         self.to(event)
 
 
+_POLL = "poll"
+"""The route of a poll, which is a question for the node and one for its pools."""
+
+
 class _Polls:
     """What polls find out, told to the registry like any message of a node."""
 
-    def __init__(self, registry: ServiceRegistry, *, plaintext: bool) -> None:
+    def __init__(
+        self,
+        registry: ServiceRegistry,
+        checks: PoolChecks,
+        upstream: UpstreamMetrics,
+        *,
+        plaintext: bool,
+    ) -> None:
         self._registry = registry
+        self._checks = checks
+        self._upstream = upstream
         self._plaintext = plaintext
         self._log = get_logger(component="polls")
 
@@ -152,11 +171,16 @@ class _Polls:
             except ApiError as error:
                 self._log.warning("node_refused", url=result.url, reason=error.message)
                 return
+            node_id = result.node.node_id
+            self._upstream.node_called(node_id, _POLL, "ok")
+            self._checks.answered(node_id, result.pools, result.took_ms)
             refused = self._registry.polled(result.node, result.pools)
             if isinstance(refused, Refused):
                 self._log.warning("node_refused", url=result.url, reason=refused.message)
             return
         if result.node_id is not None:
+            self._upstream.node_called(result.node_id, _POLL, "unreachable")
+            self._checks.unanswered(result.node_id)
             self._registry.report_call_outcome(result.node_id, False)
         if result.failures == 1:
             self._log.warning("node_unanswered", url=result.url, reason=result.reason)

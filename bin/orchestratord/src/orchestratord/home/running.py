@@ -8,11 +8,10 @@ from adapter_host import AdapterHost
 from admission_coordinator import AdmissionCoordinator
 from artifact_store import LocalArtifactStore
 from catalog_core import Catalog
-from gpu_discovery import GpuChange, GpuMonitor
-from local_pool_manager import LocalPoolManager, PoolCourse, owning
+from gpu_discovery import GpuMonitor
+from local_pool_manager import GpuCourse, LocalPoolManager, PoolCourse, owning
 from model_keeper import CountedProvisioner, LocalDisk
 from model_provisioner import NetworkPolicy
-from narration_core import get_logger
 from orchestratord.clock import SteadyClock
 from orchestratord.composed import (
     Composed,
@@ -27,7 +26,7 @@ from orchestratord.home.feed import ClusterFeed
 from orchestratord.home.replicas import LeasedReplicas
 from orchestratord.http.errors import ERRORS
 from orchestratord.http.services import Services
-from orchestratord.observing import HttpMetrics, PoolGauges
+from orchestratord.observing import HttpMetrics, PoolGauges, PoolHealthMetrics, UpstreamMetrics
 from orchestratord.views import LocalMachine, LocalPools
 from telemetry_core import Metrics, PoolMetrics, Program
 
@@ -39,7 +38,13 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
     metrics = Metrics(
         Program.ORCHESTRATORD, Program.POOL_MANAGERD, constant={"node_id": settings.node_id}
     )
-    pool_events = PoolMetrics(metrics)
+    pool_events, pool_health = PoolMetrics(metrics), PoolHealthMetrics(metrics)
+    gpu_course = GpuCourse(pool_events)
+
+    def health_checked(pool_id: str, outcome: str, took_ms: float) -> None:
+        pool_events.health_checked(pool_id, outcome, took_ms)
+        pool_health.checked(pool_id, outcome, took_ms)
+
     catalog = Catalog(settings.catalog_dir)
     models = CountedProvisioner(
         catalog,
@@ -49,13 +54,13 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
         fetched=metrics.counter("model_fetch_bytes_total").labels().inc,
     )
     artifacts = LocalArtifactStore(file_url_path(settings.artifacts_url))
-    host = AdapterHost()
+    host = AdapterHost(on_call=UpstreamMetrics(metrics).engine_called)
     cluster = cluster_view(settings)
     directory = HomeDirectory(cluster, aliases=settings.model_aliases, catalog=catalog)
     await directory.refresh()
     with owning(settings.runtime_dir):
         async with (
-            GpuMonitor.running(settings.gpu_discovery_interval_ms, _tell_gpu_change) as gpus,
+            GpuMonitor.running(settings.gpu_discovery_interval_ms, gpu_course.tell) as gpus,
             LocalPoolManager.running(
                 settings.pools,
                 runtime_dir=settings.runtime_dir,
@@ -70,6 +75,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 look=gpus.look,
                 may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
                 on_handoff=pool_events.handoff_processed,
+                on_check=health_checked,
             ) as pools,
             observing_tasks(settings, metrics, artifacts, now_ms) as observer,
             AdmissionCoordinator.running(
@@ -145,7 +151,3 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                     await coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
             following.cancel()
         await host.close()
-
-
-async def _tell_gpu_change(change: GpuChange) -> None:
-    get_logger(component="gpus").warning("gpu_changed", detail=repr(change))

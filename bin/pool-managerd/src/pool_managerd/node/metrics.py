@@ -15,7 +15,7 @@ class NodeMetrics:
     def __init__(self, node_id: str) -> None:
         self._metrics = metrics = Metrics(Program.POOL_MANAGERD, constant={"node_id": node_id})
         self.pool_events = PoolMetrics(metrics)
-        """Who is told of handoffs, drains, reloads and restarts."""
+        """Who is told what becomes of pools, engines and devices."""
         self._snapshots: Callable[[], tuple[PoolSnapshot, ...]] = tuple
         self._inventory: Callable[[], GpuInventory] = GpuInventory
         self._requests = metrics.counter("pool_http_requests_total")

@@ -6,11 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from catalog_core import Catalog
-from gpu_discovery import GpuChange, GpuMonitor
-from local_pool_manager import LocalPoolManager, owning
+from gpu_discovery import GpuMonitor
+from local_pool_manager import GpuCourse, LocalPoolManager, owning
 from model_keeper import CountedProvisioner, LocalDisk
 from model_provisioner import NetworkPolicy
-from narration_core import get_logger
 from pool_managerd.config import Settings
 from pool_managerd.http import ERRORS, NodeServices
 from pool_managerd.node.access import Access
@@ -44,11 +43,12 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
         fetch=settings.fetch,
         fetched=metrics.counting("model_fetch_bytes_total"),
     )
+    gpu_course = GpuCourse(metrics.pool_events)
     reports = ModelReports(catalog)
     await reports.refresh()
     with owning(settings.runtime_dir):
         async with (
-            GpuMonitor.running(settings.gpu_discovery_interval_ms, _tell_gpu_change) as gpus,
+            GpuMonitor.running(settings.gpu_discovery_interval_ms, gpu_course.tell) as gpus,
             LocalPoolManager.running(
                 settings.pools,
                 runtime_dir=settings.runtime_dir,
@@ -62,6 +62,7 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                 look=gpus.look,
                 may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
                 on_handoff=metrics.pool_events.handoff_processed,
+                on_check=metrics.pool_events.health_checked,
             ) as manager,
         ):
             pools = NodePools(manager, metrics.pool_events)
@@ -110,7 +111,3 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-async def _tell_gpu_change(change: GpuChange) -> None:
-    get_logger(component="gpus").warning("gpu_changed", detail=repr(change))

@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from node_health_poller.dns import SrvResolver
@@ -179,6 +179,7 @@ class NodeHealthPoller:
             await self._pause(pause_s(self._settings, target.failures, self._chance()))
 
     async def _ask(self, url: str, target: _Target) -> None:
+        began_ms = self._now_ms()
         try:
             polled = await self._client.ask(url)
         except Unanswered as error:
@@ -187,6 +188,8 @@ class NodeHealthPoller:
             node_id = None if target.last is None else target.last.node.node_id
             self._on_result(PollFailed(url, str(error), node_id, target.failures))
         else:
-            target.last, target.heard_ms = polled, self._now_ms()
+            now_ms = self._now_ms()
+            polled = replace(polled, took_ms=now_ms - began_ms)
+            target.last, target.heard_ms = polled, now_ms
             target.failures, target.reason = 0, None
             self._on_result(polled)

@@ -46,6 +46,8 @@ class NodePolled:
     url: str
     node: RegisterRequest
     pools: tuple[PoolSnapshot, ...]
+    took_ms: int = 0
+    """From the question to the whole answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,19 @@ from local_pool_manager.errors import (
     ReplicaBusy,
     ReplicaNotReady,
 )
+from local_pool_manager.gpu_course import GpuCourse
 from local_pool_manager.leases import Lease, OnRevoked
 from local_pool_manager.lock import RuntimeDirTaken, owning
 from local_pool_manager.manager import LocalPoolManager
 from local_pool_manager.pool_course import PoolCourse
-from local_pool_manager.ports import Loadable, Look, ModelSource, PoolObserver, StageAhead
+from local_pool_manager.ports import (
+    GpuObserver,
+    Loadable,
+    Look,
+    ModelSource,
+    PoolObserver,
+    StageAhead,
+)
 from local_pool_manager.swap import Demand
 from local_pool_manager.types import ChangeOutcome, ReplicaEndpoint
 
@@ -31,6 +39,8 @@ __all__ = [
     "ChangeLimits",
     "ChangeOutcome",
     "Demand",
+    "GpuCourse",
+    "GpuObserver",
     "InsufficientVram",
     "Lease",
     "LeaseError",

@@ -64,7 +64,7 @@ class _Watch:
         mute: str | None = None
         due_s = 0.0
         while True:
-            trouble = await self.probe.trouble(self.payload.url)
+            trouble = await self.probe.trouble(self.payload.url, pool_id=self.payload.pool_id)
             if trouble is None and not known:
                 served = await self.probe.models(self.payload.url, self.payload.engine_key)
                 known = self.payload.model.id in served

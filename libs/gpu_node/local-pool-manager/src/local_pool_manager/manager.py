@@ -13,8 +13,10 @@ from engine_provisioner import (
     EngineSupervisor,
     Limits,
     MayAsk,
+    OnCheck,
     anybody,
     stop_orphans,
+    unheard,
     unsealed,
 )
 from gpu_discovery import DevicePolicy, GpuInventory
@@ -114,6 +116,7 @@ class LocalPoolManager:
         seal: Callable[[HandoffPayload], HandoffPayload] = unsealed,
         may_ask: MayAsk = anybody,
         on_handoff: OnHandoff | None = None,
+        on_check: OnCheck = unheard,
     ) -> AsyncIterator[Self]:
         """Serve the pools; on exit stop the engines that were started here, unless kept.
 
@@ -149,7 +152,9 @@ class LocalPoolManager:
             )
         await stop_orphans(runtime_dir, keep=self._registry.supervised(), private_dir=private_dir)
         async with AsyncExitStack() as stack:
-            probe = await stack.enter_async_context(EngineProbe.running(timeout_s=probe_timeout_s))
+            probe = await stack.enter_async_context(
+                EngineProbe.running(timeout_s=probe_timeout_s, on_check=on_check)
+            )
             door = await stack.enter_async_context(
                 Door.running(
                     self._registry,

@@ -28,6 +28,13 @@ class PoolObserver(Protocol):
         """Take note of engines that were started again."""
 
 
+class GpuObserver(Protocol):
+    """Is told of errors of GPUs, for metrics; must not raise or block."""
+
+    def gpu_failed(self, device: str, kind: str, count: int) -> None:
+        """Take note of a device that was `lost` or `failed`, or had errors (`memory`, `xid`)."""
+
+
 Loadable: TypeAlias = Callable[[], Mapping[str, str]]
 """The models that a swapping pool may load: id and reference of each, as the catalog has them."""
 

@@ -22,7 +22,7 @@ from engine_provisioner.machine import EngineState, Limits
 from engine_provisioner.orphans import stop_orphans
 from engine_provisioner.plan import EnginePlan, plan_engine
 from engine_provisioner.preparing import MayAsk, anybody, prepare, preview
-from engine_provisioner.probe import EngineProbe
+from engine_provisioner.probe import EngineProbe, OnCheck, unheard
 from engine_provisioner.process import EngineProcess, ProcessIdentity, identify
 from engine_provisioner.supervisor import EngineStatus, EngineSupervisor, unsealed
 from engine_provisioner.survey import Survey, survey_machine
@@ -44,6 +44,7 @@ __all__ = [
     "Limits",
     "MayAsk",
     "ModeNotProvidedError",
+    "OnCheck",
     "PreflightError",
     "ProcessIdentity",
     "Survey",
@@ -67,6 +68,7 @@ __all__ = [
     "stop_orphans",
     "survey_machine",
     "survey_tools",
+    "unheard",
     "unsealed",
     "write_desired",
     "write_handoff",

@@ -81,7 +81,8 @@ class Attendant:
         url = self.payload.url if self.payload else await self._await_url(tell)
         told = read_status(self._status_file)
         self.compute_pid = int(told.get("engine_pid", self.process.pid))
-        while (trouble := await self._probe.trouble(url)) is not None:
+        pool_id = self._plan.wish.pool_id
+        while (trouble := await self._probe.trouble(url, pool_id=pool_id)) is not None:
             tell(machine.Unhealthy(trouble))
             await asyncio.sleep(START_POLL_S)
         while not (served := await self._probe.models(url, self._key)):  # noqa: ASYNC110  it is asked
@@ -93,7 +94,7 @@ class Attendant:
             return
         self.payload = self.payload or self._handoff(url)
         while True:
-            trouble = await self._probe.trouble(url)
+            trouble = await self._probe.trouble(url, pool_id=pool_id)
             tell(machine.Unhealthy(trouble) if trouble else machine.Healthy())
             enginelog.trim(self._log_file)
             await asyncio.sleep(PROBE_INTERVAL_S)

@@ -1,9 +1,10 @@
 """Asks an engine over HTTP whether it serves, and what."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Self, TypeAlias
 
 import aiohttp
 
@@ -11,35 +12,54 @@ PROBE_TIMEOUT_S = 3.0
 GENERATION_TIMEOUT_S = 30.0
 """One token takes this long only behind a long queue of somebody else's requests."""
 
+OnCheck: TypeAlias = Callable[[str, str, float], None]
+"""Is told of each look at an engine's health: its pool, whether it is `healthy`, `unhealthy`,
+`unreachable` or out of time (`timeout`), and in how many ms that was known. For metrics; must not
+raise or block."""
+
+
+def unheard(_pool_id: str, _outcome: str, _took_ms: float) -> None:
+    """Be an `OnCheck` that nobody hears."""
+
 
 class EngineProbe:
     """One HTTP client for the health of all engines of a machine."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, on_check: OnCheck = unheard) -> None:
         self._session = session
+        self._on_check = on_check
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, *, timeout_s: float = PROBE_TIMEOUT_S) -> AsyncIterator[Self]:
+    async def running(
+        cls, *, timeout_s: float = PROBE_TIMEOUT_S, on_check: OnCheck = unheard
+    ) -> AsyncIterator[Self]:
         """Keep the client open as long as the context is."""
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             # An engine's number of HTTP threads is small; a probe must not keep one busy.
             connector=aiohttp.TCPConnector(force_close=True, limit=0),
         ) as session:
-            yield cls(session)
+            yield cls(session, on_check=on_check)
 
-    async def trouble(self, url: str) -> str | None:
+    async def trouble(self, url: str, *, pool_id: str) -> str | None:
         """Return None when the engine is healthy, else what is wrong in plain words."""
+        now_s = asyncio.get_running_loop().time
+        began_s = now_s()
+        outcome, trouble = await self._look(url)
+        self._on_check(pool_id, outcome, 1000 * (now_s() - began_s))
+        return trouble
+
+    async def _look(self, url: str) -> tuple[str, str | None]:
         try:
             async with self._session.get(f"{url}/health") as answer:
                 if answer.status == 200:
-                    return None
-                return f"the engine's /health answers {answer.status}"
+                    return "healthy", None
+                return "unhealthy", f"the engine's /health answers {answer.status}"
         except TimeoutError:
-            return "the engine's /health does not answer in time"
+            return "timeout", "the engine's /health does not answer in time"
         except aiohttp.ClientError as error:
-            return f"the engine's /health cannot be reached: {error}"
+            return "unreachable", f"the engine's /health cannot be reached: {error}"
 
     async def models(self, url: str, key: str | None) -> frozenset[str]:
         """Return the ids of the models that the server at this URL serves; empty on any trouble."""

@@ -34,10 +34,17 @@ class AdapterHost:
     """Owns the adapters of all replicas and a breaker for each.
 
     A binding with a higher generation takes over at once for new calls; the old adapter is closed
-    when its last call has ended. Not for use from several threads.
+    when its last call has ended. `on_call` is told how each call has ended, for metrics; it must
+    not raise or block. Not for use from several threads.
     """
 
-    def __init__(self, policy: BreakerPolicy | None = None) -> None:
+    def __init__(
+        self,
+        policy: BreakerPolicy | None = None,
+        *,
+        on_call: Callable[[ReplicaKey, Outcome], None] = lambda _key, _outcome: None,
+    ) -> None:
+        self._on_call = on_call
         self._policy = policy or BreakerPolicy()
         self._bound: dict[ReplicaKey, _Binding] = {}
 
@@ -107,6 +114,7 @@ class AdapterHost:
             call._ticket, outcome, policy=self._policy, now_ms=now_ms
         )
         binding.calls -= 1
+        self._on_call(call.key, outcome)
         if binding.retired and binding.calls == 0:
             await binding.adapter.close()
 
