@@ -479,12 +479,14 @@ async def test_a_reader_that_leaves_cancels_only_where_asked_to(world_of: Worlds
 async def test_a_reader_that_comes_back_in_time_keeps_its_task(world_of: Worlds) -> None:
     async with world_of(disconnect_grace_ms=20) as world:
         world.engine().hold()
-        task = world.submit("hello", on_disconnect="cancel")
-        first = world.coordinator.open_stream(task.task_id, identity="me")
-        assert first is not None
-        first.close()
+        task, left_alone = (world.submit("hello", on_disconnect="cancel") for _ in range(2))
+        for each in (task, left_alone):
+            cursor = world.coordinator.open_stream(each.task_id, identity="me")
+            assert cursor is not None
+            cursor.close()
         reading = asyncio.ensure_future(world.frames(task))
-        await asyncio.sleep(0.05)
+        while not left_alone.ended:  # Its grace began after that of the other.
+            await asyncio.sleep(0)
         world.engine().release()
         assert (await reading)[-1].event == "end"
 
