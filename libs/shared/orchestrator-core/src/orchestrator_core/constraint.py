@@ -34,9 +34,6 @@ class Constraint:
     node_id: str | None = None
     device_mask: str | None = None
     avoid_pools: frozenset[PoolRef] = frozenset()
-    excluded: frozenset[ReplicaKey] = frozenset()
-    """Replicas on which the task has failed: set when it is put back, so that it waits in a lane
-    of its own and never blocks one that those replicas could serve."""
     model_digest: str | None = None
     """Set by `resume`: the text so far was made by these weights."""
     engine_version: str | None = None

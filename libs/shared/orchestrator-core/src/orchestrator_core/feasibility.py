@@ -100,8 +100,6 @@ def _misfit(constraint: Constraint, view: ReplicaView, *, as_loaded: bool = True
         return Refusal.NOT_STRICT
     if as_loaded and view.ctx_max is not None and c.ctx_tokens > view.ctx_max:
         return Refusal.CTX_TOO_SMALL
-    if c.excluded and view.key in c.excluded:
-        return Refusal.ALREADY_TRIED
     return None
 
 

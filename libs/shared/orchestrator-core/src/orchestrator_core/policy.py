@@ -36,7 +36,7 @@ class PlacementInput:
     replicas: ReplicaIndex
     preferences: Preferences = NO_PREFERENCES
     tried: frozenset[ReplicaKey] = frozenset()
-    """Replicas to pass over this once; `Constraint.excluded` holds those of a retry."""
+    """Replicas to pass over this once."""
     scorer: Scorer | None = None
 
 

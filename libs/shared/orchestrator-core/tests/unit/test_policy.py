@@ -82,7 +82,6 @@ def test_a_full_cluster_is_busy_and_an_unfit_one_infeasible():
         ({"slots_total": 2, "prompt_cache": False}, {"strict": True}, Refusal.NOT_STRICT),
         ({"slots_total": 1}, {"strict": True}, Refusal.NOT_STRICT),
         ({"ctx_max": 10}, {"ctx_tokens": 11}, Refusal.CTX_TOO_SMALL),
-        ({}, {"excluded": frozenset({ReplicaKey("n", "p", "r0")})}, Refusal.ALREADY_TRIED),
         ({"online": False}, {}, Refusal.OFFLINE),
         ({"state": HealthState.LOADING}, {}, Refusal.NOT_READY),
         ({"draining": True}, {}, Refusal.DRAINING),
@@ -96,6 +95,16 @@ def test_each_refusal_has_its_own_name(facts, demand, refusal):
     decision = decide(PlacementInput(constraint=replace(ANY, **demand), replicas=index))
     assert decision.chosen is None
     assert [candidate.refused for candidate in decision.candidates()] == [refusal]
+
+
+def test_a_replica_that_was_tried_is_passed_over_by_that_name():
+    only = replica()
+    given = PlacementInput(
+        constraint=ANY, replicas=ReplicaIndex([only]), tried=frozenset({only.key})
+    )
+    decision = decide(given)
+    assert decision.chosen is None
+    assert [each.refused for each in decision.candidates()] == [Refusal.ALREADY_TRIED]
 
 
 def test_a_scorer_goes_before_the_load():

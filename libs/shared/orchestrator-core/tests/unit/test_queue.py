@@ -16,11 +16,11 @@ from orchestrator_core import (
     ExpiredBecause,
     FullPolicy,
     ModelQueue,
+    PoolRef,
     QueuedTask,
     QueueLimits,
     Refused,
     RefusedBecause,
-    ReplicaKey,
 )
 
 ANY = Constraint(model_id="m")
@@ -178,13 +178,12 @@ def test_a_task_put_back_goes_first_keeps_its_number_and_is_never_dropped():
     assert bench.take_all() == ["lost", "newer"]
 
 
-def test_a_retry_that_excludes_a_replica_does_not_block_that_replica():
+def test_a_retry_that_wants_more_than_before_does_not_block_its_old_lane():
     bench = Bench()
     lost = bench.task("lost")
     bench.queue.offer(lost)
     bench.take()
-    bad = ReplicaKey("n", "p", "r0")
-    elsewhere = replace(ANY, excluded=frozenset({bad}))
+    elsewhere = replace(ANY, avoid_pools=frozenset({PoolRef("n", "p")}))
     bench.queue.put_back(replace(lost, constraint=elsewhere))
     bench.offer("other")
     assert bench.take(lanes=[ANY]) == "other"

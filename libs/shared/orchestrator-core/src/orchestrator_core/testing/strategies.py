@@ -29,7 +29,6 @@ _demands = st.builds(
     only_pools=st.frozensets(_pool_refs, max_size=2),
     node_id=st.none() | _nodes,
     avoid_pools=st.frozensets(_pool_refs, max_size=1),
-    excluded=st.frozensets(_keys, max_size=2),
 )
 constraints = _no_demands | _demands
 
