@@ -2,6 +2,7 @@
 
 from node_types import GpuInfo, NodeCapabilities, NodeInfo
 from node_types.testing.strategies import instances, json_values, register, values
+from node_types.testing.suite import WireSuite
 from node_types.testing.wire import (
     check_golden,
     check_round_trip,
@@ -13,6 +14,7 @@ from node_types.testing.wire import (
 register(GpuInfo, NodeCapabilities, NodeInfo)
 
 __all__ = [
+    "WireSuite",
     "check_golden",
     "check_round_trip",
     "check_tolerance",
