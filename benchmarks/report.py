@@ -76,14 +76,21 @@ def _curves(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _steady(result: Mapping[str, Any]) -> Iterator[str]:
     steady = dict(result["open loop"])
-    loop = dict(steady.pop("event_loop"))
-    stages = steady.pop("stages_ms")
+    loop = steady.pop("event_loop", None)
+    stages = steady.pop("stages_ms", None)
     yield from _plain(steady)
-    yield from _table(
-        ["stage", "p50 ms", "p99 ms", "tasks"],
-        ([name, one["p50"], one["p99"], round(one["count"])] for name, one in stages.items()),
-    )
-    yield ""
+    if stages is not None:
+        yield from _table(
+            ["stage", "p50 ms", "p99 ms", "tasks"],
+            ([name, one["p50"], one["p99"], round(one["count"])] for name, one in stages.items()),
+        )
+        yield ""
+    if loop is not None:
+        yield from _stalled(loop)
+    yield f"- closed loop: {_words(result['closed loop'])}"
+
+
+def _stalled(loop: Mapping[str, Any]) -> Iterator[str]:
     yield f"Collections: {_words(loop['collections'])}; longest {loop['longest_collection_ms']} ms."
     yield ""
     yield from _table(
@@ -98,7 +105,6 @@ def _steady(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"Stalls over 10 ms: {loop['over_10_ms']:,}, over 50 ms: {loop['over_50_ms']:,}; "
     yield "the last row is the one with the most time on a core."
     yield ""
-    yield f"- closed loop: {_words(result['closed loop'])}"
 
 
 def _plain(result: Mapping[str, Any]) -> Iterator[str]:
