@@ -1,7 +1,6 @@
 """What this process tells about itself and the machine it runs on."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import groupby
@@ -12,15 +11,14 @@ from api_types import (
     Capabilities,
     EngineCapability,
     GpuList,
-    GpuView,
     Limits,
     NodeView,
     PoolReadiness,
     Readiness,
 )
 from catalog_core import Catalog
-from gpu_discovery import GpuInventory, check
-from node_types import NodeCapabilities, NodeStatus
+from gpu_discovery import GpuInventory, gpu_list, hardware
+from node_types import NodeStatus
 from orchestrator_core import ReplicaKey
 from orchestratord.config import Settings
 from orchestratord.views.naming import check_own
@@ -61,21 +59,7 @@ class LocalMachine:
     async def gpus(self, node_id: str | None = None) -> GpuList:
         """Return the GPUs, or why there are none. Raises ApiError where another node is meant."""
         check_own(self._settings.node_id, node_id)
-        inventory = self._inventory()
-        views = tuple(
-            GpuView(
-                **device.info.model_dump(),
-                vram_used_bytes=device.reading.used_bytes,
-                utilization_percent=device.reading.utilization_percent,
-            )
-            for device in inventory.devices
-        )
-        policy = self._settings.device_policy
-        return GpuList(
-            gpus=views,
-            device_policy=policy,
-            reason=None if views else check(policy, inventory).message,
-        )
+        return gpu_list(self._inventory(), self._settings.device_policy)
 
     async def node(self, node_id: str | None = None) -> NodeView:
         """Return what this machine is and offers. Raises ApiError where another is meant."""
@@ -89,11 +73,7 @@ class LocalMachine:
             address=f"http://{settings.bind_addr}",
             status=NodeStatus.ONLINE,
             pools=tuple(pool.pool_id for pool in pools),
-            capabilities=NodeCapabilities(
-                gpus=self._inventory().infos,
-                cpu_cores=os.cpu_count() or 1,
-                ram_total_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            ),
+            capabilities=hardware(self._inventory()),
             version=version("orchestratord"),
             incarnation=self._incarnation,
             seq=0,

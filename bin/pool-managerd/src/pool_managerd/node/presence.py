@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from api_types import ApiError, ErrorCode
-from gpu_discovery import GpuInventory
+from gpu_discovery import GpuInventory, hardware
 from heartbeat_reporter import HeartbeatEvent, HeartbeatReporter, HeartbeatSettings, NodeReport
 from narration_core import get_logger
 from node_registration import (
@@ -19,7 +19,7 @@ from node_registration import (
 from pool_managerd.config import Settings
 from pool_managerd.node.access import Access
 from pool_managerd.node.pools import NodePools
-from pool_managerd.node.views import ModelReports, capabilities
+from pool_managerd.node.views import ModelReports
 from pool_registry_types import PoolSnapshot
 from program_config import BindAddress
 from service_discovery_types import RegisterRequest
@@ -134,7 +134,7 @@ class Presence:
         return NodeDescription(
             machine_id=settings.machine_id,
             address=self._address,
-            capabilities=capabilities(self._inventory()),
+            capabilities=hardware(self._inventory()),
             version=version("pool-managerd"),
             pools=tuple(pool.pool_id for pool in self._pools.snapshots()),
             models=self._models.reports,

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from catalog_core import Catalog
-from gpu_discovery import GpuMonitor
+from gpu_discovery import GpuMonitor, gpu_list
 from local_pool_manager import GpuCourse, LocalPoolManager, owning
 from model_keeper import CountedProvisioner, LocalDisk
 from model_provisioner import NetworkPolicy
@@ -16,7 +16,7 @@ from pool_managerd.node.access import Access
 from pool_managerd.node.metrics import NodeMetrics
 from pool_managerd.node.pools import NodePools
 from pool_managerd.node.presence import Presence
-from pool_managerd.node.views import ModelReports, gpu_list
+from pool_managerd.node.views import ModelReports
 from pool_managerd.relay import Relay
 
 

@@ -1,13 +1,9 @@
-"""What this machine tells about itself."""
+"""What this machine tells about its models."""
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 
-from api_types import GpuList, GpuView
 from catalog_core import Catalog
-from gpu_discovery import DevicePolicy, GpuInventory, check
-from node_types import NodeCapabilities
 from pool_registry_types import ModelReport, ModelState
 
 
@@ -37,26 +33,3 @@ class ModelReports:
     def loadable(self) -> Mapping[str, str]:
         """Return what a swapping pool may load: every Active model, with its reference."""
         return self._loadable
-
-
-def gpu_list(inventory: GpuInventory, policy: DevicePolicy) -> GpuList:
-    """Return the GPUs, or why there are none."""
-    views = tuple(
-        GpuView(
-            **device.info.model_dump(),
-            vram_used_bytes=device.reading.used_bytes,
-            utilization_percent=device.reading.utilization_percent,
-        )
-        for device in inventory.devices
-    )
-    reason = None if views else check(policy, inventory).message
-    return GpuList(gpus=views, device_policy=policy, reason=reason)
-
-
-def capabilities(inventory: GpuInventory) -> NodeCapabilities:
-    """Return the hardware of this machine."""
-    return NodeCapabilities(
-        gpus=inventory.infos,
-        cpu_cores=os.cpu_count() or 1,
-        ram_total_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-    )

@@ -17,6 +17,7 @@ from gpu_discovery.nvml import PynvmlBinding
 from gpu_discovery.policy import DevicePolicy, Verdict, check
 from gpu_discovery.ports import Nvml, NvmlDevice, NvmlError
 from gpu_discovery.types import GpuDevice, GpuFault, GpuInventory, GpuProcess, GpuReading, XidCount
+from gpu_discovery.views import gpu_list, hardware
 from gpu_discovery.xid import XidListener
 from node_types import GpuInfo
 
@@ -47,6 +48,8 @@ __all__ = [
     "changes",
     "check",
     "discover",
+    "gpu_list",
+    "hardware",
     "parse_mask",
     "resolve_mask",
 ]
