@@ -1,7 +1,7 @@
 """From the bytes of a stream to events: one `Tokens` for all that one read brought."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -16,9 +16,7 @@ from adapter_api import (
 )
 from llamacpp_http.refusals import error_of_body
 from llamacpp_http.wire import ChatChunk, Choice, CompletionChunk, PromptProgress, Timings, Usage
-from worker_http import SseDecoder
-
-_Chunk = TypeVar("_Chunk")
+from worker_http import SseDecoder, decoded
 
 _completion_decoder = msgspec.json.Decoder(CompletionChunk)
 _chat_decoder = msgspec.json.Decoder(ChatChunk)
@@ -29,23 +27,6 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
     "length": "length",
     "tool_calls": "tool_calls",
 }
-
-
-def decoded(decoder: msgspec.json.Decoder[_Chunk], events: list[bytes]) -> Iterable[_Chunk]:
-    """Decode the events of one read: at once, or one by one so that those before a bad one count.
-
-    Raises `msgspec.DecodeError`.
-    """
-    if len(events) == 1:
-        return (decoder.decode(events[0]),)
-    if events:
-        try:
-            chunks = decoder.decode_lines(b"\n".join(events))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            chunks = []
-        if len(chunks) == len(events):
-            return chunks
-    return map(decoder.decode, events)
 
 
 class StreamReader:

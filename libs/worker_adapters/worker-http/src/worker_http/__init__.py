@@ -1,5 +1,6 @@
 """The HTTP client of all adapters: pooled connections, streams, SSE decoding, statuses."""
 
+from worker_http.chunks import decoded
 from worker_http.client import ClientLimits, EngineClient
 from worker_http.connection import Departure
 from worker_http.context import task_headers
@@ -19,6 +20,7 @@ __all__ = [
     "Response",
     "SseDecoder",
     "SseEvent",
+    "decoded",
     "error_of_status",
     "task_headers",
 ]

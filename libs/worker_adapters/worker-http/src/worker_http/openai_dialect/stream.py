@@ -1,6 +1,6 @@
 """From the bytes of a stream to events: one `Tokens` for all that one read brought."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from adapter_api import (
     Progress,
     Tokens,
 )
+from worker_http.chunks import decoded
 from worker_http.openai_dialect.refusals import error_in_stream
 from worker_http.openai_dialect.wire import Choice, Chunk, Logprobs, Timings, Usage
 from worker_http.sse import SseDecoder
@@ -74,7 +75,7 @@ class StreamReader:
             events = [event for event in events if event != _DONE]
         pieces = self._pieces
         try:
-            for chunk in _decoded(events):
+            for chunk in decoded(_decoder, events):
                 text = chunk.plain_text
                 if text and self._extras is None:
                     pieces.append(text)
@@ -142,20 +143,6 @@ class StreamReader:
         pieces.clear()
         self._sink(tokens)
         return True
-
-
-def _decoded(events: list[bytes]) -> Iterable[Chunk]:
-    """The events of one read: at once, or one by one so that those before a bad one count."""
-    if len(events) == 1:
-        return (_decoder.decode(events[0]),)
-    if events:
-        try:
-            chunks = _decoder.decode_lines(b"\n".join(events))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            chunks = []
-        if len(chunks) == len(events):
-            return chunks
-    return map(_decoder.decode, events)
 
 
 def _finish_reason(told: str) -> FinishReason:

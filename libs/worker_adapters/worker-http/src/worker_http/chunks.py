@@ -1,0 +1,25 @@
+"""The JSON of a stream's events, decoded as fast as they come."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+_Chunk = TypeVar("_Chunk")
+
+
+def decoded(decoder: msgspec.json.Decoder[_Chunk], events: list[bytes]) -> Iterable[_Chunk]:
+    """Decode the events of one read: at once, or one by one so that those before a bad one count.
+
+    Raises `msgspec.DecodeError` or `UnicodeDecodeError`, then or while it is iterated over.
+    """
+    if len(events) == 1:
+        return (decoder.decode(events[0]),)
+    if events:
+        try:
+            chunks = decoder.decode_lines(b"\n".join(events))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            chunks = []
+        if len(chunks) == len(events):
+            return chunks
+    return map(decoder.decode, events)
