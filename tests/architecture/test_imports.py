@@ -30,7 +30,7 @@ BEYOND_SHARED = {
         "model_provisioner",
         "handoff_watcher",
     },
-    "model_keeper": {"model_provisioner"},
+    "model_keeper": {"model_cache", "model_provisioner"},
     "llamacpp_http": {"worker_http"},
     "openai_http": {"worker_http"},
     "vllm_http": {"worker_http"},

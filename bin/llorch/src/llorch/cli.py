@@ -138,7 +138,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_models(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", output: argparse.ArgumentParser
 ) -> None:
-    pulled = commands.add_parser("pull", parents=[output], help="bring a model to the server")
+    node = argparse.ArgumentParser(add_help=False)
+    node.add_argument("--node", metavar="ID", help="which node, where there are several")
+    pulled = commands.add_parser("pull", parents=[output, node], help="bring a model to the server")
     pulled.add_argument("reference", metavar="REF", help="https:, hf:, s3:, oci: or file:")
     pulled.add_argument("--digest", metavar="sha256:…", help="refuse any other content")
     pulled.set_defaults(command=keeping.pull)
@@ -152,13 +154,14 @@ def _add_models(
     served.add_argument("reference", metavar="REF", help="https:, hf:, s3:, oci: or file:")
     served.set_defaults(command=serve)
 
-    models = commands.add_parser("models", parents=[output], help="the models of the catalog")
+    models = commands.add_parser("models", parents=[output, node], help="the models of the catalog")
     models.set_defaults(command=listing.list_models)
     actions = models.add_subparsers(metavar="ACTION")
     # May stand on either side of the action: without defaults, which would undo what stood before.
     again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     again.add_argument("--url", type=_url, help="the server")
     again.add_argument("--json", action="store_true", help="print JSON")
+    again.add_argument("--node", metavar="ID", help="which node, where there are several")
     for name, command, about in (
         ("pin", keeping.pin, "keep it from being deleted"),
         ("unpin", keeping.unpin, "let it be deleted again"),
@@ -175,7 +178,21 @@ def _add_models(
     reloaded.add_argument("--no-wait", action="store_true", help="do not wait until it serves")
     reloaded.set_defaults(command=keeping.reload)
 
-    collected = commands.add_parser("gc", parents=[output], help="what a collection would delete")
+    cached = commands.add_parser("cache", parents=[output, node], help="the models in RAM")
+    cached.set_defaults(command=keeping.cache)
+    actions = cached.add_subparsers(metavar="ACTION")
+    staged = actions.add_parser("stage", parents=[again], help="bring a model into RAM")
+    staged.add_argument("model_id", metavar="ID")
+    staged.add_argument("--pin", action="store_true", help="keep it there while nobody serves it")
+    staged.add_argument("--no-wait", action="store_true", help="do not wait until it is there")
+    staged.set_defaults(command=keeping.stage)
+    dropped = actions.add_parser("drop", parents=[again], help="let its RAM go")
+    dropped.add_argument("model_id", metavar="ID")
+    dropped.set_defaults(command=keeping.drop)
+
+    collected = commands.add_parser(
+        "gc", parents=[output, node], help="what a collection would delete"
+    )
     collected.add_argument("--run", action="store_true", help="delete it")
     collected.set_defaults(command=keeping.gc)
 

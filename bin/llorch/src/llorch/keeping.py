@@ -23,7 +23,9 @@ async def pull(client: Client, args: argparse.Namespace) -> Exit:
     """Bring a model to the server's disk; an interrupt keeps what has arrived for the next time."""
     view = PullView(sys.stderr)
     try:
-        async with aclosing(client.pull(args.reference, digest=args.digest)) as steps:
+        async with aclosing(
+            client.pull(args.reference, digest=args.digest, node_id=args.node)
+        ) as steps:
             async for step in steps:
                 if isinstance(step, ModelView):
                     view.close()
@@ -88,25 +90,25 @@ def _has_changed(before: PoolView, now: PoolView) -> bool:
 
 async def pin(client: Client, args: argparse.Namespace) -> Exit:
     """Keep a model from being deleted."""
-    model = await client.pin(args.model_id)
+    model = await client.pin(args.model_id, node_id=args.node)
     return print_answer(args, model, f"{model.model_id} is pinned")
 
 
 async def unpin(client: Client, args: argparse.Namespace) -> Exit:
     """Let a model be deleted again."""
-    model = await client.pin(args.model_id, pinned=False)
+    model = await client.pin(args.model_id, pinned=False, node_id=args.node)
     return print_answer(args, model, f"{model.model_id} is not pinned")
 
 
 async def retire(client: Client, args: argparse.Namespace) -> Exit:
     """Offer a model no longer."""
-    model = await client.retire(args.model_id)
+    model = await client.retire(args.model_id, node_id=args.node)
     return print_answer(args, model, f"{model.model_id} is {model.state}")
 
 
 async def verify(client: Client, args: argparse.Namespace) -> Exit:
     """Have a model's files read; fails unless they are intact."""
-    found = await client.verify(args.model_id)
+    found = await client.verify(args.model_id, node_id=args.node)
     bad = f": {', '.join(found.bad_files)}" if found.bad_files else ""
     print_answer(args, found, f"{found.model_id} is {found.verdict}{bad}")
     return Exit.OK if found.verdict == "intact" else Exit.FAILED
@@ -115,8 +117,42 @@ async def verify(client: Client, args: argparse.Namespace) -> Exit:
 async def gc(client: Client, args: argparse.Namespace) -> Exit:
     """Print what a collection would delete, or have it done."""
     if not args.run:
-        plan = await client.gc_plan()
+        plan = await client.gc_plan(node_id=args.node)
         return print_answer(args, plan, tables.gc_plan(plan))
-    ran = await client.gc_run()
+    ran = await client.gc_run(node_id=args.node)
     print_answer(args, ran, tables.gc_run(ran))
-    return Exit.FAILED if any(step.outcome == "failed" for step in ran.steps) else Exit.OK
+    failed = ran.unanswered or any(step.outcome == "failed" for step in ran.steps)
+    return Exit.FAILED if failed else Exit.OK
+
+
+async def cache(client: Client, args: argparse.Namespace) -> Exit:
+    """Print what is staged in RAM."""
+    found = await client.model_cache(node_id=args.node)
+    return print_answer(args, found, tables.model_cache(found))
+
+
+async def stage(client: Client, args: argparse.Namespace) -> Exit:
+    """Have a model brought into RAM, and wait until it is there or why it is not."""
+    staged = await client.stage(args.model_id, pinned=args.pin, node_id=args.node)
+    status = StatusLine(sys.stderr)
+    try:
+        while staged.state == "staging" and not args.no_wait:
+            status.show(tables.staging(staged))
+            await asyncio.sleep(LOOK_S)
+            known = await client.model_cache(node_id=staged.node_id)
+            found = [each for each in known.models if each.model_id == args.model_id]
+            if not found:
+                status.clear()
+                sys.stderr.write(f"llorch: {harmless(args.model_id)} is not staged any more\n")
+                return Exit.FAILED
+            staged = found[0]
+    finally:
+        status.clear()
+    print_answer(args, staged, tables.staging(staged))
+    return Exit.FAILED if staged.state == "failed" else Exit.OK
+
+
+async def drop(client: Client, args: argparse.Namespace) -> Exit:
+    """Let the RAM of a staged model go."""
+    await client.unstage(args.model_id, node_id=args.node)
+    return Exit.OK

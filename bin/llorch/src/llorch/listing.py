@@ -37,7 +37,7 @@ async def list_pools(client: Client, args: argparse.Namespace) -> Exit:
 
 async def list_models(client: Client, args: argparse.Namespace) -> Exit:
     """Print the models of the catalog."""
-    found = await client.models()
+    found = await client.models(node_id=args.node)
     return print_answer(args, found, tables.models(found))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from api_types import (
+    CacheView,
     End,
     GcPlanView,
     GcRunView,
@@ -11,6 +12,7 @@ from api_types import (
     ModelList,
     PoolList,
     PreparationStep,
+    StagedView,
     Started,
     TaskStatus,
 )
@@ -28,6 +30,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _by_node(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table whose second column is a node, which is left out where it is always one."""
+    rows = list(rows)
+    if len({row[1] for row in rows}) > 1:
+        return table(headings, rows)
+    return table([headings[0], *headings[2:]], ([row[0], *row[2:]] for row in rows))
 
 
 def _one_line(cell: object) -> str:
@@ -86,6 +96,7 @@ def models(found: ModelList) -> str:
     rows: list[tuple[object, ...]] = [
         (
             model.model_id,
+            model.node_id,
             f"{model.state}, pinned" if model.pinned else model.state,
             size(model.size_bytes),
             model.ctx_max,
@@ -97,8 +108,9 @@ def models(found: ModelList) -> str:
     for pull in found.pulls:
         told = preparation(pull.step) if pull.step else "fetching"
         state = f"{pull.error.code}: {pull.error.message}" if pull.error else told
-        rows.append((pull.reference, state, *(None,) * 4))
-    return table(("MODEL", "STATE", "SIZE", "CONTEXT", "QUANTIZATION", "SERVED BY"), rows)
+        rows.append((pull.reference, pull.node_id, state, *(None,) * 4))
+    heads = ("MODEL", "NODE", "STATE", "SIZE", "CONTEXT", "QUANTIZATION", "SERVED BY")
+    return "\n".join([_by_node(heads, rows), *_silent(found)])
 
 
 def preparation(step: PreparationStep) -> str:
@@ -120,29 +132,67 @@ def preparation(step: PreparationStep) -> str:
     return " · ".join(parts)
 
 
+def model_cache(cache: CacheView) -> str:
+    """Return what is staged in RAM, and how often that helped."""
+    rows = (
+        (
+            each.model_id,
+            each.node_id,
+            each.state,
+            size(each.size_bytes),
+            each.method,
+            "yes" if each.pinned else None,
+            each.error or each.why_not_locked,
+        )
+        for each in cache.models
+    )
+    told = (
+        f"{size(cache.used_bytes)} of {size(cache.budget_bytes)} are used; "
+        f"{cache.hits} loads found their model here, {cache.misses} did not"
+    )
+    heads = ("MODEL", "NODE", "STATE", "SIZE", "HOW", "PINNED", "NOTE")
+    return "\n".join([*([_by_node(heads, rows)] if cache.models else []), told, *_silent(cache)])
+
+
+def staging(model: StagedView) -> str:
+    """Return how far the staging of a model is."""
+    if model.state == "staging":
+        return f"{model.model_id}: {size(model.done_bytes)} of {size(model.size_bytes)} in RAM …"
+    if model.state == "served":
+        return f"{model.model_id} is served; it is staged as soon as no pool serves it"
+    why = f": {model.error}" if model.error else ""
+    how = f" ({model.method})" if model.method else ""
+    return f"{model.model_id} is {model.state}{how}{why}"
+
+
+def _silent(told: CacheView | GcPlanView | GcRunView | ModelList) -> list[str]:
+    """Return a line for each node whose part is missing."""
+    return [f"node {each.node_id}: {each.code}: {each.message}" for each in told.unanswered]
+
+
 def gc_plan(plan: GcPlanView) -> str:
     """Return what a collection would do with each model, and what that gives."""
     rows = (
-        (each.model_id, each.action, size(each.size_bytes), each.explanation)
+        (each.model_id, each.node_id, each.action, size(each.size_bytes), each.explanation)
         for each in plan.decisions
     )
     disk = (
         f"{size(plan.disk_free_bytes)} of {size(plan.disk_total_bytes)} are free, "
         f"{size(plan.wanted_free_bytes)} should be; this would free {size(plan.freed_bytes)}"
     )
-    lines = [table(("MODEL", "ACTION", "SIZE", "WHY"), rows), disk]
+    lines = [_by_node(("MODEL", "NODE", "ACTION", "SIZE", "WHY"), rows), disk]
     if plan.shortfall_bytes:
         lines.append(f"{size(plan.shortfall_bytes)} would still be missing")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_silent(plan)])
 
 
 def gc_run(ran: GcRunView) -> str:
     """Return what a collection did."""
     if not ran.steps:
-        return "there was nothing to delete"
-    rows = ((each.model_id, each.outcome, each.explanation) for each in ran.steps)
-    told = table(("MODEL", "OUTCOME", "WHY"), rows)
-    return f"{told}\n{size(ran.freed_bytes)} were freed"
+        return "\n".join(["there was nothing to delete", *_silent(ran)])
+    rows = ((each.model_id, each.node_id, each.outcome, each.explanation) for each in ran.steps)
+    told = _by_node(("MODEL", "NODE", "OUTCOME", "WHY"), rows)
+    return "\n".join([told, f"{size(ran.freed_bytes)} were freed", *_silent(ran)])
 
 
 def tasks(statuses: Iterable[TaskStatus]) -> str:

@@ -34,6 +34,16 @@ async def test_a_staged_model_is_in_ram_and_says_how(cache, make):
     assert (model.method is Method.PREREAD) is bool(model.why_not_locked)
 
 
+async def test_a_model_of_several_files_is_staged_whole_and_let_go_whole(cache, make):
+    parts = [make("a-1.gguf"), make("a-2.gguf", mib=2)]
+    assert cache.stage("a", parts[0], files=parts).size_bytes == 6 * MIB
+    assert (await cache.settled("a")).done_bytes == 6 * MIB
+    assert [resident_bytes(part) for part in parts] == [4 * MIB, 2 * MIB]
+    assert cache.hit(parts[0])
+    with pytest.raises(CacheTooSmall):
+        cache.stage("b", make("b.gguf"), files=[make("b.gguf")] * 5)
+
+
 async def test_a_locked_model_survives_what_drops_the_page_cache(make):
     path = make("a.gguf")
     async with ModelCache.running(16 * MIB) as cache:

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from api_types import CATALOG_ROUTES
+from api_types import CACHE_ROUTES, CATALOG_ROUTES
 from http_shell import Edge, ErrorMap, bind, serving
 from model_keeper import ModelHandlers
 from model_keeper.testing import FakeDisk
@@ -48,7 +48,7 @@ class Shell:
     async def running(cls) -> "AsyncIterator[Shell]":
         disk, errors, app = FakeDisk(), ErrorMap(), web.Application()
         handlers = ModelHandlers(disk, errors, keep_alive_s=0.05).by_operation()
-        for route in CATALOG_ROUTES:
+        for route in (*CATALOG_ROUTES, *CACHE_ROUTES):
             bound = bind(route, handlers[route.operation_id], max_body_bytes=4096)
             app.router.add_route(route.method, route.path, bound)
         edge = Edge(Open(), Open(), errors)

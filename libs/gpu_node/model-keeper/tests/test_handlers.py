@@ -94,3 +94,15 @@ async def test_the_disk_of_another_node_is_not_ours(shell: Shell) -> None:
     answer = await shell.ask("POST", "/v2/catalog/gc/run?node_id=other")
     assert (answer.status, answer.json()["code"]) == (404, "NODE_UNKNOWN")
     assert shell.disk.collector.runs == 0
+
+
+async def test_a_model_is_staged_listed_and_let_go(shell: Shell) -> None:
+    at = "/v2/model-cache/recital"
+    answer = await shell.ask("POST", at, body={"pinned": True})
+    assert (answer.status, answer.json()["pinned"]) == (202, True)
+    (staged,) = (await shell.ask("GET", "/v2/model-cache")).json()["models"]
+    assert staged["model_id"] == "recital"
+    assert (await shell.ask("DELETE", at)).status == 204
+    assert (await shell.ask("DELETE", at)).json()["code"] == "MODEL_NOT_FOUND"
+    shell.disk.stager.in_use = True
+    assert (await shell.ask("POST", at)).json()["code"] == "MODEL_IN_USE"

@@ -8,7 +8,8 @@ from api_types import ApiError, ErrorCode
 from catalog_core import Catalog
 from catalog_core.testing import model_entry
 from model_keeper import CatalogReader
-from pool_registry_types import HealthState, HealthStatus, PoolSnapshot, ReplicaSnapshot
+
+from .pools import serving
 
 
 @pytest.fixture
@@ -18,40 +19,13 @@ def catalog(tmp_path: Path) -> Catalog:
     return catalog
 
 
-def serving_recital() -> tuple[PoolSnapshot, ...]:
-    replica = ReplicaSnapshot(
-        replica_id="r0",
-        health=HealthStatus(state=HealthState.READY, live=True, ready=True),
-        slots_total=1,
-        slots_free=1,
-        model_id="recital",
-        generation=1,
-    )
-    pool = PoolSnapshot(
-        pool_id="default",
-        live=True,
-        ready=True,
-        draining=False,
-        slots_total=1,
-        slots_free=1,
-        active_leases=0,
-        vram_total_bytes=0,
-        vram_free_bytes=0,
-        engine="llamacpp",
-        model_id="recital",
-        state=HealthState.READY,
-        replicas=(replica,),
-    )
-    return (pool,)
-
-
 async def test_models_are_shown_with_their_node_and_the_pools_that_serve_them(
     catalog: Catalog,
 ) -> None:
-    reader = CatalogReader("node", catalog, serving_recital)
+    reader = CatalogReader("node", catalog, lambda: (serving("recital"),))
     (model,) = await reader.models()
     assert model == await reader.model("recital")
-    assert (model.node_id, model.served_by) == ("node", ("default",))
+    assert (model.node_id, model.served_by) == ("node", ("pool-recital",))
     assert (model.ctx_max, model.architecture) == (
         catalog.get("recital").header.context_length,
         catalog.get("recital").header.architecture,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from api_types import (
     ApiError,
+    CacheView,
     ErrorBody,
     ErrorCode,
     GcPlanView,
@@ -26,6 +27,8 @@ from api_types import (
     PreparationStep,
     PullRequest,
     PullView,
+    StagedView,
+    StagingRequest,
     StateRequest,
     VerificationView,
 )
@@ -37,6 +40,7 @@ from service_registry import NodeLease, ServiceRegistry
 MODELS = "/v2/catalog/models"
 PLAN = "/v2/catalog/gc/plan"
 RUN = "/v2/catalog/gc/run"
+CACHE = "/v2/model-cache"
 RUN_TIMEOUT_S = 600.0
 VERIFY_TIMEOUT_S = 3_600.0
 """A node reads every byte of the model."""
@@ -51,15 +55,13 @@ class ClusterDisks:
     def __init__(self, registry: ServiceRegistry, nodes: ClusterNodes, client: NodeClient) -> None:
         self._nodes = nodes
         self._client = client
-        every = EveryDisk(registry, client)
-        self._every = Disk(reader=every, fetcher=every, keeper=every, collector=every)
+        self._every = _disk(EveryDisk(registry, client))
 
     def of(self, node_id: str | None) -> Disk:
         """See `Disks`."""
         if node_id is None:
             return self._every
-        one = NodeDisk(self._nodes.find(node_id), self._client)
-        return Disk(reader=one, fetcher=one, keeper=one, collector=one)
+        return _disk(NodeDisk(self._nodes.find(node_id), self._client))
 
 
 class NodeDisk:
@@ -136,6 +138,20 @@ class NodeDisk:
         """See `ModelCollector`."""
         told = await self._client.post(self._node, RUN, GcRunView, timeout_s=RUN_TIMEOUT_S)
         return told.model_copy(update={"steps": self._all_named(told.steps)})
+
+    async def view(self) -> CacheView:
+        """See `ModelStager`."""
+        told = await self._client.get(self._node, CACHE, CacheView)
+        return told.model_copy(update={"models": self._all_named(told.models)})
+
+    async def stage(self, model_id: str, *, pinned: bool) -> StagedView:
+        """See `ModelStager`."""
+        path, wish = _path(model_id, CACHE), StagingRequest(pinned=pinned)
+        return self._named(await self._client.post(self._node, path, StagedView, wish))
+
+    async def unstage(self, model_id: str) -> None:
+        """See `ModelStager`."""
+        await self._client.delete(self._node, _path(model_id, CACHE))
 
     async def _change(self, method: str, path: str, wish: BaseModel | None = None) -> ModelView:
         return self._named(await self._client.call(method, self._node, path, ModelView, wish))
@@ -225,6 +241,28 @@ class EveryDisk:
             unanswered=unanswered,
         )
 
+    async def view(self) -> CacheView:
+        """See `ModelStager`."""
+        told, unanswered = await self._ask(lambda disk: disk.view())
+        caches = told.values()
+        return CacheView(
+            budget_bytes=sum(cache.budget_bytes for cache in caches),
+            used_bytes=sum(cache.used_bytes for cache in caches),
+            hits=sum(cache.hits for cache in caches),
+            misses=sum(cache.misses for cache in caches),
+            evictions=sum(cache.evictions for cache in caches),
+            models=tuple(model for cache in caches for model in cache.models),
+            unanswered=unanswered,
+        )
+
+    async def stage(self, model_id: str, *, pinned: bool) -> StagedView:
+        """See `ModelStager`."""
+        return await (await self._only_disk_with(model_id)).stage(model_id, pinned=pinned)
+
+    async def unstage(self, model_id: str) -> None:
+        """See `ModelStager`."""
+        await (await self._only_disk_with(model_id)).unstage(model_id)
+
     async def _ask(
         self, question: Callable[[NodeDisk], Awaitable[_Answer]]
     ) -> tuple[dict[str, _Answer], tuple[NodeTrouble, ...]]:
@@ -290,5 +328,9 @@ class EveryDisk:
         )
 
 
-def _path(model_id: str) -> str:
-    return f"{MODELS}/{quote(model_id, safe='')}"
+def _disk(one: NodeDisk | EveryDisk) -> Disk:
+    return Disk(reader=one, fetcher=one, keeper=one, collector=one, stager=one)
+
+
+def _path(model_id: str, of: str = MODELS) -> str:
+    return f"{of}/{quote(model_id, safe='')}"

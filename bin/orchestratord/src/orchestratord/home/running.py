@@ -10,7 +10,7 @@ from artifact_store import LocalArtifactStore
 from catalog_core import Catalog
 from gpu_discovery import GpuMonitor
 from local_pool_manager import GpuCourse, LocalPoolManager, PoolCourse, owning
-from model_keeper import CountedProvisioner, LocalDisk
+from model_keeper import CountedProvisioner, Loads, LocalDisk
 from model_provisioner import NetworkPolicy
 from orchestratord.clock import SteadyClock
 from orchestratord.composed import (
@@ -54,6 +54,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
         fetched=metrics.counter("model_fetch_bytes_total").labels().inc,
     )
     artifacts = LocalArtifactStore(file_url_path(settings.artifacts_url))
+    loads = Loads()
     host = AdapterHost(on_call=UpstreamMetrics(metrics).engine_called)
     cluster = cluster_view(settings)
     directory = HomeDirectory(cluster, aliases=settings.model_aliases, catalog=catalog)
@@ -76,6 +77,8 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
                 on_handoff=pool_events.handoff_processed,
                 on_check=health_checked,
+                on_load=loads,
+                stage=loads.stage,
             ) as pools,
             observing_tasks(settings, metrics, artifacts, now_ms) as observer,
             AdmissionCoordinator.running(
@@ -123,11 +126,11 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 settings,
                 catalog=catalog,
                 provisioner=models,
-                snapshots=pools.snapshots,
-                loading=pools.model_refs,
+                pools=pools,
+                loads=loads,
                 waiting=coordinator.queue_depth,
                 changed=directory.refresh,
-                freed=metrics.counter("model_gc_freed_bytes_total").labels().inc,
+                metrics=metrics,
                 errors=ERRORS,
                 now_ms=now_ms,
             ) as disk:

@@ -1,6 +1,6 @@
 """The routes of port 9200, but the relay."""
 
-from api_types import CATALOG_ROUTES, JSON, ROUTES, Answer, ErrorCode, Route
+from api_types import CACHE_ROUTES, CATALOG_ROUTES, JSON, ROUTES, Answer, ErrorCode, Route
 from pool_registry_types import PoolSnapshot
 from service_discovery_types import PoolDemand, PoolDemandResponse
 
@@ -53,7 +53,7 @@ NODE_ROUTES = (
     PRELOAD,
     DEMAND,
 )
-DISK_ROUTES = CATALOG_ROUTES
+DISK_ROUTES = (*CATALOG_ROUTES, *CACHE_ROUTES)
 """Answered by model-keeper, as orchestratord's are."""
 
 CALLBACKS_PATH = "/v2/callbacks/register"

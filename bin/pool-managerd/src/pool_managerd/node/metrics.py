@@ -41,9 +41,10 @@ class NodeMetrics:
         """Show the numbers of these pools and GPUs from now on."""
         self._snapshots, self._inventory = snapshots, inventory
 
-    def counting(self, name: str) -> Callable[[float], None]:
-        """Return what counts up a metric of the contract that has no labels but the node."""
-        return self._metrics.counter(name).labels().inc
+    @property
+    def contract(self) -> Metrics:
+        """All metrics of the contract, for those who count for themselves."""
+        return self._metrics
 
     def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
         """Count one answer."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from catalog_core import Catalog
 from gpu_discovery import GpuMonitor, gpu_list
 from local_pool_manager import GpuCourse, LocalPoolManager, owning
-from model_keeper import CountedProvisioner, LocalDisk
+from model_keeper import CountedProvisioner, Loads, LocalDisk
 from model_provisioner import NetworkPolicy
 from pool_managerd.config import Settings
 from pool_managerd.http import ERRORS, NodeServices
@@ -36,12 +36,13 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
     began_s = time.monotonic()
     catalog = Catalog(settings.catalog_dir)
     metrics = NodeMetrics(settings.node_id)
+    loads = Loads()
     provisioner = CountedProvisioner(
         catalog,
         base=settings.models_dir,
         now_ms=_now_ms,
         fetch=settings.fetch,
-        fetched=metrics.counting("model_fetch_bytes_total"),
+        fetched=metrics.contract.counter("model_fetch_bytes_total").labels().inc,
     )
     gpu_course = GpuCourse(metrics.pool_events)
     reports = ModelReports(catalog)
@@ -63,6 +64,8 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                 may_ask=NetworkPolicy.parse(settings.network_policy).refusal,
                 on_handoff=metrics.pool_events.handoff_processed,
                 on_check=metrics.pool_events.health_checked,
+                on_load=loads,
+                stage=loads.stage,
             ) as manager,
         ):
             pools = NodePools(manager, metrics.pool_events)
@@ -87,11 +90,11 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                 settings,
                 catalog=catalog,
                 provisioner=provisioner,
-                snapshots=pools.snapshots,
-                loading=manager.model_refs,
+                pools=manager,
+                loads=loads,
                 waiting=manager.waiting,
                 changed=models_changed,
-                freed=metrics.counting("model_gc_freed_bytes_total"),
+                metrics=metrics.contract,
                 errors=ERRORS,
                 now_ms=_now_ms,
             ) as disk:

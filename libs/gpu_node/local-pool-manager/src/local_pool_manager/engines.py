@@ -4,13 +4,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import TypeAlias
 
-from engine_provisioner import EnginePlan, EngineStatus
+from engine_provisioner import EnginePlan, EngineState, EngineStatus
 from local_pool_manager.crew import Crew, Supervise, Target
 from local_pool_manager.pool import Pool
 from local_pool_manager.registry import Registry
 
 log = logging.getLogger(__name__)
+
+OnLoad: TypeAlias = Callable[[Path], None]
+"""Is told the file of the model that an engine is about to read."""
 
 
 class Engines:
@@ -23,6 +28,7 @@ class Engines:
         *,
         supervise: Supervise,
         expect: Callable[[], None],
+        on_load: OnLoad,
         keep_engines: bool,
     ) -> None:
         """`expect` is called when a handoff file may have come or gone."""
@@ -30,6 +36,7 @@ class Engines:
         self._tasks = tasks
         self._supervise = supervise
         self._expect = expect
+        self._on_load = on_load
         self._keep_engines = keep_engines
         self._crews: set[Crew] = set()
 
@@ -57,6 +64,8 @@ class Engines:
             crew.end(kept=True)
 
     def _on_engine(self, pool: Pool, plan: EnginePlan, status: EngineStatus) -> None:
+        if status.state is EngineState.STARTING:
+            self._on_load(Path(plan.wish.model.path))
         replica = pool.replicas[plan.wish.replica_id]
         if not replica.told_before(status):
             log.info(

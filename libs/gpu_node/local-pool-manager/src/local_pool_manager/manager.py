@@ -29,7 +29,7 @@ from local_pool_manager.courses import conduct
 from local_pool_manager.delegated import Delegate
 from local_pool_manager.door import Door
 from local_pool_manager.drains import Drains, load_drained
-from local_pool_manager.engines import Engines
+from local_pool_manager.engines import Engines, OnLoad
 from local_pool_manager.errors import PoolDraining, PoolNotOurs
 from local_pool_manager.gpuwatch import watch_gpus
 from local_pool_manager.leases import Lease, OnRevoked
@@ -117,6 +117,7 @@ class LocalPoolManager:
         may_ask: MayAsk = anybody,
         on_handoff: OnHandoff | None = None,
         on_check: OnCheck = unheard,
+        on_load: OnLoad = lambda _path: None,
     ) -> AsyncIterator[Self]:
         """Serve the pools; on exit stop the engines that were started here, unless kept.
 
@@ -124,7 +125,8 @@ class LocalPoolManager:
         run left are adopted when they are as configured, and stopped when they are not.
         `loadable` names the models that swapping pools may load, and `loadable_changed` has to be
         called when it gives others; `stage` is asked to bring the next one into RAM. `look` takes
-        a fresh look at the GPUs, without which the last one is waited for.
+        a fresh look at the GPUs, without which the last one is waited for. `on_load` is told the
+        file that an engine is about to read.
 
         Two managers may share a runtime folder: each starts the engines of pools whose
         `provisioning.owner` it is, and keeps what concerns nobody else in a `private_dir` of its
@@ -178,6 +180,7 @@ class LocalPoolManager:
                     seal=seal,
                 ),
                 expect=door.expect,
+                on_load=on_load,
                 keep_engines=keep_engines,
             )
             around = Surroundings(

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from model_cache import pages
 from model_cache.errors import CacheTooSmall, NotStaged
@@ -31,6 +31,9 @@ def default_budget_bytes() -> int:
         if name == "MemAvailable":
             return int(value.split()[0]) * 1024 // 2
     return 0
+
+
+_Mappings: TypeAlias = tuple[pages.Mapping, ...]
 
 
 class _Stopped(Exception):
@@ -56,7 +59,7 @@ class ModelCache:
         self._may_lock = may_lock
         self._now_ms = now_ms
         self._models: dict[str, StagedModel] = {}
-        self._locked: dict[str, pages.Mapping] = {}
+        self._locked: dict[str, _Mappings] = {}
         self._stops: dict[str, threading.Event] = {}
         self._settled: dict[str, asyncio.Event] = {}
         self._reading = asyncio.Semaphore(1)
@@ -91,17 +94,22 @@ class ModelCache:
             finally:
                 for stop in self._stops.values():
                     stop.set()
-        for mapping in self._locked.values():
-            await asyncio.to_thread(mapping.close)
+        for mappings in self._locked.values():
+            await asyncio.to_thread(_close, mappings)
 
-    def stage(self, model_id: str, path: Path, *, pinned: bool = False) -> StagedModel:
+    def stage(
+        self, model_id: str, path: Path, *, files: Sequence[Path] = (), pinned: bool = False
+    ) -> StagedModel:
         """Begin to bring a model into RAM, unless it is there; evicts what was used least recently.
 
-        Raises OSError when there is no such file, and `CacheTooSmall` when it cannot fit.
+        `files` are all of them where it has several, and `path` is what an engine is given. Raises
+        OSError when there is no such file, and `CacheTooSmall` when it cannot fit.
         """
-        size_bytes = path.stat().st_size
+        paths = tuple(files)
+        size_bytes = sum(each.stat().st_size for each in paths or (path,))
         known = self._models.get(model_id)
-        if known is not None and known.path == path and known.stage is not Stage.FAILED:
+        same = known is not None and (known.path, known.files) == (path, paths)
+        if known is not None and same and known.stage is not Stage.FAILED:
             return self._put(replace(known, pinned=pinned, last_used_ms=self._now_ms()))
         if known is not None:
             self._drop(model_id)
@@ -117,7 +125,14 @@ class ModelCache:
             if self._observer:
                 self._observer.evicted(leaving)
         model = self._put(
-            StagedModel(model_id, path, size_bytes, pinned=pinned, last_used_ms=self._now_ms())
+            StagedModel(
+                model_id,
+                path,
+                size_bytes,
+                pinned=pinned,
+                last_used_ms=self._now_ms(),
+                files=paths,
+            )
         )
         self._stops[model_id] = stop = threading.Event()
         self._settled[model_id] = asyncio.Event()
@@ -181,31 +196,32 @@ class ModelCache:
                 raise _Stopped
             loop.call_soon_threadsafe(self._progress, model_id, stop, done_bytes)
 
-        mapping: pages.Mapping | None = None
+        mappings: _Mappings | None = None
         why_not_locked, error = "locking is switched off", None
         try:
             # One after the other: a disk reads two files at once more slowly than in turn.
             async with self._reading:
                 if self._may_lock:
-                    mapping, why_not_locked = await asyncio.to_thread(_lock, model.path, on_chunk)
-                if mapping is None:
-                    await asyncio.to_thread(pages.read_through, model.path, on_chunk)
+                    mappings, why_not_locked = await asyncio.to_thread(
+                        _lock, model.all_files, on_chunk
+                    )
+                if mappings is None:
+                    await asyncio.to_thread(_read_through, model.all_files, on_chunk)
         except _Stopped:
             return
         except OSError as failure:
             error = str(failure)
         if self._stops.get(model_id) is not stop:
-            if mapping is not None:
-                await asyncio.to_thread(mapping.close)
+            await asyncio.to_thread(_close, mappings or ())
             return
-        if mapping is not None:
-            self._locked[model_id] = mapping
+        if mappings is not None:
+            self._locked[model_id] = mappings
         known = self._models[model_id]
         if error is not None:
             log.warning("model %s is not staged: %s", model_id, error)
             self._put(replace(known, stage=Stage.FAILED, error=error))
         else:
-            method = Method.PREREAD if mapping is None else Method.LOCKED
+            method = Method.PREREAD if mappings is None else Method.LOCKED
             log.info("model %s is staged (%s)", model_id, method)
             self._put(
                 replace(
@@ -234,22 +250,46 @@ class ModelCache:
         model = self._models.pop(model_id)
         self._stops.pop(model_id).set()
         self._settled.pop(model_id).set()
-        mapping = self._locked.pop(model_id, None)
-        self._tasks.create_task(asyncio.to_thread(_let_go, mapping, model.path))
+        mappings = self._locked.pop(model_id, ())
+        self._tasks.create_task(asyncio.to_thread(_let_go, mappings, model.all_files))
         if self._observer:
             self._observer.sized(self._used_bytes, self._budget_bytes)
 
 
-def _lock(path: Path, on_chunk: Callable[[int], None]) -> tuple[pages.Mapping | None, str]:
-    """Lock a file in RAM; where the kernel refuses, say why instead."""
+def _lock(paths: Sequence[Path], on_chunk: Callable[[int], None]) -> tuple[_Mappings | None, str]:
+    """Lock files in RAM; where the kernel refuses, say why instead."""
+    mappings: list[pages.Mapping] = []
     try:
-        return pages.lock(path, on_chunk), ""
-    except OSError as error:
+        for path in paths:
+            before = sum(mapping.size_bytes for mapping in mappings)
+            mappings.append(pages.lock(path, _after(before, on_chunk)))
+    except BaseException as error:
+        _close(mappings)
+        if not isinstance(error, OSError):
+            raise
         return None, f"the kernel does not let us lock it ({error.strerror}; see RLIMIT_MEMLOCK)"
+    return tuple(mappings), ""
 
 
-def _let_go(mapping: pages.Mapping | None, path: Path) -> None:
-    """Unlock a file and tell the kernel that nobody needs its pages."""
-    if mapping is not None:
+def _read_through(paths: Sequence[Path], on_chunk: Callable[[int], None]) -> None:
+    before = 0
+    for path in paths:
+        pages.read_through(path, _after(before, on_chunk))
+        before += path.stat().st_size
+
+
+def _after(before_bytes: int, on_chunk: Callable[[int], None]) -> Callable[[int], None]:
+    """Count on from the files before."""
+    return lambda done_bytes: on_chunk(before_bytes + done_bytes)
+
+
+def _close(mappings: Iterable[pages.Mapping]) -> None:
+    for mapping in mappings:
         mapping.close()
-    pages.forget(path)
+
+
+def _let_go(mappings: Iterable[pages.Mapping], paths: Iterable[Path]) -> None:
+    """Unlock files and tell the kernel that nobody needs their pages."""
+    _close(mappings)
+    for path in paths:
+        pages.forget(path)

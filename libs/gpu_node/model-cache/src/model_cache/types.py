@@ -28,7 +28,9 @@ class StagedModel:
 
     model_id: str
     path: Path
+    """What an engine is given: the file, or what stands for all of them."""
     size_bytes: int
+    """Of all files."""
     stage: Stage = Stage.STAGING
     done_bytes: int = 0
     method: Method | None = None
@@ -37,6 +39,13 @@ class StagedModel:
     pinned: bool = False
     last_used_ms: int = 0
     error: str | None = None
+    files: tuple[Path, ...] = ()
+    """Where the model has several; empty: there is only the one at `path`."""
+
+    @property
+    def all_files(self) -> tuple[Path, ...]:
+        """Every file of the model."""
+        return self.files or (self.path,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from model_keeper.collecting import GarbageCollector
 from model_keeper.config import DiskSettings
-from model_keeper.disk import LocalDisk
+from model_keeper.disk import LocalDisk, Pools
 from model_keeper.fetching import CountedProvisioner, Pulls
 from model_keeper.handlers import ModelHandlers
 from model_keeper.keeping import CatalogKeeper
@@ -14,10 +14,13 @@ from model_keeper.ports import (
     ModelFetcher,
     ModelKeeper,
     ModelReader,
+    ModelStager,
 )
 from model_keeper.reading import CatalogReader, DiskReader
+from model_keeper.staging import CacheMetrics, Loads, Staging
 
 __all__ = [
+    "CacheMetrics",
     "CatalogKeeper",
     "CatalogReader",
     "CountedProvisioner",
@@ -26,12 +29,16 @@ __all__ = [
     "DiskSettings",
     "Disks",
     "GarbageCollector",
+    "Loads",
     "LocalDisk",
     "ModelCollector",
     "ModelFetcher",
     "ModelHandlers",
     "ModelKeeper",
     "ModelReader",
+    "ModelStager",
     "Needs",
+    "Pools",
     "Pulls",
+    "Staging",
 ]

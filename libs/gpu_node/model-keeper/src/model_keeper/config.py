@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog_core import CatalogGcPolicy, DeleteRetired, KeepPinned, KeepRecentlyUsed
 from model_provisioner import FetchSettings, NetworkPolicy
-from program_config import Folder, ProgramSettings, TextList, Variable
+from program_config import Bytes, Folder, ProgramSettings, TextList, Variable
 
 
 class DiskSettings(ProgramSettings):
@@ -35,6 +35,11 @@ class DiskSettings(ProgramSettings):
         default=0, ge=0
     )
     """How often models are collected; 0: only when asked for."""
+
+    model_cache_max_bytes: Annotated[
+        Bytes | None, Variable("POOL_MANAGERD_MODEL_CACHE_MAX_BYTES")
+    ] = None
+    """Host RAM for staged models; unset: half of what is free at the start."""
 
     @property
     def catalog_dir(self) -> Path:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Protocol, Self
 
 from api_types import ApiError, ErrorCode
 from catalog_core import Catalog
 from http_shell import ErrorMap
+from model_cache import ModelCache
 from model_keeper.collecting import GarbageCollector
 from model_keeper.config import DiskSettings
 from model_keeper.fetching import Pulls
@@ -15,8 +16,26 @@ from model_keeper.keeping import CatalogKeeper
 from model_keeper.needs import Needs
 from model_keeper.ports import Disk
 from model_keeper.reading import CatalogReader, DiskReader
+from model_keeper.staging import CacheMetrics, Loads, Staging
 from model_provisioner import ModelProvisioner
 from pool_registry_types import PoolSnapshot
+from telemetry_core import Metrics
+
+
+class Pools(Protocol):
+    """The pools of this machine, as the disk needs them."""
+
+    def snapshots(self) -> tuple[PoolSnapshot, ...]:
+        """Return how every pool is."""
+        ...
+
+    def model_refs(self) -> Mapping[str, tuple[str, ...]]:
+        """Return by pool ids and references of what it loads, changes to, or is set up for."""
+        ...
+
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Call back soon after each change of a pool; the result ends that."""
+        ...
 
 
 class LocalDisk:
@@ -37,33 +56,52 @@ class LocalDisk:
         *,
         catalog: Catalog,
         provisioner: ModelProvisioner,
-        snapshots: Callable[[], tuple[PoolSnapshot, ...]],
-        loading: Callable[[], Mapping[str, tuple[str, ...]]],
+        pools: Pools,
+        loads: Loads,
         waiting: Callable[[str], int],
         changed: Callable[[], Awaitable[None]],
-        freed: Callable[[int], None],
+        metrics: Metrics,
         errors: ErrorMap,
         now_ms: Callable[[], int],
     ) -> AsyncIterator[Self]:
         """Note uses and collect by the settings; on leaving, background fetches end.
 
-        `loading` and `waiting` are as in `Needs`; `changed` is awaited when the catalog has
-        another content, and `freed` told the bytes of each collection.
+        `loads` is told by those who start engines; `waiting` is as in `Needs`; `changed` is
+        awaited when the catalog has another content.
         """
+        snapshots = pools.snapshots
         needs = Needs(
             catalog,
             snapshots=snapshots,
             preparing=provisioner.preparing,
-            loading=loading,
+            loading=pools.model_refs,
             waiting=waiting,
         )
-        async with asyncio.TaskGroup() as group:
+        async with (
+            ModelCache.running(
+                settings.model_cache_max_bytes, observer=CacheMetrics(metrics)
+            ) as cache,
+            asyncio.TaskGroup() as group,
+        ):
+            staging = Staging(node_id, catalog, cache, snapshots=snapshots)
+            loads.listen(staging.loads)
+            loads.next_model = staging.stage_ahead
+
+            async def told() -> None:
+                await staging.forget_deleted()
+                await changed()
+
             reader = CatalogReader(node_id, catalog, snapshots)
             pulls = Pulls(
-                node_id, provisioner, group, errors=errors, view=reader.view, changed=changed
+                node_id,
+                provisioner,
+                group,
+                errors=errors,
+                view=reader.view,
+                changed=told,
             )
             keeper = CatalogKeeper(
-                node_id, catalog, needs, view=reader.view, changed=changed, now_ms=now_ms
+                node_id, catalog, needs, view=reader.view, changed=told, now_ms=now_ms
             )
             collector = GarbageCollector(
                 node_id,
@@ -71,20 +109,29 @@ class LocalDisk:
                 needs,
                 settings.gc_policy,
                 models_dir=settings.models_dir,
-                changed=changed,
-                freed=freed,
+                changed=told,
+                freed=metrics.counter("model_gc_freed_bytes_total").labels().inc,
                 now_ms=now_ms,
             )
-            loops = [group.create_task(collector.note_uses(), name="uses of models")]
+            unsubscribe = pools.subscribe(lambda _pool_id: staging.stir())
+            loops = [
+                group.create_task(collector.note_uses(), name="uses of models"),
+                group.create_task(staging.follow(), name="models in RAM"),
+            ]
             if settings.gc_interval_ms:
                 collecting = collector.run_every(settings.gc_interval_ms)
                 loops.append(group.create_task(collecting, name="collection of models"))
             disk = Disk(
-                reader=DiskReader(reader, pulls), fetcher=pulls, keeper=keeper, collector=collector
+                reader=DiskReader(reader, pulls),
+                fetcher=pulls,
+                keeper=keeper,
+                collector=collector,
+                stager=staging,
             )
             try:
                 yield cls(node_id, disk, reader)
             finally:
+                unsubscribe()
                 pulls.stop()
                 for loop in loops:
                     loop.cancel()

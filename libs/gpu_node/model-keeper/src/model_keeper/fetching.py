@@ -14,6 +14,9 @@ from narration_core import get_logger
 FAILED_KEPT = 32
 """How many failed fetches are remembered."""
 
+LOG_INTERVAL_S = 10.0
+"""Between two lines of the log about one fetch."""
+
 _Key = tuple[str, str | None]
 
 
@@ -32,6 +35,8 @@ class CountedProvisioner(ModelProvisioner):
         super().__init__(catalog, base=base, now_ms=now_ms, fetch=fetch)
         self._fetched = fetched
         self._seen_bytes: dict[str, int] = {}
+        self._tell_at_s: dict[str, float] = {}
+        self._log = get_logger(component="models")
 
     async def ensure(
         self,
@@ -61,8 +66,19 @@ class CountedProvisioner(ModelProvisioner):
         self._seen_bytes[step.id] = done_bytes
         if new_bytes > 0:
             self._fetched(new_bytes)
+        self._tell(step)
         if step.status != "running":
             del self._seen_bytes[step.id]
+
+    def _tell(self, step: PreparationStep) -> None:
+        """Log how far a fetch is: at its begin, then now and then, and its end."""
+        now_s = asyncio.get_running_loop().time()
+        if step.status == "running" and now_s < self._tell_at_s.get(step.id, 0.0):
+            return
+        self._tell_at_s[step.id] = now_s + LOG_INTERVAL_S
+        if step.status != "running":
+            del self._tell_at_s[step.id]
+        self._log.info("model_fetch", **step.model_dump(mode="json", exclude_none=True))
 
 
 class Pulls:

@@ -11,6 +11,7 @@ from api_types import (
     PinRequest,
     PullRequest,
     RemovalQuery,
+    StagingRequest,
     StateRequest,
 )
 from http_shell import Call, ErrorMap, Handler, json_answer
@@ -43,6 +44,9 @@ class ModelHandlers:
             self.pin_model,
             self.plan_gc,
             self.run_gc,
+            self.get_model_cache,
+            self.stage_model,
+            self.unstage_model,
         )
         return {handler.__name__: handler for handler in handlers}
 
@@ -93,3 +97,18 @@ class ModelHandlers:
     async def run_gc(self, call: Call[NodeQuery, None]) -> web.StreamResponse:
         """Collect."""
         return json_answer(await self._disks.of(call.query.node_id).collector.run())
+
+    async def get_model_cache(self, call: Call[NodeQuery, None]) -> web.StreamResponse:
+        """Tell what is staged in RAM."""
+        return json_answer(await self._disks.of(call.query.node_id).stager.view())
+
+    async def stage_model(self, call: Call[NodeQuery, StagingRequest]) -> web.StreamResponse:
+        """Begin to bring a model into RAM."""
+        stager = self._disks.of(call.query.node_id).stager
+        staged = await stager.stage(call.path["model_id"], pinned=call.body.pinned)
+        return json_answer(staged, status=202)
+
+    async def unstage_model(self, call: Call[NodeQuery, None]) -> web.StreamResponse:
+        """Let the RAM of a model go."""
+        await self._disks.of(call.query.node_id).stager.unstage(call.path["model_id"])
+        return web.Response(status=204)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from api_types import (
+    CacheView,
     GcPlanView,
     GcRunView,
     ModelList,
@@ -12,6 +13,7 @@ from api_types import (
     PreparationStep,
     PullRequest,
     PullView,
+    StagedView,
     VerificationView,
 )
 
@@ -76,6 +78,22 @@ class ModelCollector(Protocol):
         ...
 
 
+class ModelStager(Protocol):
+    """Keeps models in RAM; calls may raise ApiError."""
+
+    async def view(self) -> CacheView:
+        """Return what is staged."""
+        ...
+
+    async def stage(self, model_id: str, *, pinned: bool) -> StagedView:
+        """Begin to bring a model into RAM."""
+        ...
+
+    async def unstage(self, model_id: str) -> None:
+        """Let its RAM go."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
     """The models of one machine, or of several taken together, and what may be done to them."""
@@ -84,6 +102,7 @@ class Disk:
     fetcher: ModelFetcher
     keeper: ModelKeeper
     collector: ModelCollector
+    stager: ModelStager
 
 
 class Disks(Protocol):

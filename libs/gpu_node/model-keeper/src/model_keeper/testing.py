@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 
 from api_types import (
     ApiError,
+    CacheView,
     ErrorCode,
     GcDecisionView,
     GcPlanView,
@@ -16,6 +17,7 @@ from api_types import (
     PreparationStep,
     PullRequest,
     PullView,
+    StagedView,
     VerificationView,
 )
 from model_keeper.ports import Disk
@@ -153,6 +155,35 @@ class FakeReader:
         return self._keeper.find(model_id)
 
 
+class FakeStager:
+    """Has room for one model, which is staged at once; `in_use` refuses it."""
+
+    def __init__(self) -> None:
+        self.staged: StagedView | None = None
+        self.in_use = False
+
+    async def view(self) -> CacheView:
+        """Return the one model."""
+        models = () if self.staged is None else (self.staged,)
+        used = sum(model.size_bytes for model in models)
+        return CacheView(
+            budget_bytes=7, used_bytes=used, hits=0, misses=0, evictions=0, models=models
+        )
+
+    async def stage(self, model_id: str, *, pinned: bool) -> StagedView:
+        """Stage it."""
+        if self.in_use:
+            raise ApiError(ErrorCode.MODEL_IN_USE, "pool default serves it")
+        self.staged = StagedView(model_id=model_id, state="staged", size_bytes=7, pinned=pinned)
+        return self.staged
+
+    async def unstage(self, model_id: str) -> None:
+        """Let it go."""
+        if self.staged is None or self.staged.model_id != model_id:
+            raise ApiError(ErrorCode.MODEL_NOT_FOUND, f"model {model_id} is not staged")
+        self.staged = None
+
+
 class FakeDisk:
     """All of them together, on the machine `node`; fulfils `Disks`."""
 
@@ -160,6 +191,7 @@ class FakeDisk:
         self.fetcher = FakeFetcher()
         self.keeper = FakeKeeper()
         self.collector = FakeCollector()
+        self.stager = FakeStager()
         self.reader = FakeReader(self.fetcher, self.keeper)
 
     def of(self, node_id: str | None) -> Disk:
@@ -171,4 +203,5 @@ class FakeDisk:
             fetcher=self.fetcher,
             keeper=self.keeper,
             collector=self.collector,
+            stager=self.stager,
         )

@@ -30,6 +30,7 @@ from api_types.events import (
     Started,
     Token,
 )
+from api_types.model_cache import CACHE_ROUTES, CacheView, StagedView, StagingRequest
 from api_types.openapi import openapi_document
 from api_types.resources import (
     ArtifactCreated,
@@ -97,6 +98,7 @@ from api_types.tasks import (
 from api_types.validation import parse_json, parse_query, problem
 
 __all__ = [
+    "CACHE_ROUTES",
     "CATALOG_ROUTES",
     "EVENT_STREAM",
     "EVENT_TYPES",
@@ -118,6 +120,7 @@ __all__ = [
     "ArtifactRequest",
     "ArtifactView",
     "Availability",
+    "CacheView",
     "CandidateView",
     "Capabilities",
     "Determinism",
@@ -174,6 +177,8 @@ __all__ = [
     "Sampling",
     "SessionBudgets",
     "SessionView",
+    "StagedView",
+    "StagingRequest",
     "Started",
     "StateRequest",
     "StreamLinks",

@@ -56,6 +56,7 @@ class ErrorCode(StrEnum):
     WORKER_RESET = "WORKER_RESET"
     DISK_FULL = "DISK_FULL"
     INSUFFICIENT_VRAM = "INSUFFICIENT_VRAM"
+    INSUFFICIENT_RAM = "INSUFFICIENT_RAM"
 
 
 HTTP_STATUS: Mapping[ErrorCode, int] = MappingProxyType(
@@ -104,6 +105,7 @@ HTTP_STATUS: Mapping[ErrorCode, int] = MappingProxyType(
         ErrorCode.DECODE_TIMEOUT: 504,
         ErrorCode.DISK_FULL: 507,
         ErrorCode.INSUFFICIENT_VRAM: 507,
+        ErrorCode.INSUFFICIENT_RAM: 507,
     }
 )
 
@@ -123,6 +125,7 @@ RETRIABLE: frozenset[ErrorCode] = frozenset(
         ErrorCode.POOL_DRAINING,
         ErrorCode.DECODE_TIMEOUT,
         ErrorCode.WORKER_RESET,
+        ErrorCode.INSUFFICIENT_RAM,
     }
 )
 """Codes for which the same request may succeed later, unless the error itself says otherwise."""

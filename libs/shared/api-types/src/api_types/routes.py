@@ -10,6 +10,7 @@ from pydantic import StringConstraints
 from api_types.catalog_routes import CATALOG_ROUTES, OF_A_NODE
 from api_types.errors import ErrorCode
 from api_types.fields import PoolName, SessionId
+from api_types.model_cache import CACHE_ROUTES
 from api_types.resources import (
     ArtifactCreated,
     ArtifactList,
@@ -259,6 +260,7 @@ ROUTES: tuple[Route, ...] = (
         answers=(Answer.json(Availability, "The models and their nodes."),),
     ),
     *CATALOG_ROUTES,
+    *CACHE_ROUTES,
     Route(
         method="POST",
         path="/v2/artifacts",

@@ -17,6 +17,7 @@ from api_types import (
     ArtifactList,
     ArtifactRequest,
     ArtifactView,
+    CacheView,
     Capabilities,
     GcPlanView,
     GcRunView,
@@ -32,6 +33,8 @@ from api_types import (
     Readiness,
     ReloadRequest,
     SessionView,
+    StagedView,
+    StagingRequest,
     StateRequest,
     TaskAccepted,
     TaskList,
@@ -159,9 +162,9 @@ class Client:
         """Return how one pool is doing."""
         return await self._get(PoolHealth, f"/v2/pools/{_segment(pool_id)}/health")
 
-    async def models(self) -> ModelList:
-        """List the models of the catalog."""
-        return await self._get(ModelList, "/v2/catalog/models")
+    async def models(self, *, node_id: str | None = None) -> ModelList:
+        """List the models of the catalog: of one node, or of all there are."""
+        return await self._get(ModelList, "/v2/catalog/models", node_id=node_id)
 
     async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
         """Begin to change the model of a pool; its status tells how that ends."""
@@ -174,59 +177,92 @@ class Client:
         return await self._get(PoolView, f"/v2/pools/{_segment(pool_id)}/status")
 
     def pull(
-        self, reference: str, *, digest: str | None = None
+        self, reference: str, *, digest: str | None = None, node_id: str | None = None
     ) -> AsyncGenerator[PreparationStep | ModelView]:
         """Bring a model to the server's disk: the steps as they come, and the model at last.
 
         Leaving early ends the fetch, unless others wait for it; the next one goes on with it.
+        Where there are several nodes, `node_id` says to which.
         """
-        wish = PullRequest(reference=reference, digest=digest)
-        call = self._request("POST", "/v2/catalog/models", body=wish)
-        return follow_pull(self._transport, call)
+        return follow_pull(self._transport, self._pull(reference, digest, node_id))
 
-    async def start_pull(self, reference: str, *, digest: str | None = None) -> PullView:
+    async def start_pull(
+        self, reference: str, *, digest: str | None = None, node_id: str | None = None
+    ) -> PullView:
         """Have a model fetched in the background; `models` tells how far it is."""
-        wish = PullRequest(reference=reference, digest=digest)
-        call = self._request("POST", "/v2/catalog/models", body=wish)
-        return await self._transport.fetch(PullView, call)
+        return await self._transport.fetch(PullView, self._pull(reference, digest, node_id))
 
-    async def retire(self, model_id: str) -> ModelView:
+    async def retire(self, model_id: str, *, node_id: str | None = None) -> ModelView:
         """Offer a model no longer; the next collections may delete it."""
-        call = self._request("DELETE", _model(model_id))
+        call = self._request("DELETE", _model(model_id), params={"node_id": node_id})
         return await self._transport.fetch(ModelView, call)
 
-    async def purge(self, model_id: str) -> None:
+    async def purge(self, model_id: str, *, node_id: str | None = None) -> None:
         """Delete a model now, whatever the policy says."""
-        call = self._request("DELETE", _model(model_id), params={"purge": "true"})
+        params = {"purge": "true", "node_id": node_id}
+        call = self._request("DELETE", _model(model_id), params=params)
         await self._transport.send(replace(call, timeout_s=_WHOLE_MODELS_S))
 
-    async def verify(self, model_id: str) -> VerificationView:
+    async def verify(self, model_id: str, *, node_id: str | None = None) -> VerificationView:
         """Have all files of a model read and held against their digests."""
-        call = self._request("POST", f"{_model(model_id)}/verify")
+        call = self._request("POST", f"{_model(model_id)}/verify", params={"node_id": node_id})
         return await self._transport.fetch(
             VerificationView, replace(call, timeout_s=_WHOLE_MODELS_S)
         )
 
     async def set_model_state(
-        self, model_id: str, state: Literal["Active", "Retired"]
+        self, model_id: str, state: Literal["Active", "Retired"], *, node_id: str | None = None
     ) -> ModelView:
         """Offer a model, or offer it no longer once nobody needs it."""
-        call = self._request("PATCH", f"{_model(model_id)}/state", body=StateRequest(state=state))
+        call = self._request(
+            "PATCH",
+            f"{_model(model_id)}/state",
+            params={"node_id": node_id},
+            body=StateRequest(state=state),
+        )
         return await self._transport.fetch(ModelView, call)
 
-    async def pin(self, model_id: str, *, pinned: bool = True) -> ModelView:
+    async def pin(
+        self, model_id: str, *, pinned: bool = True, node_id: str | None = None
+    ) -> ModelView:
         """Keep a model from being deleted, or no longer."""
-        call = self._request("POST", f"{_model(model_id)}/pin", body=PinRequest(pinned=pinned))
+        call = self._request(
+            "POST",
+            f"{_model(model_id)}/pin",
+            params={"node_id": node_id},
+            body=PinRequest(pinned=pinned),
+        )
         return await self._transport.fetch(ModelView, call)
 
-    async def gc_plan(self) -> GcPlanView:
+    async def gc_plan(self, *, node_id: str | None = None) -> GcPlanView:
         """Return what a collection would delete now, and why."""
-        return await self._get(GcPlanView, "/v2/catalog/gc/plan")
+        return await self._get(GcPlanView, "/v2/catalog/gc/plan", node_id=node_id)
 
-    async def gc_run(self) -> GcRunView:
+    async def gc_run(self, *, node_id: str | None = None) -> GcRunView:
         """Delete what the policy allows."""
-        call = self._request("POST", "/v2/catalog/gc/run")
+        call = self._request("POST", "/v2/catalog/gc/run", params={"node_id": node_id})
         return await self._transport.fetch(GcRunView, replace(call, timeout_s=_WHOLE_MODELS_S))
+
+    async def model_cache(self, *, node_id: str | None = None) -> CacheView:
+        """Return what is staged in RAM."""
+        return await self._get(CacheView, "/v2/model-cache", node_id=node_id)
+
+    async def stage(
+        self, model_id: str, *, pinned: bool = False, node_id: str | None = None
+    ) -> StagedView:
+        """Begin to bring a model of the catalog into RAM; `model_cache` tells how far it is."""
+        call = self._request(
+            "POST",
+            f"/v2/model-cache/{_segment(model_id)}",
+            params={"node_id": node_id},
+            body=StagingRequest(pinned=pinned),
+        )
+        return await self._transport.fetch(StagedView, call)
+
+    async def unstage(self, model_id: str, *, node_id: str | None = None) -> None:
+        """Let the RAM of a staged model go."""
+        path = f"/v2/model-cache/{_segment(model_id)}"
+        await self._transport.send(self._request("DELETE", path, params={"node_id": node_id}))
 
     async def session(self, session_id: str) -> SessionView:
         """Return a session's counters and budgets."""
@@ -278,6 +314,10 @@ class Client:
             correlation_id=correlation_id,
             accepted=accepted,
         )
+
+    def _pull(self, reference: str, digest: str | None, node_id: str | None) -> Call:
+        wish = PullRequest(reference=reference, digest=digest)
+        return self._request("POST", "/v2/catalog/models", params={"node_id": node_id}, body=wish)
 
     async def _get(self, model: type[Model], path: str, **params: str | int | None) -> Model:
         return await self._transport.fetch(model, self._request("GET", path, params=params))

@@ -13,6 +13,7 @@ from api_types import (
     ArtifactCreated,
     ArtifactList,
     ArtifactView,
+    CacheView,
     Capabilities,
     GcPlanView,
     GcRunView,
@@ -25,6 +26,7 @@ from api_types import (
     PullView,
     Readiness,
     SessionView,
+    StagedView,
     TaskAccepted,
     TaskList,
     TaskRequest,
@@ -223,9 +225,9 @@ class SyncClient:
         """See `Client.pool_health`."""
         return self._loop.call(self._client.pool_health(pool_id))
 
-    def models(self) -> ModelList:
+    def models(self, *, node_id: str | None = None) -> ModelList:
         """See `Client.models`."""
-        return self._loop.call(self._client.models())
+        return self._loop.call(self._client.models(node_id=node_id))
 
     def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
         """See `Client.reload`."""
@@ -236,42 +238,60 @@ class SyncClient:
         return self._loop.call(self._client.pool_status(pool_id))
 
     def pull(
-        self, reference: str, *, digest: str | None = None
+        self, reference: str, *, digest: str | None = None, node_id: str | None = None
     ) -> Generator[PreparationStep | ModelView]:
         """See `Client.pull`."""
-        return self._loop.iterate(self._client.pull(reference, digest=digest))
+        return self._loop.iterate(self._client.pull(reference, digest=digest, node_id=node_id))
 
-    def start_pull(self, reference: str, *, digest: str | None = None) -> PullView:
+    def start_pull(
+        self, reference: str, *, digest: str | None = None, node_id: str | None = None
+    ) -> PullView:
         """See `Client.start_pull`."""
-        return self._loop.call(self._client.start_pull(reference, digest=digest))
+        return self._loop.call(self._client.start_pull(reference, digest=digest, node_id=node_id))
 
-    def retire(self, model_id: str) -> ModelView:
+    def retire(self, model_id: str, *, node_id: str | None = None) -> ModelView:
         """See `Client.retire`."""
-        return self._loop.call(self._client.retire(model_id))
+        return self._loop.call(self._client.retire(model_id, node_id=node_id))
 
-    def purge(self, model_id: str) -> None:
+    def purge(self, model_id: str, *, node_id: str | None = None) -> None:
         """See `Client.purge`."""
-        self._loop.call(self._client.purge(model_id))
+        self._loop.call(self._client.purge(model_id, node_id=node_id))
 
-    def verify(self, model_id: str) -> VerificationView:
+    def verify(self, model_id: str, *, node_id: str | None = None) -> VerificationView:
         """See `Client.verify`."""
-        return self._loop.call(self._client.verify(model_id))
+        return self._loop.call(self._client.verify(model_id, node_id=node_id))
 
-    def set_model_state(self, model_id: str, state: Literal["Active", "Retired"]) -> ModelView:
+    def set_model_state(
+        self, model_id: str, state: Literal["Active", "Retired"], *, node_id: str | None = None
+    ) -> ModelView:
         """See `Client.set_model_state`."""
-        return self._loop.call(self._client.set_model_state(model_id, state))
+        return self._loop.call(self._client.set_model_state(model_id, state, node_id=node_id))
 
-    def pin(self, model_id: str, *, pinned: bool = True) -> ModelView:
+    def pin(self, model_id: str, *, pinned: bool = True, node_id: str | None = None) -> ModelView:
         """See `Client.pin`."""
-        return self._loop.call(self._client.pin(model_id, pinned=pinned))
+        return self._loop.call(self._client.pin(model_id, pinned=pinned, node_id=node_id))
 
-    def gc_plan(self) -> GcPlanView:
+    def gc_plan(self, *, node_id: str | None = None) -> GcPlanView:
         """See `Client.gc_plan`."""
-        return self._loop.call(self._client.gc_plan())
+        return self._loop.call(self._client.gc_plan(node_id=node_id))
 
-    def gc_run(self) -> GcRunView:
+    def gc_run(self, *, node_id: str | None = None) -> GcRunView:
         """See `Client.gc_run`."""
-        return self._loop.call(self._client.gc_run())
+        return self._loop.call(self._client.gc_run(node_id=node_id))
+
+    def model_cache(self, *, node_id: str | None = None) -> CacheView:
+        """See `Client.model_cache`."""
+        return self._loop.call(self._client.model_cache(node_id=node_id))
+
+    def stage(
+        self, model_id: str, *, pinned: bool = False, node_id: str | None = None
+    ) -> StagedView:
+        """See `Client.stage`."""
+        return self._loop.call(self._client.stage(model_id, pinned=pinned, node_id=node_id))
+
+    def unstage(self, model_id: str, *, node_id: str | None = None) -> None:
+        """See `Client.unstage`."""
+        self._loop.call(self._client.unstage(model_id, node_id=node_id))
 
     def session(self, session_id: str) -> SessionView:
         """See `Client.session`."""
