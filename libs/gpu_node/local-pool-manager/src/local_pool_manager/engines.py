@@ -5,17 +5,14 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 from engine_provisioner import EnginePlan, EngineState, EngineStatus
 from local_pool_manager.crew import Crew, Supervise, Target
 from local_pool_manager.pool import Pool
+from local_pool_manager.ports import OnLoad
 from local_pool_manager.registry import Registry
 
 log = logging.getLogger(__name__)
-
-OnLoad: TypeAlias = Callable[[Path], None]
-"""Is told the file of the model that an engine is about to read."""
 
 
 class Engines:

@@ -29,11 +29,11 @@ from local_pool_manager.courses import conduct
 from local_pool_manager.delegated import Delegate
 from local_pool_manager.door import Door
 from local_pool_manager.drains import Drains, load_drained
-from local_pool_manager.engines import Engines, OnLoad
+from local_pool_manager.engines import Engines
 from local_pool_manager.errors import PoolDraining, PoolNotOurs
 from local_pool_manager.gpuwatch import watch_gpus
 from local_pool_manager.leases import Lease, OnRevoked
-from local_pool_manager.ports import Loadable, Look, ModelSource, OnHandoff, StageAhead
+from local_pool_manager.ports import Loadable, Look, ModelSource, OnHandoff, OnLoad, StageAhead
 from local_pool_manager.records import MeasuredMemory, ModelChoices
 from local_pool_manager.registry import Registry
 from local_pool_manager.room import Room, ram_available_bytes

@@ -1,6 +1,7 @@
 """What this library needs from others."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from catalog_core import ModelEntry
@@ -41,6 +42,9 @@ Loadable: TypeAlias = Callable[[], Mapping[str, str]]
 StageAhead: TypeAlias = Callable[[str], None]
 """Begins to bring the model of this id into RAM, while another one serves; never blocks or raises,
 and is asked once for each model that comes next."""
+
+OnLoad: TypeAlias = Callable[[Path], None]
+"""Is told the file of a model that an engine is about to read."""
 
 Look: TypeAlias = Callable[[], Awaitable[GpuInventory]]
 """A fresh look at the GPUs, such as gpu-discovery's `discover` in a thread."""
