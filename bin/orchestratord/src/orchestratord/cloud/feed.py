@@ -77,6 +77,7 @@ class NodeFeed:
         self._news: set[str] = set()
         self._gone: set[str] = set()
         self._wake = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._bound: dict[str, dict[ReplicaKey, Way]] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
         self._describing: set[ReplicaKey] = set()
@@ -115,20 +116,39 @@ class NodeFeed:
             )
         self._wake.set()
 
+    async def caught_up(self) -> None:
+        """Return once placement knows all that has been noted so far."""
+        known = asyncio.get_running_loop().create_future()
+        self._waiting.append(known)
+        self._wake.set()
+        await known
+
     async def run(self) -> None:
         """Apply what has been noted, for ever."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                gone, self._gone = self._gone, set()
-                news, self._news = self._news, set()
-                for node_id in gone:
-                    await self._forget(node_id)
-                for node_id in news:
-                    if (node := self._newest.get(node_id)) is not None:
-                        await self._apply(node, group)
-                self._changed()
+        waiting: list[asyncio.Future[None]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    waiting, self._waiting = self._waiting, []
+                    await self._catch_up(group)
+                    for known in waiting:
+                        if not known.done():
+                            known.set_result(None)
+        finally:
+            for known in (*waiting, *self._waiting):
+                known.cancel()
+
+    async def _catch_up(self, group: asyncio.TaskGroup) -> None:
+        gone, self._gone = self._gone, set()
+        news, self._news = self._news, set()
+        for node_id in gone:
+            await self._forget(node_id)
+        for node_id in news:
+            if (node := self._newest.get(node_id)) is not None:
+                await self._apply(node, group)
+        self._changed()
 
     async def _apply(self, node: NodeLease, group: asyncio.TaskGroup) -> None:
         if not node.reported:

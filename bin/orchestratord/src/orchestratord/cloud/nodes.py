@@ -85,6 +85,7 @@ class ClusterNodes:
         node = self.find(node_id)
         await self._pools.resume_all(node)
         self._registry.set_draining(node_id, False)
+        await self._pools.placement_knows()
         return self._standing(self.find(node_id))
 
     def availability(self) -> Availability:

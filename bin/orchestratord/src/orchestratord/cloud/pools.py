@@ -1,7 +1,7 @@
 """The pools of all nodes: as they report them, and drained by asking them."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from api_types import ApiError, DrainRequest, ErrorCode, PoolView, ReloadRequest
 from orchestrator_core import PoolRef
@@ -19,12 +19,20 @@ class ClusterPools:
     """The `Pools` of CLOUD: named `node_id:pool_id`, or bare where that is unique."""
 
     def __init__(
-        self, registry: ServiceRegistry, client: NodeClient, asking: Asking, calls: NodeCalls
+        self,
+        registry: ServiceRegistry,
+        client: NodeClient,
+        asking: Asking,
+        calls: NodeCalls,
+        *,
+        placement_knows: Callable[[], Awaitable[None]],
     ) -> None:
+        """`placement_knows` waits until placement knows what the registry does."""
         self._registry = registry
         self._client = client
         self._asking = asking
         self._calls = calls
+        self.placement_knows = placement_knows
 
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
@@ -70,6 +78,7 @@ class ClusterPools:
     async def _now(self, node: NodeLease, pool: PoolSnapshot) -> PoolView:
         """Have placement know what was done before the caller does."""
         await self._asking.ask(node.node_id)
+        await self.placement_knows()
         return self.snapshot(f"{node.node_id}:{pool.pool_id}")
 
     async def _drain(self, node: NodeLease, pool: PoolSnapshot, deadline_ms: int) -> None:

@@ -90,7 +90,7 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
                 changed=coordinator.cluster_changed,
             )
             events.to = feed.on_event
-            pools = ClusterPools(registry, client, asking, calls)
+            pools = ClusterPools(registry, client, asking, calls, placement_knows=feed.caught_up)
             plaintext = settings.insecure_plaintext or settings.profile is Profile.HOME
             nodes = ClusterNodes(registry, pools, directory, plaintext=plaintext)
             gauges = NodeGauges(metrics, registry, upstream=upstream, pool_health=pool_health)
