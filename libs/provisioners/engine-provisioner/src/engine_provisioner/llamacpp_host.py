@@ -21,7 +21,7 @@ EXIT_MODEL = 3
 CLOSE_DEADLINE_S = 2.0
 PROMPT_CACHE_MIB = 1024
 HTTP_THREADS_SPARE = 8
-CPU_BATCH_TOKENS = 512
+CPU_BATCH_TOKENS = 128
 METADATA_BYTES = 1 << 20
 """How far into a GGUF file its architecture's keys are looked for; they come first."""
 GPU_BATCH_TOKENS = 2048
