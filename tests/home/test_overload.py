@@ -173,7 +173,9 @@ async def test_what_has_ended_long_ago_is_forgotten_by_name(
     api = connect(place(Pool.of(models, ENDLESS, ctx=4096), task_retention_ms=300).start())
     frames = await api.run(prompt="1", max_tokens=1)
     task_id = frames[0].data["task_id"]
-    assert await api.read(task_id) == frames
+    # Of the frames that tell a place in the queue only the newest is told again.
+    again = await api.read(task_id)
+    assert [f for f in again if f.event != "metrics"] == [f for f in frames if f.event != "metrics"]
 
     async def gone() -> bool:
         # Nothing waits here, so it is the next tasks that make the table look at its clock.

@@ -272,7 +272,12 @@ async def test_a_swap_a_reload_and_a_drain_keep_out_of_each_others_way(
     await api.call("POST", "/v2/pools/main/resume")
 
     waiting = asyncio.ensure_future(recite(api, endless))
-    await eventually(lambda: _changes(api), "a swap under way")
+
+    async def under_way() -> bool:
+        assert not waiting.done(), waiting.result()
+        return await _changes(api)
+
+    await eventually(under_way, "a swap under way")
     busy = await _reload(api, models, SLOW)
     assert (busy.status, busy.json()["code"]) == (409, "POOL_BUSY")
     assert text_of(await waiting) == ENDLESS.expected_text(TOKENS)

@@ -68,6 +68,7 @@ class ClusterFeed:
         self._models: frozenset[str] = frozenset()
         self._changed = changed
         self._wake = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._reported_at_s = 0.0
         self._bound: dict[ReplicaKey, int] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
@@ -81,14 +82,21 @@ class ClusterFeed:
     async def run(self) -> None:
         """Report at once, on every change, and every two seconds in any case."""
         unsubscribe = self._pools.subscribe(lambda _pool_id: self._wake.set())
+        waiting: list[asyncio.Future[None]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
                     self._wake.clear()
+                    waiting, self._waiting = self._waiting, []
                     await self._report(group)
+                    for known in waiting:
+                        if not known.done():
+                            known.set_result(None)
                     await self._next_change()
         finally:
             unsubscribe()
+            for known in (*waiting, *self._waiting):
+                known.cancel()
 
     async def _next_change(self) -> None:
         breakers_open = self._replicas.tell_breakers()
@@ -111,8 +119,8 @@ class ClusterFeed:
             await self._directory.refresh()
         self._tell(snapshots)
 
-    def report_now(self) -> None:
-        """Let placement know at once what was just asked of the pools."""
+    async def caught_up(self) -> None:
+        """Return once placement knows what was just asked of the pools."""
         snapshots = self._pools.snapshots()
         unbound = [
             replica
@@ -122,10 +130,14 @@ class ClusterFeed:
             and self._bound.get(ReplicaKey(self._node_id, pool.pool_id, replica.replica_id))
             != replica.generation
         ]
-        if unbound:  # Its adapter comes first.
-            self._wake.set()
-        else:
+        if not unbound:
             self._tell(snapshots)
+            return
+        # Its adapter comes first.
+        known = asyncio.get_running_loop().create_future()
+        self._waiting.append(known)
+        self._wake.set()
+        await known
 
     def _tell(self, snapshots: tuple[PoolSnapshot, ...]) -> None:
         workloads: dict[str, set[str]] = {}

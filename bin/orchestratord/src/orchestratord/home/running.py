@@ -102,6 +102,11 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 changed=coordinator.cluster_changed,
             )
             directory.changed = pools.loadable_changed
+
+            async def models_changed() -> None:
+                await directory.refresh()
+                await feed.caught_up()
+
             following = group.create_task(feed.run(), name="cluster feed")
             gauges = PoolGauges(
                 metrics,
@@ -119,7 +124,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 descriptions=lambda: feed.descriptions,
             )
             local_pools = LocalPools(
-                settings.node_id, pools, changed=feed.report_now, reloading=course.follow_reload
+                settings.node_id, pools, changed=feed.caught_up, reloading=course.follow_reload
             )
             async with LocalDisk.running(
                 settings.node_id,
@@ -129,7 +134,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 pools=pools,
                 loads=loads,
                 waiting=coordinator.queue_depth,
-                changed=directory.refresh,
+                changed=models_changed,
                 metrics=metrics,
                 errors=ERRORS,
                 now_ms=now_ms,

@@ -1,7 +1,7 @@
 """The pools of this process, where there is no other."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from api_types import ApiError, ErrorCode, PoolView
 from local_pool_manager import ChangeOutcome, LocalPoolManager
@@ -10,8 +10,8 @@ from local_pool_manager import ChangeOutcome, LocalPoolManager
 class LocalPools:
     """The `Pools` of HOME: a name may carry the node's id, which can only be our own.
 
-    `changed` lets placement know of what was asked for before the answer leaves; `reloading` is
-    given each change of models, to follow it to its outcome.
+    `changed` waits until placement knows what was asked for, before the answer leaves;
+    `reloading` is given each change of models, to follow it to its outcome.
     """
 
     def __init__(
@@ -19,7 +19,7 @@ class LocalPools:
         node_id: str,
         manager: LocalPoolManager,
         *,
-        changed: Callable[[], None],
+        changed: Callable[[], Awaitable[None]],
         reloading: Callable[[str, str, asyncio.Future[ChangeOutcome]], None],
     ) -> None:
         self._node_id = node_id
@@ -39,20 +39,20 @@ class LocalPools:
     async def drain(self, pool_id: str, deadline_ms: int) -> PoolView:
         """Take no new task. Raises ApiError and PoolError."""
         self._manager.drain(self._own(pool_id), deadline_ms)
-        self._changed()
+        await self._changed()
         return self.snapshot(pool_id)
 
     async def resume(self, pool_id: str) -> PoolView:
         """End a drain. Raises ApiError and PoolError."""
         self._manager.resume(self._own(pool_id))
-        self._changed()
+        await self._changed()
         return self.snapshot(pool_id)
 
     async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
         """Begin to change the model. Raises ApiError and PoolError."""
         own = self._own(pool_id)
         self._reloading(own, new_model_ref, self._manager.reload(own, new_model_ref))
-        self._changed()
+        await self._changed()
         return self.snapshot(pool_id)
 
     def _own(self, name: str) -> str:

@@ -59,6 +59,11 @@ class Conductor:
         if pool_id == self._pool.config.id:
             self._stirred.set()
 
+    def look_at_offer(self) -> None:
+        """Show at once what the pool may load now, whatever it is doing."""
+        if self._pool.config.swap_models:
+            self._offer()
+
     def tell_demand(
         self,
         demand: Mapping[str, Demand],

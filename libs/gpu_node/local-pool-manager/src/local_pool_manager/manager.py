@@ -342,8 +342,10 @@ class LocalPoolManager:
         return max((each.waiting(model_id) for each in self._conductors.values()), default=0)
 
     def loadable_changed(self) -> None:
-        """Have every swapping pool look again at what it may load."""
-        for pool_id in self._conductors:
+        """Have every swapping pool look again at what it may load; snapshots show it at once."""
+        for pool_id, conductor in self._conductors.items():
+            if isinstance(conductor, Conductor):
+                conductor.look_at_offer()
             self._registry.touch(pool_id)
 
     async def announce(self, pool_id: str) -> None:
