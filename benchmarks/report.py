@@ -80,6 +80,7 @@ def _steady(result: Mapping[str, Any]) -> Iterator[str]:
     stages = steady.pop("stages_ms", None)
     yield from _plain(steady)
     if stages is not None:
+        yield ""
         yield from _table(
             ["stage", "p50 ms", "p99 ms", "tasks"],
             ([name, one["p50"], one["p99"], round(one["count"])] for name, one in stages.items()),
