@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from demo_model import DEMO, ENDLESS, ensure
+from engine_provisioner import desired_path
 
 from .machines import SERVICE, Machine, pool_table, until
 
@@ -112,6 +113,17 @@ def test_a_pool_that_waits_for_its_first_wish_is_started_by_one(
     )
     assert here.handoff() is None
     assert here.manager.call("POST", "/v2/pools/main/preload")[0] == 202
+    here.until_ready()
+
+
+def test_a_first_wish_made_before_the_service_runs_is_followed_when_it_starts(
+    machine: MakeMachine, models: Path
+) -> None:
+    here = machine(pool_table(ensure(models, spec=ENDLESS), preload=False))
+    here.manager.start()
+    assert here.manager.call("POST", "/v2/pools/main/preload")[0] == 202
+    until(desired_path(here.runtime_dir, "main").exists, "the wish is written")
+    here.service.start()
     here.until_ready()
 
 

@@ -64,15 +64,20 @@ class Wishes:
         self._log = get_logger(component="wishes")
 
     def applied(self) -> tuple[PoolConfig, ...]:
-        """Return the pools as they are to be at the start: each with the model wished for last."""
-        configs = []
-        for pool in self._pools:
-            wish = self._read(self._runtime_dir, pool.id)
-            if wish is not None:
-                self._answers[pool.id] = Answer(wish.generation)
-            self._served[pool.id] = wish.model_ref if wish else pool.model_ref
-            configs.append(pool.model_copy(update={"model_ref": self._served[pool.id]}))
-        return tuple(configs)
+        """Return the pools as they are to be at the start: each with the model wished for last.
+
+        A pool that waits for its first wish waits no longer once one stands, whenever it was made.
+        """
+        configs = tuple(self._as_wished(pool) for pool in self._pools)
+        self._served = {config.id: config.model_ref for config in configs}
+        return configs
+
+    def _as_wished(self, pool: PoolConfig) -> PoolConfig:
+        wish = self._read(self._runtime_dir, pool.id)
+        if wish is None:
+            return pool
+        self._answers[pool.id] = Answer(wish.generation)
+        return pool.model_copy(update={"model_ref": wish.model_ref, "preload": True})
 
     def seal(self, payload: HandoffPayload) -> HandoffPayload:
         """Say in a handoff which wish it answers, and how."""
