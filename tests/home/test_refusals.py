@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
 
@@ -18,6 +17,7 @@ from .calls import EVENT_STREAM, Answer, Api, check_grammar, text_of
 from .daemons import Daemon, Place, Pool
 
 CTX = 256
+UNKNOWN = "4f1c0d7e-9a35-4e0b-8a7c-2d1b6f3e5a90"
 MIB = 1024 * 1024
 JSON = {"Content-Type": "application/json"}
 CREATE = b"POST /v2/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -138,10 +138,10 @@ async def test_a_large_body_without_a_length_is_refused_too(api: Api) -> None:
         ("GET", "/", 404, "NOT_FOUND"),
         ("GET", "/v2/nothing", 404, "NOT_FOUND"),
         ("GET", "/v2/tasks/../../etc/passwd", 404, "NOT_FOUND"),
-        ("GET", f"/v2/tasks/{uuid4()}", 404, "TASK_NOT_FOUND"),
+        ("GET", f"/v2/tasks/{UNKNOWN}", 404, "TASK_NOT_FOUND"),
         ("GET", "/v2/tasks/%00", 404, "TASK_NOT_FOUND"),
-        ("GET", f"/v2/tasks/{uuid4()}/events", 404, "TASK_NOT_FOUND"),
-        ("POST", f"/v2/tasks/{uuid4()}/cancel", 404, "TASK_NOT_FOUND"),
+        ("GET", f"/v2/tasks/{UNKNOWN}/events", 404, "TASK_NOT_FOUND"),
+        ("POST", f"/v2/tasks/{UNKNOWN}/cancel", 404, "TASK_NOT_FOUND"),
         ("GET", "/v2/sessions/none", 404, "SESSION_NOT_FOUND"),
         ("GET", "/v2/pools/none/health", 404, "POOL_NOT_FOUND"),
         ("POST", "/v2/pools/none/drain", 404, "POOL_NOT_FOUND"),

@@ -205,7 +205,7 @@ async def test_a_swap_that_nobody_waits_for_any_more_does_not_happen(
     api = connect(place(main, batch_max_wait_ms=600).start())
     (demo,) = await pull(api, models, DEMO)
     async with api.open(
-        model_ref=main.model.stem, prompt="1", max_tokens=300, sampling=GREEDY
+        model_ref=main.model.stem, prompt="1", max_tokens=100, sampling=GREEDY
     ) as stream:
         await stream.until("token")
         before = await loads(api)

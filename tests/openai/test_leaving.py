@@ -149,7 +149,7 @@ async def test_500_clients_that_leave_at_random_leave_nothing_behind(
 ) -> None:
     chance = random.Random(8)
 
-    async def stay_a_while(patience_s: float, max_tokens: int) -> bool:
+    async def stay_a_while(patience_s: float | None, max_tokens: int) -> bool:
         try:
             async with asyncio.timeout(patience_s):
                 await call(http, chat(stream=stream, max_tokens=max_tokens))
@@ -157,9 +157,10 @@ async def test_500_clients_that_leave_at_random_leave_nothing_behind(
             return False
         return True
 
-    calls = [(chance.uniform(0, 2), chance.choice([1, 4, 200])) for _ in range(500)]
-    served = await asyncio.gather(*(stay_a_while(*call) for call in calls))
-    assert any(served)
+    leaving = [(chance.uniform(0, 2), chance.choice([1, 4, 200])) for _ in range(490)]
+    staying = [(None, 4)] * 10
+    served = await asyncio.gather(*(stay_a_while(*call) for call in (*staying, *leaving)))
+    assert all(served[: len(staying)])
     assert not all(served)
     await watch.free()
     async with http.post("/v1/chat/completions", json=chat(stream=False, max_tokens=1)) as answer:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from uuid import uuid4
 
 import pytest
 
@@ -10,6 +9,7 @@ from api_types import ApiError, ErrorCode
 from orchestratord.testing import Shell
 
 TASK = {"prompt": "hello"}
+UNKNOWN = "4f1c0d7e-9a35-4e0b-8a7c-2d1b6f3e5a90"
 
 
 async def test_a_valid_task_is_accepted_with_its_place(shell: Shell) -> None:
@@ -61,10 +61,10 @@ async def test_a_wrong_body_names_what_is_wrong(shell: Shell, body: bytes, named
         ("GET", "/nowhere", 404, "NOT_FOUND"),
         ("GET", "/v2/tasks/", 404, "NOT_FOUND"),
         ("POST", "/v2/nodes/register", 404, "NOT_FOUND"),
-        ("GET", f"/v2/tasks/{uuid4()}", 404, "TASK_NOT_FOUND"),
+        ("GET", f"/v2/tasks/{UNKNOWN}", 404, "TASK_NOT_FOUND"),
         ("GET", "/v2/tasks/not-an-id", 404, "TASK_NOT_FOUND"),
         ("GET", "/v2/tasks/%ff%00", 404, "TASK_NOT_FOUND"),
-        ("POST", f"/v2/tasks/{uuid4()}/cancel", 404, "TASK_NOT_FOUND"),
+        ("POST", f"/v2/tasks/{UNKNOWN}/cancel", 404, "TASK_NOT_FOUND"),
         ("GET", "/v2/pools/none/health", 404, "POOL_NOT_FOUND"),
         ("GET", "/v2/pools/other:default/health", 404, "POOL_NOT_FOUND"),
         ("GET", "/v2/pools/UPPER/status", 404, "POOL_NOT_FOUND"),
@@ -114,14 +114,14 @@ async def test_an_encoded_body_is_refused_unread(shell: Shell) -> None:
 
 async def test_a_cancel_from_a_form_is_refused(shell: Shell) -> None:
     answer = await shell.ask(
-        "POST", f"/v2/tasks/{uuid4()}/cancel", headers={"Content-Type": "text/plain"}
+        "POST", f"/v2/tasks/{UNKNOWN}/cancel", headers={"Content-Type": "text/plain"}
     )
     assert answer.status == 415
 
 
 async def test_an_empty_body_may_be_of_any_kind_that_no_form_sends(shell: Shell) -> None:
     answer = await shell.ask(
-        "POST", f"/v2/tasks/{uuid4()}/cancel", headers={"Content-Type": "application/octet-stream"}
+        "POST", f"/v2/tasks/{UNKNOWN}/cancel", headers={"Content-Type": "application/octet-stream"}
     )
     assert answer.status == 404
 
@@ -297,7 +297,7 @@ async def test_what_nobody_foresaw_is_a_500_without_internals(
 
 
 async def test_requests_are_counted_by_pattern_not_by_path(shell: Shell) -> None:
-    await shell.ask("GET", f"/v2/tasks/{uuid4()}")
+    await shell.ask("GET", f"/v2/tasks/{UNKNOWN}")
     await shell.ask("PROPFIND", "/else")
     assert shell.observer.requests == [
         ("/v2/tasks/{task_id}", "GET", 404),

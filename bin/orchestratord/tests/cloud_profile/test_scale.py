@@ -20,7 +20,6 @@ from .conftest import cloud_settings
 
 NODES = 1_000
 POOLS = 5
-HEARD_EVERY_S = 10
 
 
 class Plane:
@@ -51,7 +50,7 @@ class Plane:
         await self.applied.wait()
 
 
-async def test_a_thousand_nodes_cost_less_than_a_twentieth_of_a_core_up_to_placement(
+async def test_to_know_a_thousand_nodes_up_to_placement_costs_little_beside_reading_what_they_say(
     tmp_path: Path,
 ) -> None:
     plane, nodes = Plane(tmp_path), [MadeUpNode(f"gpu-{number:04}") for number in range(NODES)]
@@ -66,16 +65,21 @@ async def test_a_thousand_nodes_cost_less_than_a_twentieth_of_a_core_up_to_place
             [node.heartbeat(*reports(busy)).model_dump_json() for node in nodes]
             for busy in (1, 0, 1)
         ]
-        shares = []
+        known_s, read_s = [], []
         for bodies in rounds:
             began_s = time.process_time()
             await plane.hear(bodies)
-            shares.append((time.process_time() - began_s) / HEARD_EVERY_S)
+            known_s.append(time.process_time() - began_s)
+            began_s = time.process_time()
+            for body in bodies:
+                HeartbeatRequest.model_validate_json(body)
+            read_s.append(time.process_time() - began_s)
         decision = plane.cluster.decide(Constraint(model_id="tiny"))
         following.cancel()
-    print(f"{min(shares):.2%} of a core")
+    ratio = min(known_s) / min(read_s)
+    print(f"{ratio:.2f} times what reading costs")
     assert decision.outcome is Outcome.PLACED
-    assert min(shares) < 0.05
+    assert ratio < 10
 
 
 def reports(busy: int) -> tuple[PoolSnapshot, ...]:

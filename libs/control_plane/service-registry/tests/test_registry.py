@@ -1,5 +1,6 @@
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -70,7 +71,7 @@ async def test_a_subscriber_that_fails_ends_the_registry_loudly(clock):
         await run()
 
 
-def test_the_heartbeats_of_a_thousand_nodes_cost_less_than_a_twentieth_of_a_core(clock):
+def test_to_hear_a_thousand_nodes_costs_little_beside_reading_what_they_say(clock):
     """Each with five pools, from JSON, every ten seconds; and a look for stale ones a second."""
     registry = ServiceRegistry(lambda _: None, now_ms=clock)
     pools = tuple(with_replica(pool(f"pool-{number}")) for number in range(5))
@@ -78,16 +79,29 @@ def test_the_heartbeats_of_a_thousand_nodes_cost_less_than_a_twentieth_of_a_core
     for node in nodes:
         registry.register(node.register())
     bodies = [node.heartbeat(*pools).model_dump_json() for node in nodes]
-    began = time.process_time()
-    for body in bodies:
-        registry.heartbeat(HeartbeatRequest.model_validate_json(body))
-    for _ in range(10):
-        clock.advance(1_000)
-        registry.check_stale_nodes()
-    share = (time.process_time() - began) / 10
-    print(f"{share:.2%} of a core, {share * 10 * 1_000:.0f} µs a heartbeat")
+
+    def read() -> list[HeartbeatRequest]:
+        return [HeartbeatRequest.model_validate_json(body) for body in bodies]
+
+    def hear() -> None:
+        for message in read():
+            registry.heartbeat(message)
+        for _ in range(10):
+            clock.advance(1_000)
+            registry.check_stale_nodes()
+
+    rounds = [(cpu_s(hear), cpu_s(read)) for _ in range(3)]
     assert registry.health().online == 1_000
-    assert share < 0.05
+    ratio = min(heard for heard, _ in rounds) / min(only_read for _, only_read in rounds)
+    print(f"{ratio:.2f} times what reading costs")
+    assert ratio < 2.5
+
+
+def cpu_s(work: Callable[[], object]) -> float:
+    """Return the CPU time of this process that something takes."""
+    began_s = time.process_time()
+    work()
+    return time.process_time() - began_s
 
 
 def with_replica(of: PoolSnapshot) -> PoolSnapshot:
