@@ -163,24 +163,6 @@ async def test_llorch_pulls_across_a_cut_reloads_and_collects(
     assert await llorch("gc", "--run") == "there was nothing to delete"
 
 
-async def test_a_model_of_another_digest_is_refused_and_told_in_the_list(
-    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
-) -> None:
-    api = connect(place(Pool.of(models, SLOW, pool_id="main")).start())
-    wrong = f"sha256:{'0' * 64}"
-    async with ModelServer.running() as server:
-        server.files["/endless.gguf"] = ensure(models, spec=ENDLESS).read_bytes()
-        wish = {"reference": f"{server.url}/endless.gguf", "digest": wrong}
-        begun = await api.call("POST", "/v2/catalog/models", json=wish)
-        assert (begun.status, begun.json()["state"]) == (202, "running")
-        (pull,) = await eventually(lambda: _failed(api), "a pull that failed")
-    assert (pull["state"], pull["error"]["code"]) == ("failed", "INVALID_PARAMS")
-    assert wrong in pull["error"]["message"]
-    assert [one["model_id"] for one in (await api.get("/v2/catalog/models"))["models"]] == [
-        Pool.of(models, SLOW).model.stem
-    ]
-
-
 async def test_a_model_that_a_pool_serves_is_neither_retired_nor_deleted(
     place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
 ) -> None:
@@ -201,11 +183,6 @@ async def _pull(api: Api, **wish: str) -> list[tuple[str, dict[str, Any]]]:
         for lines in blocks
         if not lines[0].startswith(":")
     ]
-
-
-async def _failed(api: Api) -> Any:
-    pulls = (await api.get("/v2/catalog/models"))["pulls"]
-    return pulls if all(pull["state"] == "failed" for pull in pulls) else None
 
 
 def _counted(metrics: str, name: str) -> float:

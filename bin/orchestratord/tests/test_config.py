@@ -102,6 +102,22 @@ def test_variables_and_their_older_spellings_are_read(
     assert getattr(loaded(environ={name: value}).settings, field) == expected
 
 
+def test_fetches_know_the_hub_and_the_object_store_of_the_environment(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("hf_secret\n")
+    environ = {
+        "HF_ENDPOINT": "https://hub.lan",
+        "HF_TOKEN_FILE": str(token),
+        "AWS_ENDPOINT_URL": "https://s3.lan",
+    }
+    result = loaded(environ=environ)
+    fetch = result.settings.fetch
+    assert (fetch.hub_endpoint, fetch.hub_token) == ("https://hub.lan", "hf_secret")
+    assert fetch.object_store_options == {"s3": {"endpoint": "https://s3.lan"}}
+    assert "hf_secret" not in "\n".join(describe(SCHEMA, result))
+    assert loaded().settings.fetch.object_store_options == {"s3": {}}
+
+
 def test_name_and_alias_may_agree() -> None:
     environ = {"ORCHD_BIND_ADDR": "127.0.0.1:1", "ORCHD_ADDR": "127.0.0.1:1"}
     assert loaded(environ=environ).origins["bind_addr"] == "environment ORCHD_BIND_ADDR"

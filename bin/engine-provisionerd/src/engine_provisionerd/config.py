@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gpu_discovery import DeviceMaskError, DevicePolicy, parse_mask
 from local_pool_manager import PoolConfig, ProvisioningOwner, service_dir
@@ -94,6 +94,10 @@ class Settings(ProgramSettings):
     keep_engines: Annotated[bool, Variable("LLORCH_KEEP_ENGINES")] = False
     network_policy: Annotated[TextList, Variable("LLORCH_NETWORK_POLICY")] = ("allow",)
     """`allow`, `deny`, or the hosts from which downloads are allowed."""
+    hub_endpoint: Annotated[str, Variable("HF_ENDPOINT")] = "https://huggingface.co"
+    hub_token: Annotated[SecretStr | None, Variable("HF_TOKEN", file_variant=True)] = None
+    s3_endpoint: Annotated[str | None, Variable("AWS_ENDPOINT_URL")] = None
+    s3_region: Annotated[str | None, Variable("AWS_REGION")] = None
     auto_pull: Annotated[bool, Variable("LLORCH_AUTO_PULL")] = Field(default_factory=_is_home)
     """Whether models that are not on this disk are fetched."""
     log_format: Annotated[Literal["auto", "console", "json"], Variable("LLORCH_LOG_FORMAT")] = (

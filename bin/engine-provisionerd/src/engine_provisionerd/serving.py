@@ -110,7 +110,13 @@ def _fetching(settings: Settings) -> FetchSettings | None:
     """Return how models that are not on this disk are fetched; None: not at all."""
     if not settings.auto_pull:
         return None
-    return FetchSettings(policy=NetworkPolicy.parse(settings.network_policy))
+    return FetchSettings.of(
+        policy=NetworkPolicy.parse(settings.network_policy),
+        hub_endpoint=settings.hub_endpoint,
+        hub_token=settings.hub_token.get_secret_value() if settings.hub_token else None,
+        s3_endpoint=settings.s3_endpoint,
+        s3_region=settings.s3_region,
+    )
 
 
 async def _tell_gpu_change(change: GpuChange) -> None:

@@ -34,3 +34,22 @@ class FetchSettings:
     """In a row without a single new byte."""
     first_pause_s: float = 0.5
     longest_pause_s: float = 60.0
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        policy: NetworkPolicy,
+        hub_endpoint: str,
+        hub_token: str | None,
+        s3_endpoint: str | None,
+        s3_region: str | None,
+    ) -> "FetchSettings":
+        """What the daemons let an operator say: one hub and one S3 server, public or private."""
+        s3 = {"endpoint": s3_endpoint, "region": s3_region}
+        return cls(
+            policy=policy,
+            hub_endpoint=hub_endpoint,
+            hub_token=hub_token,
+            object_store_options={"s3": {name: value for name, value in s3.items() if value}},
+        )

@@ -38,6 +38,8 @@ class ModelServer:
         self.redirects: dict[str, str] = {}
         self.faults = Faults()
         self.requests: list[web.BaseRequest] = []
+        self.sent_bytes = 0
+        """Of all bodies, also of those that were cut."""
 
     @classmethod
     @asynccontextmanager
@@ -141,10 +143,12 @@ class ModelServer:
         for at in range(0, len(body), _CHUNK_BYTES):
             if cut is not None and at + _CHUNK_BYTES > cut:
                 await response.write(bytes(body[at:cut]))
+                self.sent_bytes += max(0, cut - at)
                 if request.transport is not None:
                     request.transport.close()
                 return response
             await response.write(bytes(body[at : at + _CHUNK_BYTES]))
+            self.sent_bytes += len(body[at : at + _CHUNK_BYTES])
         await response.write_eof()
         return response
 

@@ -16,7 +16,8 @@ from model_provisioner.sources.choosing import choose_files
 from model_provisioner.sources.port import Body, RemoteFile
 from model_provisioner.web import endpoint_of
 
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = 128 * 1024
+"""What obstore gathers before it hands it over, and loses when the connection breaks."""
 
 
 class Bucket:
