@@ -29,4 +29,27 @@ async def test_a_reload_is_passed_on_and_the_new_model_serves(
     assert (answer.status, answer.json()["pool_id"]) == (202, "node-a:main")
     await eventually(serves, "the new model", within_s=30)
     frames = await api.run(model_ref=new.stem, prompt="1", max_tokens=32, sampling=GREEDY)
+    assert frames[-1].event == "end", frames[-1]
+    assert text_of(frames) == DEMO.expected_text(32)
+
+
+async def test_a_purge_is_passed_on_and_a_task_brings_the_pool_back(
+    make_cluster: Callable[..., Cluster], models: Path, connect: Callable[[Cluster], CloudApi]
+) -> None:
+    cluster = make_cluster()
+    pool = Pool.of(models, DEMO, pool_id="main")
+    cluster.node("node-a", pool).start()
+    cluster.control.start()
+    api = connect(cluster)
+    await api.all_placeable("node-a")
+
+    async def rests() -> bool:
+        return bool((await api.pools())["node-a:main"]["state"] == "stopped")
+
+    wish = {"delete_cache_dirs": True}
+    answer = await api.call("POST", "/v2/pools/main/purge", json=wish)
+    assert (answer.status, answer.json()["pool_id"]) == (202, "node-a:main")
+    await eventually(rests, "no engine", within_s=30)
+    frames = await api.run(model_ref=pool.model.stem, prompt="1", max_tokens=32, sampling=GREEDY)
+    assert frames[-1].event == "end", frames[-1]
     assert text_of(frames) == DEMO.expected_text(32)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from demo_model import ENDLESS, SLOW, ensure
+from demo_model import DEMO, ENDLESS, SLOW, ensure
 from model_provisioner.testing import ModelServer
 
 from .calls import EVENT_STREAM, Answer, Api, Frame, check_grammar, eventually, text_of
@@ -172,6 +172,44 @@ async def test_a_model_that_a_pool_serves_is_neither_retired_nor_deleted(
         answer = await api.call("DELETE", f"/v2/catalog/models/{pool.model.stem}{query}")
         assert (answer.status, answer.json()["code"]) == (409, "MODEL_IN_USE")
         assert "main" in answer.json()["message"]
+
+
+async def test_a_purged_pool_gives_its_disk_back_and_serves_again_when_it_is_told_to(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    pool = Pool.of(models, DEMO, pool_id="main", ctx=8192)
+    here = place(pool)
+    api = connect(here.start())
+    async with ModelServer.running() as server:
+        server.files["/endless.gguf"] = ensure(models, spec=ENDLESS).read_bytes()
+        reference = f"{server.url}/endless.gguf"
+        model = (await _pull(api, reference=reference))[-1][1]
+        wish = {"new_model_ref": reference}
+        await api.call("POST", "/v2/pools/main/reload", json=wish)
+        await eventually(lambda: _serves(api, "main", model["model_id"]), "it", within_s=30)
+        purge = {"purge_engine": True, "purge_models": True, "drain_first": True}
+        task = {"model_ref": model["model_id"], "prompt": "1", "max_tokens": 1500}
+        async with api.open(**task, sampling=GREEDY) as stream:
+            frames = await stream.until("token")
+            refused = await api.call("POST", "/v2/pools/main/purge", json={"purge_models": True})
+            assert (refused.status, refused.json()["code"]) == (409, "POOL_BUSY")
+            answer = await api.call("POST", "/v2/pools/main/purge", json=purge)
+            assert (answer.status, answer.json()["pool_id"]) == (202, "main")
+            frames += await stream.rest()
+        assert frames[-1].event == "end"
+
+        async def gone() -> bool:
+            listed = (await api.get("/v2/catalog/models"))["models"]
+            return model["model_id"] not in {each["model_id"] for each in listed}
+
+        await eventually(gone, "the model is gone", within_s=30)
+        resting = await served(api, "main")
+        assert (resting["state"], resting["last_error"]) == ("stopped", None)
+        assert not list(here.folder.rglob("endless*.gguf"))
+        await api.call("POST", "/v2/pools/main/reload", json=wish)
+        await eventually(lambda: _serves(api, "main", model["model_id"]), "it", within_s=30)
+    task = {"model_ref": model["model_id"], "prompt": "1", "max_tokens": 9}
+    assert text_of(await api.run(**task, sampling=GREEDY)) == ENDLESS.expected_text(9)
 
 
 async def _pull(api: Api, **wish: str) -> list[tuple[str, dict[str, Any]]]:

@@ -168,6 +168,19 @@ async def test_a_reload_that_was_rolled_back_says_why(
     assert (child.returncode, err) == (1, b"llorch: it is cut\n")
 
 
+async def test_a_purge_names_what_goes(fake: FakeOrchestratord, llorch: Llorch) -> None:
+    fake.documents["/v2/pools/default/purge"] = POOL
+    outcome = await llorch("purge", "default", "--engine", "--models", "--drain")
+    assert (outcome.code, outcome.out) == (0, "default is being purged\n")
+    wish = json.loads(fake.requests[-1].body)
+    assert {name for name, on in wish.items() if on} == {
+        *("purge_engine", "purge_models", "drain_first"),
+    }
+    outcome = await llorch("purge", "default")
+    assert (outcome.code, len(fake.requests)) == (2, 1)
+    assert "--engine" in outcome.err
+
+
 async def test_a_busy_pool_is_told(fake: FakeOrchestratord, llorch: Llorch) -> None:
     fake.documents["/v2/pools/default/status"] = POOL
     fake.refusals.append(Refusal(409, {"code": "POOL_BUSY", "message": "busy", "retriable": False}))

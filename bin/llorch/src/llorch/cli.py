@@ -178,6 +178,17 @@ def _add_models(
     reloaded.add_argument("--no-wait", action="store_true", help="do not wait until it serves")
     reloaded.set_defaults(command=keeping.reload)
 
+    purged = commands.add_parser(
+        "purge", parents=[output], help="stop a pool's engines and delete what it takes of the disk"
+    )
+    purged.add_argument("pool", metavar="POOL")
+    purged.add_argument("--engine", action="store_true", help="what was built or installed for it")
+    purged.add_argument("--models", action="store_true", help="its models")
+    purged.add_argument("--caches", action="store_true", help="copies in RAM, logs of builds")
+    purged.add_argument("--drain", action="store_true", help="let running tasks end first")
+    purged.add_argument("--force", action="store_true", help="end running tasks now")
+    purged.set_defaults(command=keeping.purge)
+
     cached = commands.add_parser("cache", parents=[output, node], help="the models in RAM")
     cached.set_defaults(command=keeping.cache)
     actions = cached.add_subparsers(metavar="ACTION")

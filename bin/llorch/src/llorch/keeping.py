@@ -6,7 +6,7 @@ import sys
 from contextlib import aclosing
 from typing import TextIO
 
-from api_types import ModelView, PoolView, PreparationStep
+from api_types import ModelView, PoolView, PreparationStep, PurgeRequest
 from llorch import tables
 from llorch.exits import Exit
 from llorch.listing import print_answer
@@ -86,6 +86,22 @@ def _has_changed(before: PoolView, now: PoolView) -> bool:
     old = {(each.replica_id, each.generation) for each in before.replicas}
     serving = {(each.replica_id, each.generation) for each in now.replicas if each.health.ready}
     return bool(serving) and serving.isdisjoint(old)
+
+
+async def purge(client: Client, args: argparse.Namespace) -> Exit:
+    """Have a pool's engines stop, and what it takes of the disk deleted."""
+    if not (args.engine or args.models or args.caches):
+        sys.stderr.write("llorch: say what is to go: --engine, --models or --caches\n")
+        return Exit.USAGE
+    wish = PurgeRequest(
+        purge_engine=args.engine,
+        purge_models=args.models,
+        delete_cache_dirs=args.caches,
+        drain_first=args.drain,
+        force=args.force,
+    )
+    pool = await client.purge_pool(args.pool, wish)
+    return print_answer(args, pool, f"{pool.pool_id} is being purged")
 
 
 async def pin(client: Client, args: argparse.Namespace) -> Exit:

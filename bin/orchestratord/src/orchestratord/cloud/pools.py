@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from api_types import ApiError, DrainRequest, ErrorCode, PoolView, ReloadRequest
+from api_types import ApiError, DrainRequest, ErrorCode, PoolView, PurgeRequest, ReloadRequest
 from orchestrator_core import PoolRef
 from orchestratord.cloud.asking import Asking
 from orchestratord.cloud.calls import NodeCalls
@@ -63,6 +63,12 @@ class ClusterPools:
         node, pool = self._find(pool_id)
         path, wish = f"/v2/pools/{pool.pool_id}/reload", ReloadRequest(new_model_ref=new_model_ref)
         await self._client.post(node, path, PoolSnapshot, wish)
+        return await self._now(node, pool)
+
+    async def purge(self, pool_id: str, wish: PurgeRequest) -> PoolView:
+        """Have the node delete what the pool takes of its disk. Raises ApiError."""
+        node, pool = self._find(pool_id)
+        await self._client.post(node, f"/v2/pools/{pool.pool_id}/purge", PoolSnapshot, wish)
         return await self._now(node, pool)
 
     async def drain_all(self, node: NodeLease, deadline_ms: int) -> None:

@@ -123,9 +123,6 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 inventory=lambda: gpus.inventory,
                 descriptions=lambda: feed.descriptions,
             )
-            local_pools = LocalPools(
-                settings.node_id, pools, changed=feed.caught_up, reloading=course.follow_reload
-            )
             async with LocalDisk.running(
                 settings.node_id,
                 settings,
@@ -139,6 +136,13 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 errors=ERRORS,
                 now_ms=now_ms,
             ) as disk:
+                local_pools = LocalPools(
+                    settings.node_id,
+                    pools,
+                    changed=feed.caught_up,
+                    reloading=course.follow_reload,
+                    purger=disk.purger,
+                )
                 try:
                     yield Composed(
                         services=Services(

@@ -39,6 +39,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
             pools.drain_pool,
             pools.resume_pool,
             pools.reload_pool,
+            pools.purge_pool,
             nodes.register_node,
             nodes.heartbeat_node,
             nodes.deregister_node,

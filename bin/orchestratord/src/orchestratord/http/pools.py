@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api_types import DrainRequest, PoolHealth, PoolList, PoolMetrics, ReloadRequest
+from api_types import DrainRequest, PoolHealth, PoolList, PoolMetrics, PurgeRequest, ReloadRequest
 from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context
 
@@ -60,4 +60,10 @@ async def reload_pool(context: Context, call: Call[None, ReloadRequest]) -> web.
     """Change the model; the answer does not wait for the outcome."""
     pools = context.services.pools
     pool = await pools.reload(call.path["pool_id"], call.body.new_model_ref)
+    return json_answer(pool, status=202)
+
+
+async def purge_pool(context: Context, call: Call[None, PurgeRequest]) -> web.StreamResponse:
+    """Stop its engines and delete what it takes; the answer does not wait for that."""
+    pool = await context.services.pools.purge(call.path["pool_id"], call.body)
     return json_answer(pool, status=202)

@@ -14,6 +14,7 @@ from api_types import (
     NodeStanding,
     NodeView,
     PoolView,
+    PurgeRequest,
     Readiness,
     SessionView,
     TaskAccepted,
@@ -169,6 +170,10 @@ class Pools(Protocol):
 
     async def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
         """Begin to change the model."""
+        ...
+
+    async def purge(self, pool_id: str, wish: PurgeRequest) -> PoolView:
+        """Begin to delete what it takes of the disk."""
         ...
 
 

@@ -10,6 +10,7 @@ from api_types import (
     NodeView,
     PoolReadiness,
     PoolView,
+    PurgeRequest,
     Readiness,
 )
 from artifact_store import ArtifactStore
@@ -27,6 +28,7 @@ class FakePools:
         self.draining = False
         self.deadline_ms: int | None = None
         self.new_model_ref: str | None = None
+        self.purged: PurgeRequest | None = None
 
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return the one pool."""
@@ -69,6 +71,11 @@ class FakePools:
         if self.new_model_ref is not None:
             raise PoolBusy("the model is being changed already")
         self.new_model_ref = new_model_ref
+        return self.snapshot(pool_id)
+
+    async def purge(self, pool_id: str, wish: PurgeRequest) -> PoolView:
+        """Note the wish."""
+        self.purged = wish
         return self.snapshot(pool_id)
 
 

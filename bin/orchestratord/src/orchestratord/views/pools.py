@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from api_types import ApiError, ErrorCode, PoolView
+from api_types import ApiError, ErrorCode, PoolView, PurgeRequest
 from local_pool_manager import ChangeOutcome, LocalPoolManager
+from model_keeper import PoolPurger
 
 
 class LocalPools:
@@ -21,11 +22,13 @@ class LocalPools:
         *,
         changed: Callable[[], Awaitable[None]],
         reloading: Callable[[str, str, asyncio.Future[ChangeOutcome]], None],
+        purger: PoolPurger,
     ) -> None:
         self._node_id = node_id
         self._manager = manager
         self._changed = changed
         self._reloading = reloading
+        self._purger = purger
 
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
@@ -52,6 +55,12 @@ class LocalPools:
         """Begin to change the model. Raises ApiError and PoolError."""
         own = self._own(pool_id)
         self._reloading(own, new_model_ref, self._manager.reload(own, new_model_ref))
+        await self._changed()
+        return self.snapshot(pool_id)
+
+    async def purge(self, pool_id: str, wish: PurgeRequest) -> PoolView:
+        """Begin to delete what it takes of the disk. Raises ApiError and PoolError."""
+        await self._purger.begin(self._own(pool_id), wish)
         await self._changed()
         return self.snapshot(pool_id)
 

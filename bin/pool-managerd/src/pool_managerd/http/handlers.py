@@ -10,6 +10,7 @@ from api_types import (
     ErrorCode,
     Liveness,
     PoolList,
+    PurgeRequest,
     ReloadRequest,
 )
 from http_shell import Call, json_answer
@@ -47,6 +48,12 @@ class Handlers:
         """Change the model; the answer does not wait for the outcome."""
         pool_id = self._pool_id(call)
         self._services.pools.reload(pool_id, call.body.new_model_ref)
+        return json_answer(self._services.pools.snapshot(pool_id), status=202)
+
+    async def purge_pool(self, call: Call[None, PurgeRequest]) -> web.StreamResponse:
+        """Stop its engines and delete what it takes; the answer does not wait for that."""
+        pool_id = self._pool_id(call)
+        await self._services.purger.begin(pool_id, call.body)
         return json_answer(self._services.pools.snapshot(pool_id), status=202)
 
     async def preload_pool(self, call: Call[None, None]) -> web.StreamResponse:

@@ -5,7 +5,8 @@ from pool_registry_types import PoolSnapshot
 from service_discovery_types import PoolDemand, PoolDemandResponse
 
 SHARED_OPERATIONS = (
-    *("list_pools", "get_pool_status", "drain_pool", "resume_pool", "reload_pool"),
+    *("list_pools", "get_pool_status"),
+    *("drain_pool", "resume_pool", "reload_pool", "purge_pool"),
     *("list_gpus", "get_node", "get_health", "get_metrics"),
 )
 """What a node answers as orchestratord does."""

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from api_types import GpuList
 from http_shell import RequestObserver
-from model_keeper import Disks
+from model_keeper import Disks, PoolPurger
 from pool_registry_types import PoolSnapshot
 from service_discovery_types import PoolDemand, RegisterRequest
 
@@ -68,6 +68,7 @@ class NodeServices:
     node_id: str
     pools: Pools
     disks: Disks
+    purger: PoolPurger
     relay: Relay
     observer: Observer
     gpus: Callable[[], GpuList]

@@ -102,6 +102,7 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                     node_id=settings.node_id,
                     pools=pools,
                     disks=disk,
+                    purger=disk.purger,
                     relay=relay,
                     observer=metrics,
                     gpus=lambda: gpu_list(gpus.inventory, settings.device_policy),

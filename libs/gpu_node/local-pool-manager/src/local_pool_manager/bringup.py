@@ -148,6 +148,11 @@ class Planner:
         self._build_dir = build_dir
         self._may_ask = may_ask
         self._preparing = asyncio.Lock()
+        self._builds: dict[str, frozenset[Path]] = {}
+
+    def builds(self, pool_id: str) -> frozenset[Path]:
+        """Return the folders below the build folder that the last plan of a pool runs from."""
+        return self._builds.get(pool_id, frozenset())
 
     def devices(self, config: PoolConfig) -> tuple[GpuInfo, ...]:
         """Return the GPUs of the pool as they are now; raises `DevicesMissing`."""
@@ -176,6 +181,7 @@ class Planner:
                     self._build_dir,
                     may_ask=self._may_ask,
                 )
+            self._builds[config.id] = self._made_for(wish)
             wishes = [
                 replace(wish, replica_id=replica_id, lane=lane)
                 for replica_id, lane in lanes.items()
@@ -194,6 +200,14 @@ class Planner:
             return await self._models.ensure(model_ref)
         except Exception as error:  # whatever a source of models raises, its text is the reason
             raise ModelMissing(str(error) or type(error).__name__) from error
+
+    def _made_for(self, wish: EngineWish) -> frozenset[Path]:
+        programs = (path for path in (wish.python, wish.executable) if path is not None)
+        return frozenset(
+            self._build_dir / path.relative_to(self._build_dir).parts[0]
+            for path in programs
+            if path.is_relative_to(self._build_dir)
+        )
 
     def _need(self, model: ModelEntry, plan: EnginePlan) -> MemoryNeed:
         """Return what one engine takes: as it was seen, or else computed from the file."""

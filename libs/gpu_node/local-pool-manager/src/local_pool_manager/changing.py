@@ -31,6 +31,8 @@ class Order:
     model_id: str | None = None
     restart: bool = False
     """Only stop the engines: they are brought up again with the same model."""
+    rest: bool = False
+    """Only stop the engines: they are brought up again once somebody asks for them."""
 
 
 def between(pool: Pool, *orders: Order | None) -> tuple[str, ...]:

@@ -63,6 +63,8 @@ class Conductor:
         """Show at once what the pool may load now, whatever it is doing."""
         if self._pool.config.swap_models:
             self._offer()
+        elif not self._pool.wanted.is_set():
+            self._offer_own()
 
     def tell_demand(
         self,
@@ -97,6 +99,19 @@ class Conductor:
         self._pool.wanted.set()
         self._stirred.set()
         return order.outcome
+
+    def rest(self, drain_ms: int) -> asyncio.Future[ChangeOutcome]:
+        """Ask for the engines to stop; raises `PoolBusy` while a change is under way."""
+        if self._asked or self._under_way:
+            raise PoolBusy(f"the model of pool {self._pool.config.id!r} is being changed")
+        self._asked = order = _make_order(None, drain_ms, rest=True)
+        self._stirred.set()
+        return order.outcome
+
+    def wake(self) -> None:
+        """Start the engines if tasks have come to wait for them meanwhile."""
+        if self._turns.demand(self._around.now_ms()):
+            self._pool.wanted.set()
 
     def fault(self, cause: str) -> None:
         """Take the pool out of service at once, and restart its engines."""
@@ -199,6 +214,14 @@ class Conductor:
             self._touch()
         return loadable
 
+    def _offer_own(self) -> None:
+        """Show that a pool at rest would load its model for whoever asks for it."""
+        model_id = self._model_id(self._around.loadable())
+        loadable = (model_id,) if model_id is not None and self._has_devices() else ()
+        if self._pool.loadable != loadable and not self._pool.config.swap_models:
+            self._pool.loadable = loadable
+            self._touch()
+
     def _has_devices(self) -> bool:
         try:
             self._around.planner.devices(self._pool.config)
@@ -234,7 +257,10 @@ class Conductor:
             swaps = pool.config.swap_models
             self._wait(HealthState.STOPPED, pool.trouble or (idle if swaps else missing))
             return
-        await pool.wanted.wait()
+        if not pool.wanted.is_set():
+            self._offer_own()
+            self._wait(HealthState.STOPPED, pool.trouble)
+            await pool.wanted.wait()
         if pool.fault is not None:
             self._wait(HealthState.RESTARTING, pool.fault)
             now_ms = around.now_ms()
@@ -269,6 +295,9 @@ class Conductor:
         for plan in target.plans:
             log.info("engine planned: %s", plan)
             pool.replicas[plan.wish.replica_id].settle_on(plan, None)
+        if not pool.config.swap_models:
+            # The plans tell from here on what it will serve.
+            pool.loadable = ()
         self._since_ms = around.now_ms()
         pool.crew = around.enlist(pool, target, True)
         self._turns.succeeded(target.model.id)
@@ -303,7 +332,13 @@ class Conductor:
 
     def _settle_new(self, order: Order) -> None:
         pool = self._pool
-        pool.model_ref, pool.trouble = order.model_ref, None
+        if order.rest:
+            pool.wanted.clear()
+            pool.waiting = HealthState.STOPPED
+            self._offer_own()
+        else:
+            pool.model_ref = order.model_ref
+        pool.trouble = None
         self._since_ms = self._around.now_ms()
         self._load_ms = self._since_ms - self._began_ms
         if order.model_id is not None:
@@ -338,7 +373,12 @@ class Conductor:
 
 
 def _make_order(
-    model_ref: str | None, drain_ms: int, *, model_id: str | None = None, restart: bool = False
+    model_ref: str | None,
+    drain_ms: int,
+    *,
+    model_id: str | None = None,
+    restart: bool = False,
+    rest: bool = False,
 ) -> Order:
     outcome = asyncio.get_running_loop().create_future()
-    return Order(model_ref, drain_ms, outcome, model_id, restart)
+    return Order(model_ref, drain_ms, outcome, model_id, restart, rest)

@@ -16,7 +16,7 @@ from engine_provisioner import read_desired, write_desired
 from local_pool_manager import changeover
 from local_pool_manager.changeover import Act, Change, Phase, Stimulus
 from local_pool_manager.changing import Order, between
-from local_pool_manager.errors import PoolBusy, PoolError
+from local_pool_manager.errors import PoolBusy, PoolError, PoolNotOurs
 from local_pool_manager.lock import is_owned
 from local_pool_manager.pool import Pool
 from local_pool_manager.surroundings import Surroundings
@@ -86,6 +86,15 @@ class Delegate:
         self._pool.wanted.set()
         self._stirred.set()
         return outcome
+
+    def rest(self, _drain_ms: int) -> asyncio.Future[ChangeOutcome]:
+        """Refuse: who starts the engines of this pool would start them again; `PoolNotOurs`."""
+        raise PoolNotOurs(
+            f"the engines of pool {self._pool.config.id!r} are started by {SERVICE}; stop it first"
+        )
+
+    def wake(self) -> None:
+        """Do nothing: what rests is not ours."""
 
     def fault(self, cause: str) -> None:
         """Leave it to the program that owns the engines, which sees the same devices."""

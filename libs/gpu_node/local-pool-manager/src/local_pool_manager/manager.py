@@ -301,6 +301,28 @@ class LocalPoolManager:
 
     # The model of a pool
 
+    def rest(self, pool_id: str, *, drain_ms: int) -> asyncio.Future[ChangeOutcome]:
+        """Stop the engines of a pool until a task or `preload` asks for them again.
+
+        Leases that still run after `drain_ms` are revoked. Raises `PoolNotFound`, `PoolNotOurs`,
+        or `PoolBusy` while a change is under way.
+        """
+        return self._conductor(pool_id).rest(drain_ms)
+
+    def wake(self, pool_id: str) -> None:
+        """End a rest if tasks have come to wait for the pool; raises `PoolNotFound`."""
+        self._conductor(pool_id).wake()
+
+    def builds(self, pool_id: str) -> frozenset[Path]:
+        """Return the folders that were provided for the engines of a pool since this start."""
+        self._registry.pool(pool_id)
+        return self._planner.builds(pool_id)
+
+    def note(self, pool_id: str, trouble: str) -> None:
+        """Show as the pool's last error what was not done as it was asked for."""
+        self._registry.pool(pool_id).trouble = trouble
+        self._registry.touch(pool_id)
+
     def reload(
         self, pool_id: str, new_model_ref: str, *, drain_ms: int | None = None
     ) -> asyncio.Future[ChangeOutcome]:

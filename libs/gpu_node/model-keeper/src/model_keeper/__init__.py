@@ -16,6 +16,7 @@ from model_keeper.ports import (
     ModelReader,
     ModelStager,
 )
+from model_keeper.purging import PoolPurger, RestingPools
 from model_keeper.reading import CatalogReader, DiskReader
 from model_keeper.staging import CacheMetrics, Loads, Staging
 
@@ -38,7 +39,9 @@ __all__ = [
     "ModelReader",
     "ModelStager",
     "Needs",
+    "PoolPurger",
     "Pools",
     "Pulls",
+    "RestingPools",
     "Staging",
 ]

@@ -1,7 +1,7 @@
 """The disk of this machine: reader, fetcher, keeper and collector around one catalog."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, Self
 
@@ -15,23 +15,15 @@ from model_keeper.fetching import Pulls
 from model_keeper.keeping import CatalogKeeper
 from model_keeper.needs import Needs
 from model_keeper.ports import Disk
+from model_keeper.purging import PoolPurger, RestingPools
 from model_keeper.reading import CatalogReader, DiskReader
 from model_keeper.staging import CacheMetrics, Loads, Staging
 from model_provisioner import ModelProvisioner
-from pool_registry_types import PoolSnapshot
 from telemetry_core import Metrics
 
 
-class Pools(Protocol):
+class Pools(RestingPools, Protocol):
     """The pools of this machine, as the disk needs them."""
-
-    def snapshots(self) -> tuple[PoolSnapshot, ...]:
-        """Return how every pool is."""
-        ...
-
-    def model_refs(self) -> Mapping[str, tuple[str, ...]]:
-        """Return by pool ids and references of what it loads, changes to, or is set up for."""
-        ...
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call back soon after each change of a pool; the result ends that."""
@@ -41,9 +33,13 @@ class Pools(Protocol):
 class LocalDisk:
     """Fulfils `Disks` where there is one disk only; made by `running`."""
 
-    def __init__(self, node_id: str, disk: Disk, catalog: CatalogReader) -> None:
+    def __init__(
+        self, node_id: str, disk: Disk, catalog: CatalogReader, purger: PoolPurger
+    ) -> None:
         self._node_id = node_id
         self._disk = disk
+        self.purger = purger
+        """Deletes what a pool takes of it."""
         self.catalog = catalog
         """What of its models is shown."""
 
@@ -121,6 +117,7 @@ class LocalDisk:
             if settings.gc_interval_ms:
                 collecting = collector.run_every(settings.gc_interval_ms)
                 loops.append(group.create_task(collecting, name="collection of models"))
+            purger = PoolPurger(pools, catalog, needs, group, unstage=staging.let_go, changed=told)
             disk = Disk(
                 reader=DiskReader(reader, pulls),
                 fetcher=pulls,
@@ -129,10 +126,11 @@ class LocalDisk:
                 stager=staging,
             )
             try:
-                yield cls(node_id, disk, reader)
+                yield cls(node_id, disk, reader, purger)
             finally:
                 unsubscribe()
                 pulls.stop()
+                purger.stop()
                 for loop in loops:
                     loop.cancel()
 

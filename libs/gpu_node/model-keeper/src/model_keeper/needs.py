@@ -31,14 +31,17 @@ class Needs:
         self._loading = loading
         self._waiting = waiting
 
-    def asker(self) -> Callable[[], Mapping[str, str]]:
-        """Return a question for a thread; to be made on the loop that answers it."""
+    def asker(self, *, besides: str | None = None) -> Callable[[], Mapping[str, str]]:
+        """Return a question for a thread; to be made on the loop that answers it.
+
+        `besides` is a pool whose own needs do not count.
+        """
         loop = asyncio.get_running_loop()
 
         def ask() -> Mapping[str, str]:
             entries = self._catalog.list()
             model_ids = frozenset(entry.id for entry in entries)
-            asked = asyncio.run_coroutine_threadsafe(self._look(model_ids), loop)
+            asked = asyncio.run_coroutine_threadsafe(self._look(model_ids, besides), loop)
             served, references = asked.result(_ASK_TIMEOUT_S)
             found = {
                 entry.id: why
@@ -50,7 +53,9 @@ class Needs:
 
         return ask
 
-    async def _look(self, model_ids: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
+    async def _look(
+        self, model_ids: frozenset[str], besides: str | None
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Return the ids and the references that are needed, as of one moment."""
         needed = {
             model_id: f"{waiting} tasks wait for it"
@@ -58,10 +63,14 @@ class Needs:
             if (waiting := self._waiting(model_id))
         }
         for pool in self._snapshots():
+            if pool.pool_id == besides:
+                continue
             for model_id in (pool.model_id, *(replica.model_id for replica in pool.replicas)):
                 if model_id is not None:
                     needed[model_id] = f"pool {pool.pool_id} serves it"
         references = dict.fromkeys(self._preparing(), "it is being fetched or read")
         for pool_id, models in self._loading().items():
+            if pool_id == besides:
+                continue
             references.update(dict.fromkeys(models, f"pool {pool_id} loads it or is set up for it"))
         return needed, references

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from api_types.fields import WHOLE, FiniteJson, ModelRefText, PoolName, SessionId
 from pool_registry_types import (
@@ -141,6 +141,36 @@ class ReloadRequest(ClientModel):
     """`POST /v2/pools/{id}/reload`."""
 
     new_model_ref: ModelRefText
+
+
+class PurgeRequest(ClientModel):
+    """`POST /v2/pools/{id}/purge`; at least one thing has to be named."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"const": True}}}
+                for name in ("purge_engine", "purge_models", "delete_cache_dirs")
+            ]
+        }
+    )
+
+    purge_engine: bool = False
+    """What was built, installed or fetched for its engines."""
+    purge_models: bool = False
+    """The models that it serves; files that were not fetched by us stay."""
+    delete_cache_dirs: bool = False
+    """What nobody needs to serve: copies of its models in RAM, logs of what was built."""
+    drain_first: bool = False
+    """Let running tasks end, as a reload does."""
+    force: bool = False
+    """End running tasks now."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not (self.purge_engine or self.purge_models or self.delete_cache_dirs):
+            raise ValueError("name what to purge: purge_engine, purge_models or delete_cache_dirs")
+        return self
 
 
 class EngineCapability(ServiceModel):

@@ -8,6 +8,7 @@ from api_types import (
     Message,
     Placement,
     PlacementMode,
+    PurgeRequest,
     Sampling,
     TaskRequest,
     Workload,
@@ -57,7 +58,21 @@ def task_requests() -> st.SearchStrategy[TaskRequest]:
     )
 
 
+def purge_requests() -> st.SearchStrategy[PurgeRequest]:
+    """Wishes that name at least one thing."""
+    named = st.fixed_dictionaries(
+        {name: st.booleans() for name in ("purge_engine", "purge_models", "delete_cache_dirs")}
+    ).filter(lambda wish: any(wish.values()))
+    return st.builds(
+        lambda wish, drain_first, force: PurgeRequest(**wish, drain_first=drain_first, force=force),
+        named,
+        st.booleans(),
+        st.booleans(),
+    )
+
+
 register(*models_of(api_types))
+st.register_type_strategy(PurgeRequest, purge_requests())
 st.register_type_strategy(Sampling, samplings())
 st.register_type_strategy(Placement, placements())
 st.register_type_strategy(TaskRequest, task_requests())

@@ -30,6 +30,7 @@ from api_types import (
     PreparationStep,
     PullRequest,
     PullView,
+    PurgeRequest,
     Readiness,
     ReloadRequest,
     SessionView,
@@ -170,6 +171,11 @@ class Client:
         """Begin to change the model of a pool; its status tells how that ends."""
         wish = ReloadRequest(new_model_ref=new_model_ref)
         call = self._request("POST", f"/v2/pools/{_segment(pool_id)}/reload", body=wish)
+        return await self._transport.fetch(PoolView, call)
+
+    async def purge_pool(self, pool_id: str, wish: PurgeRequest) -> PoolView:
+        """Begin to delete what a pool takes of the disk; its status tells what was kept."""
+        call = self._request("POST", f"/v2/pools/{_segment(pool_id)}/purge", body=wish)
         return await self._transport.fetch(PoolView, call)
 
     async def pool_status(self, pool_id: str) -> PoolView:

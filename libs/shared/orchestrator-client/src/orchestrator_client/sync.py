@@ -24,6 +24,7 @@ from api_types import (
     PoolView,
     PreparationStep,
     PullView,
+    PurgeRequest,
     Readiness,
     SessionView,
     StagedView,
@@ -232,6 +233,10 @@ class SyncClient:
     def reload(self, pool_id: str, new_model_ref: str) -> PoolView:
         """See `Client.reload`."""
         return self._loop.call(self._client.reload(pool_id, new_model_ref))
+
+    def purge_pool(self, pool_id: str, wish: PurgeRequest) -> PoolView:
+        """See `Client.purge_pool`."""
+        return self._loop.call(self._client.purge_pool(pool_id, wish))
 
     def pool_status(self, pool_id: str) -> PoolView:
         """See `Client.pool_status`."""
