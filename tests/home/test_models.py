@@ -187,6 +187,7 @@ async def test_a_purged_pool_gives_its_disk_back_and_serves_again_when_it_is_tol
         wish = {"new_model_ref": reference}
         await api.call("POST", "/v2/pools/main/reload", json=wish)
         await eventually(lambda: _serves(api, "main", model["model_id"]), "it", within_s=30)
+        await eventually(lambda: _settled(api, "main"), "the end of the change", within_s=30)
         purge = {"purge_engine": True, "purge_models": True, "drain_first": True}
         task = {"model_ref": model["model_id"], "prompt": "1", "max_tokens": 1500}
         async with api.open(**task, sampling=GREEDY) as stream:
@@ -205,7 +206,7 @@ async def test_a_purged_pool_gives_its_disk_back_and_serves_again_when_it_is_tol
         await eventually(gone, "the model is gone", within_s=30)
         resting = await served(api, "main")
         assert (resting["state"], resting["last_error"]) == ("stopped", None)
-        assert not list(here.folder.rglob("endless*.gguf"))
+        await eventually(lambda: _no_file(here.folder, "endless*.gguf"), "its file is gone")
         await api.call("POST", "/v2/pools/main/reload", json=wish)
         await eventually(lambda: _serves(api, "main", model["model_id"]), "it", within_s=30)
     task = {"model_ref": model["model_id"], "prompt": "1", "max_tokens": 9}
@@ -246,3 +247,11 @@ async def _counted_change(api: Api) -> bool:
     metrics = (await api.call("GET", "/metrics")).body.decode()
     counted = re.search(r'pool_reload_duration_ms_count{.*outcome="changed".*} 1.0', metrics)
     return counted is not None
+
+
+async def _settled(api: Api, pool_id: str) -> bool:
+    return (await served(api, pool_id))["change"] is None
+
+
+async def _no_file(folder: Path, pattern: str) -> bool:
+    return not list(folder.rglob(pattern))

@@ -78,6 +78,7 @@ class NodeFeed:
         self._gone: set[str] = set()
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
+        self._over = False
         self._bound: dict[str, dict[ReplicaKey, Way]] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
         self._describing: set[ReplicaKey] = set()
@@ -117,7 +118,9 @@ class NodeFeed:
         self._wake.set()
 
     async def caught_up(self) -> None:
-        """Return once placement knows all that has been noted so far."""
+        """Return once placement knows all that has been noted so far; at once after the end."""
+        if self._over:
+            return
         known = asyncio.get_running_loop().create_future()
         self._waiting.append(known)
         self._wake.set()
@@ -137,6 +140,7 @@ class NodeFeed:
                         if not known.done():
                             known.set_result(None)
         finally:
+            self._over = True
             for known in (*waiting, *self._waiting):
                 known.cancel()
 

@@ -34,6 +34,10 @@ class ClusterPools:
         self._calls = calls
         self.placement_knows = placement_knows
 
+    async def settled(self) -> None:
+        """Return once placement knows of the pools what is shown of them."""
+        await self.placement_knows()
+
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
         return tuple(

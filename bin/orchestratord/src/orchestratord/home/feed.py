@@ -69,6 +69,7 @@ class ClusterFeed:
         self._changed = changed
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
+        self._over = False
         self._reported_at_s = 0.0
         self._bound: dict[ReplicaKey, int] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
@@ -95,6 +96,7 @@ class ClusterFeed:
                     await self._next_change()
         finally:
             unsubscribe()
+            self._over = True
             for known in (*waiting, *self._waiting):
                 known.cancel()
 
@@ -130,7 +132,7 @@ class ClusterFeed:
             and self._bound.get(ReplicaKey(self._node_id, pool.pool_id, replica.replica_id))
             != replica.generation
         ]
-        if not unbound:
+        if not unbound or self._over:
             self._tell(snapshots)
             return
         # Its adapter comes first.

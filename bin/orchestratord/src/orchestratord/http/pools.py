@@ -9,17 +9,23 @@ from orchestratord.http.handlers import Context
 
 async def list_pools(context: Context, _call: Call[None, None]) -> web.StreamResponse:
     """List the pools and their replicas."""
-    return json_answer(PoolList(pools=context.services.pools.snapshots()))
+    pools = context.services.pools
+    await pools.settled()
+    return json_answer(PoolList(pools=pools.snapshots()))
 
 
 async def get_pool_status(context: Context, call: Call[None, None]) -> web.StreamResponse:
     """Tell how a pool is, as its node reports it."""
-    return json_answer(context.services.pools.snapshot(call.path["pool_id"]))
+    pools = context.services.pools
+    # Whoever sees a model served here may submit a task for it next.
+    await pools.settled()
+    return json_answer(pools.snapshot(call.path["pool_id"]))
 
 
 async def get_pool_health(context: Context, call: Call[None, None]) -> web.StreamResponse:
     """Tell whether a pool is live and ready, and its numbers."""
     services = context.services
+    await services.pools.settled()
     pool = services.pools.snapshot(call.path["pool_id"])
     health = PoolHealth(
         pool_id=pool.pool_id,

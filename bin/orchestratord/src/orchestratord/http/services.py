@@ -152,6 +152,10 @@ class Tasks(Protocol):
 class Pools(Protocol):
     """The pools that tasks can go to; every call may raise ApiError or PoolError."""
 
+    async def settled(self) -> None:
+        """Return once placement knows of the pools what is shown of them."""
+        ...
+
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
         ...

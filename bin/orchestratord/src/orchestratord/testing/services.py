@@ -30,6 +30,9 @@ class FakePools:
         self.new_model_ref: str | None = None
         self.purged: PurgeRequest | None = None
 
+    async def settled(self) -> None:
+        """Nothing is told to anybody."""
+
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return the one pool."""
         return (self.snapshot("default"),)

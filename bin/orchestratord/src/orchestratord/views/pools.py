@@ -30,6 +30,10 @@ class LocalPools:
         self._reloading = reloading
         self._purger = purger
 
+    async def settled(self) -> None:
+        """Return once placement knows of the pools what is shown of them."""
+        await self._changed()
+
     def snapshots(self) -> tuple[PoolView, ...]:
         """Return how every pool is."""
         return tuple(PoolView.of(pool, node_id=self._node_id) for pool in self._manager.snapshots())
