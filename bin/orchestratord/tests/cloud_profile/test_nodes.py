@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from api_types import PoolView
@@ -36,6 +37,26 @@ async def test_a_registered_node_that_has_not_reported_gets_no_task(
     assert (standing["status"], standing["placeable"]) == ("registering", False)
     answer = await cloud.ask("POST", "/v2/tasks", {"prompt": "x"}, credential=KEY)
     assert (answer.status, answer.json()["code"]) == (503, "MODEL_NOT_AVAILABLE")
+
+
+async def test_all_that_a_node_says_goes_the_short_way_on_one_connection(
+    cloud: ControlPlane, start_node: StartNode
+) -> None:
+    node = await start_node()
+    async with aiohttp.ClientSession() as session:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        for path, message in (
+            ("/v2/nodes/register", node.messages.register()),
+            ("/v2/nodes/gpu-a/heartbeat", node.messages.heartbeat(node.pool())),
+            ("/v2/callbacks/pool-ready", node.messages.pool_ready(node.pool())),
+            ("/v2/nodes/gpu-a/heartbeat", node.messages.heartbeat(node.pool())),
+        ):
+            async with session.post(
+                cloud.url + path, json=message.model_dump(mode="json"), headers=headers
+            ) as answer:
+                assert answer.status == 200
+                # aiohttp names itself, and then keeps the connection.
+                assert "Server" not in answer.headers, path
 
 
 async def test_a_message_of_an_unknown_node_makes_it_register(

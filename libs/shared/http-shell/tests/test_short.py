@@ -17,6 +17,7 @@ from http_shell import (
     head_bytes,
     serving,
 )
+from http_shell.short import MAX_HELD_BYTES
 from program_config import BindAddress
 
 
@@ -140,8 +141,8 @@ async def was_read(port: int) -> None:
         writer.close()
 
 
-@pytest.mark.parametrize("cut", [1, 20, 40, -1])
-async def test_a_request_in_two_packets_is_aiohttp_s_and_its_connection_with_it(cut: int) -> None:
+@pytest.mark.parametrize("cut", [1, 20, 40])
+async def test_a_head_in_two_packets_is_aiohttp_s_and_its_connection_with_it(cut: int) -> None:
     async with serve(Way()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.transport.get_extra_info("socket").setsockopt(6, 1, 1)
@@ -153,6 +154,54 @@ async def test_a_request_in_two_packets_is_aiohttp_s_and_its_connection_with_it(
         writer.write(whole)
         assert await answer(reader) == "aiohttp body"
         writer.close()
+
+
+async def test_a_body_in_many_packets_is_waited_for() -> None:
+    async with serve(Way()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for text in ("one", "two"):
+            whole = request(text)
+            for end in range(len(whole) - len(text), len(whole)):
+                writer.write(whole[:end] if end == len(whole) - len(text) else whole[end - 1 : end])
+                await was_read(port)
+            writer.write(whole[-1:])
+            assert await answer(reader) == f"short {text}"
+        writer.close()
+
+
+async def test_a_body_that_does_not_come_soon_is_aiohttp_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("http_shell.server.HOLD_S", 0.0)
+    async with serve(Way()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        whole = request("body")
+        writer.write(whole[:-1])
+        await was_read(port)
+        writer.write(whole[-1:])
+        assert await answer(reader) == "aiohttp body"
+        writer.close()
+
+
+async def test_a_body_that_is_too_large_to_hold_is_aiohttp_s() -> None:
+    async with serve(Way()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        text = "x" * MAX_HELD_BYTES
+        whole = request(text)
+        writer.write(whole[:1000])
+        await was_read(port)
+        writer.write(whole[1000:])
+        assert await answer(reader) == f"aiohttp {text}"
+        writer.close()
+
+
+async def test_a_client_that_goes_away_within_its_body_leaves_nothing_behind() -> None:
+    way = Way()
+    async with serve(way) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("one")[:-1])
+        await was_read(port)
+        writer.close()
+        await was_read(port)
+    assert way.begun.qsize() == 4  # those that asked whether it was read
 
 
 async def test_requests_that_come_during_an_answer_wait_for_its_end() -> None:

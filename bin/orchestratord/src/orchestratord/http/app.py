@@ -94,12 +94,17 @@ def create_app(
 def create_short_way(
     services: Services, settings: Settings, edge: Edge, *, keep_alive_s: float = KEEP_ALIVE_S
 ) -> ShortRoutes:
-    """Build the way past aiohttp for the streams of tasks, which most requests are for."""
+    """Build the way past aiohttp for what most requests are: streams of tasks, and heartbeats."""
     context = _context(services, settings, keep_alive_s)
     upstream = _upstream(settings)
     begins: Mapping[str, Begin] = {
         "create_task": tasks.begin_task,
         "stream_task_events": tasks.begin_events,
+        # All that a node says, since what goes to aiohttp keeps its connection there.
+        "register_node": nodes.begin_register,
+        "heartbeat_node": nodes.begin_heartbeat,
+        "pool_ready": nodes.begin_pool_ready,
+        "pool_ready_as_before": nodes.begin_pool_ready,
         "create_chat_completion": upstream.begin_chat_stream,
         "create_completion": upstream.begin_completion_stream,
     }

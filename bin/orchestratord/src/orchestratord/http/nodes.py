@@ -27,6 +27,11 @@ from service_discovery_types import (
 
 async def register_node(context: Context, call: Call[None, RegisterRequest]) -> web.StreamResponse:
     """Take a node in."""
+    return begin_register(context, call)
+
+
+def begin_register(context: Context, call: Call[None, RegisterRequest]) -> web.Response:
+    """Answer `register_node`."""
     return json_answer(_nodes(context).register(call.body))
 
 
@@ -34,6 +39,11 @@ async def heartbeat_node(
     context: Context, call: Call[None, HeartbeatRequest]
 ) -> web.StreamResponse:
     """Take a node's report."""
+    return begin_heartbeat(context, call)
+
+
+def begin_heartbeat(context: Context, call: Call[None, HeartbeatRequest]) -> web.Response:
+    """Answer `heartbeat_node`."""
     _check_sender(call.path["node_id"], call.body)
     return json_answer(_nodes(context).heartbeat(call.body))
 
@@ -50,6 +60,11 @@ async def deregister_node(
 
 async def pool_ready(context: Context, call: Call[None, PoolReadyCallback]) -> web.StreamResponse:
     """Take what a node says of one pool."""
+    return begin_pool_ready(context, call)
+
+
+def begin_pool_ready(context: Context, call: Call[None, PoolReadyCallback]) -> web.Response:
+    """Answer `pool_ready`."""
     return json_answer(_nodes(context).pool_ready(call.body))
 
 

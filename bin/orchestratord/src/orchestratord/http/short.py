@@ -30,6 +30,7 @@ from http_shell import (
     offered_by,
 )
 from narration_core import bind_correlation
+from node_types import ID_PATTERN
 from orchestratord.http.handlers import Context
 from orchestratord.http.short_stream import ShortStream
 from orchestratord.http.sse import Streamed
@@ -151,7 +152,17 @@ class _Answered:
 _ANSWERED = _Answered()
 
 
+_FORMS = {
+    "task_id": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    "node_id": ID_PATTERN.strip("^$"),
+}
+"""What stands in a path where it is in its canonical form."""
+
+
 def _pattern(path: str) -> re.Pattern[str]:
-    """Make what a path with canonical UUIDs looks like; one in any other form is aiohttp's."""
-    uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-    return re.compile(re.sub(r"\{(\w+)\}", rf"(?P<\1>{uuid})", path))
+    """Make what a path with canonical ids looks like; one in any other form is aiohttp's."""
+    return re.compile(re.sub(r"\{(\w+)\}", lambda found: _group(found[1]), path))
+
+
+def _group(name: str) -> str:
+    return f"(?P<{name}>{_FORMS[name]})"

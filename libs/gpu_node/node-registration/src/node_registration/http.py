@@ -24,6 +24,8 @@ _Response = TypeVar("_Response", bound=BaseModel)
 
 CALLBACK_PATH = "/v2/callbacks/pool-ready"
 MAX_ANSWER_BYTES = 64 * 1024
+KEEP_ALIVE_S = 60.0
+"""How long a connection waits for the next heartbeat: less than the 75 s of a control plane."""
 
 
 class HttpControlPlane:
@@ -121,7 +123,9 @@ def new_session() -> aiohttp.ClientSession:
     whatever else the system has configured would not be found.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver()),
+        connector=aiohttp.TCPConnector(
+            resolver=aiohttp.ThreadedResolver(), keepalive_timeout=KEEP_ALIVE_S
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
     )

@@ -13,13 +13,15 @@ from aiohttp import web
 from api_types import ApiError, ErrorCode
 from http_shell.edge import CORRELATION_HEADER, CORRELATION_ID, Edge
 from http_shell.errors import ErrorMap
-from http_shell.short import ShortExchange, ShortRequest, ShortWay, short_request
+from http_shell.short import UNFINISHED, ShortExchange, ShortRequest, ShortWay, short_request
 from narration_core import new_correlation_id
 from program_config import BindAddress
 
 LINGER_S = 5.0
 _MAX_EARLY_BYTES = 65_536
 KEEP_ALIVE_S = 75.0
+HOLD_S = 1.0
+"""How long the rest of a body is waited for, until aiohttp waits for it."""
 
 
 class CannotListen(OSError):
@@ -50,6 +52,9 @@ class ClientConnection(web.RequestHandler):
         self._short_way = short_way
         """None once aiohttp has seen a byte: then it keeps the connection."""
         self._exchange: ShortExchange | None = None
+        self._held = b""
+        """A request of which the rest is to come."""
+        self._giving_up: asyncio.TimerHandle | None = None
         self._early: list[bytes] = []
         self._early_bytes = 0
         self._when_answered: asyncio.Future[None] | None = None
@@ -59,12 +64,33 @@ class ClientConnection(web.RequestHandler):
         if self._exchange is not None:
             self._keep_early(data)
             return
+        if self._held:
+            data = self._held + data
+            self._let_go()
         if self._short_way is not None:
             request = short_request(data, self._short_way, self.transport)
+            if request is UNFINISHED:
+                self._hold(data)
+                return
             if request is not None and self._begin(self._short_way, request):
                 return
             self._short_way = None
         super().data_received(data)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep a request until the rest of its body comes: a network cuts it where it likes."""
+        self._held = data
+        self._giving_up = self._loop.call_later(HOLD_S, self._give_up)
+
+    def _let_go(self) -> None:
+        self._held = b""
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+
+    def _give_up(self) -> None:
+        self._short_way = None
+        self.data_received(b"")
 
     def _begin(self, way: ShortWay, request: ShortRequest) -> bool:
         self._exchange = _UNDER_WAY
@@ -106,7 +132,7 @@ class ClientConnection(web.RequestHandler):
 
     def _process_keepalive(self) -> None:
         """Whoever reads a short answer is not idle, though aiohttp waits for its next request."""
-        if self._exchange is not None:
+        if self._exchange is not None or self._held:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
@@ -127,6 +153,7 @@ class ClientConnection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give up the short exchange as well."""
         self._short_way = None
+        self._let_go()
         self._early.clear()
         exchange, self._exchange = self._exchange, None
         super().connection_lost(exc)

@@ -1,7 +1,7 @@
 """The short way: a whole request of the usual form, seen without aiohttp's parser and task.
 
 It is a way past aiohttp for a few routes, never another way to answer: whatever is unusual about a
-request or a connection, from a header to a body in two packets, is left to aiohttp untouched.
+request or a connection, from a header to a head in two packets, is left to aiohttp untouched.
 """
 
 import re
@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from enum import Enum
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+MAX_HELD_BYTES = 65_536
+"""A request that has come in part is held up to this size; a larger one is aiohttp's at once."""
 _MAX_HEAD_BYTES = 8_000
 _NAME = re.compile(rb"[A-Za-z0-9-]+")
 _VALUE = re.compile(rb"[\x20-\x7e]*")
@@ -105,8 +108,18 @@ class ShortWay(Protocol):
         ...
 
 
-def short_request(data: bytes, way: ShortWay, transport: Any) -> ShortRequest | None:
-    """Read what one packet brought as exactly one request that may go the short way."""
+class _Part(Enum):
+    UNFINISHED = "unfinished"
+
+
+UNFINISHED: Final = _Part.UNFINISHED
+"""The head of a request that may go the short way, and less than its body."""
+
+
+def short_request(
+    data: bytes, way: ShortWay, transport: Any
+) -> ShortRequest | Literal[_Part.UNFINISHED] | None:
+    """Read what has come as exactly one request that may go the short way."""
     end = data.find(b"\r\n\r\n", 0, _MAX_HEAD_BYTES)
     line_end = data.find(b"\r\n", 0, end + 2)
     line = data[:line_end].split(b" ")
@@ -119,8 +132,11 @@ def short_request(data: bytes, way: ShortWay, transport: Any) -> ShortRequest | 
     if not way.knows(method, path):
         return None
     found = _headers(data[line_end + 2 : end])
-    if found is None or len(data) != end + 4 + found[1]:
+    if found is None:
         return None
+    size = end + 4 + found[1]
+    if len(data) != size:
+        return UNFINISHED if len(data) < size <= MAX_HELD_BYTES else None
     peer = transport.get_extra_info("peername")
     remote = peer[0] if isinstance(peer, tuple | list) else peer
     return ShortRequest(method, path, found[0], data[end + 4 :], remote)
