@@ -20,6 +20,7 @@ from benchmarks.rate import rate
 from benchmarks.real_engine import real_engine
 from benchmarks.relay import relay
 from benchmarks.scale import FULL, QUICK, Scale
+from benchmarks.staging import staging
 from benchmarks.traffic import burst, paced
 
 SCENARIOS: dict[str, Callable[[Scale], dict[str, Any]]] = {
@@ -36,6 +37,7 @@ SCENARIOS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "queued": queued,
     "processes": processes,
     "real-engine": real_engine,
+    "staging": staging,
 }
 _PACKAGES = ("aiohttp", "httptools", "msgspec", "structlog", "uvloop", "xllamacpp")
 

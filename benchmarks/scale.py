@@ -22,6 +22,7 @@ class Scale:
     starts: int
     engine_clients: tuple[int, ...]
     engine_rounds: int
+    staging_rounds: int
     peers: tuple[str, ...] = ()
 
 
@@ -41,6 +42,7 @@ QUICK = Scale(
     starts=2,
     engine_clients=(1, 32, 128),
     engine_rounds=2,
+    staging_rounds=3,
 )
 FULL = Scale(
     rounds=7,
@@ -58,4 +60,5 @@ FULL = Scale(
     starts=5,
     engine_clients=(1, 32, 128),
     engine_rounds=5,
+    staging_rounds=5,
 )

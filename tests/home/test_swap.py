@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from demo_model import DEMO, ENDLESS, SLOW, Recital, ensure
+from model_cache.pages import forget
 
 from .calls import Answer, Api, Frame, check_grammar, eventually, text_of
 from .daemons import Daemon, Place, Pool, until
@@ -19,6 +21,8 @@ MAX_WAIT_MS = 1_500
 MIN_RESIDENCY_MS = 1_000
 TASKS = 200
 TOKENS = 24
+HEAVY = Recital("heavy", "One~more that~is large~enough to~be seen~on its~way.", True, 2048, 49_152)
+"""80 MB."""
 
 
 def swapping(models: Path, recital: Recital = DEMO, **more: object) -> Pool:
@@ -144,6 +148,31 @@ async def test_a_swap_lets_the_streams_of_the_old_model_end(
     check_grammar(frames)
     assert frames[-1].event == "end", frames[-1]
     assert text_of(frames) == SLOW.expected_text(100)
+
+
+async def test_a_swap_takes_the_copy_in_ram_that_was_made_while_its_task_waited(
+    place: Callable[..., Place], models: Path, connect: Callable[[Daemon], Api]
+) -> None:
+    main = swapping(models, SLOW, slots=1)
+    daemon = place(main, batch_max_wait_ms=60_000).start()
+    api = connect(daemon)
+    (heavy,) = await pull(api, models, HEAVY)
+    path = ensure(models, spec=HEAVY)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    forget(path)
+    async with api.open(
+        model_ref=main.model.stem, prompt="1", max_tokens=3_000, sampling=GREEDY
+    ) as stream:
+        await stream.until("token")
+        waiting = await api.submit(model_ref=heavy, prompt="1", max_tokens=TOKENS, sampling=GREEDY)
+        await eventually(lambda: _staged(api, heavy), "a copy in RAM", within_s=30)
+        await api.cancel(stream.task_id)
+    frames = await api.read(waiting["task_id"])
+    assert text_of(frames) == HEAVY.expected_text(TOKENS), frames[-1]
+    assert (await api.get("/v2/model-cache"))["hits"] == 1
+    read_bytes = _read_from_disk(daemon.engine("main").pid)
+    assert read_bytes < path.stat().st_size / 4, "the engine went to the disk"
 
 
 async def test_an_unused_model_is_unloaded_and_comes_back_when_it_is_asked_for(
@@ -301,6 +330,17 @@ async def test_a_hundred_tasks_of_three_models_are_all_served_right(
 async def _reload(api: Api, models: Path, recital: Recital) -> Answer:
     wish = {"new_model_ref": f"file:{ensure(models, spec=recital)}"}
     return await api.call("POST", "/v2/pools/main/reload", json=wish)
+
+
+async def _staged(api: Api, model_id: str) -> bool:
+    models = (await api.get("/v2/model-cache"))["models"]
+    return any(one["model_id"] == model_id and one["state"] == "staged" for one in models)
+
+
+def _read_from_disk(pid: int) -> int:
+    """What the kernel had to fetch for a process, which is nothing of what was in RAM."""
+    (line,) = re.findall(r"^read_bytes: (\d+)$", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
+    return int(line)
 
 
 async def _loadable(api: Api, count: int) -> bool:

@@ -53,12 +53,46 @@ class CatalogIsADictionary(RuleBasedStateMachine):
         else:
             assert not self.model.pop(model_id).pinned
 
-    @rule(model_id=ids, now_ms=clocks, count=st.integers(0, 60))
-    def crash_while_putting(self, model_id: str, now_ms: int, count: int) -> None:
-        entry = model_entry(model_id, now_ms=now_ms)
-        is_killed = crash_at(count, lambda: self.catalog.put(entry))
-        if not is_killed or self.catalog.list() != self.entries():
-            self.model[model_id] = entry
+    @rule(
+        model_id=ids,
+        now_ms=clocks,
+        count=st.integers(0, 60),
+        change=st.sampled_from(["put", "retire", "pin", "touch", "delete"]),
+    )
+    def crash(self, change: str, model_id: str, now_ms: int, count: int) -> None:
+        """Whatever a writer did when it died: all of it is there, or nothing."""
+        known = self.model.get(model_id)
+        if change == "put":
+            after = model_entry(model_id, now_ms=now_ms)
+        elif known is None or (change == "delete" and known.pinned):
+            return  # Refused, whether anybody dies or not.
+        is_killed = crash_at(count, lambda: self.act(change, model_id, now_ms))
+        if is_killed and self.catalog.list() == self.entries():
+            return
+        if change == "delete":
+            del self.model[model_id]
+            return
+        if known is not None and change != "put":
+            changes: dict[str, dict[str, object]] = {
+                "retire": {"state": ModelState.RETIRED},
+                "pin": {"pinned": True},
+                "touch": {"last_used_ms": max(now_ms, known.last_used_ms)},
+            }
+            after = known.model_copy(update=changes[change])
+        self.model[model_id] = after
+
+    def act(self, change: str, model_id: str, now_ms: int) -> None:
+        match change:
+            case "put":
+                self.catalog.put(model_entry(model_id, now_ms=now_ms))
+            case "retire":
+                self.catalog.set_state(model_id, ModelState.RETIRED)
+            case "pin":
+                self.catalog.pin(model_id, pinned=True)
+            case "touch":
+                self.catalog.touch(model_id, now_ms)
+            case _:
+                self.catalog.delete(model_id)
 
     def entries(self) -> tuple[ModelEntry, ...]:
         return tuple(self.model[key] for key in sorted(self.model))

@@ -31,8 +31,6 @@ _LIKELY = 40.0
 _OTHER_MARGIN = 0.4
 """How much less an alternative has: at temperature 1 it is taken 0.67 times as often."""
 _HEAD_LENGTH = 64
-_IDLE = GGMLQuantizationType.IQ1_S
-"""Dense on disk and slow to compute; all-zero blocks are zero weights."""
 
 _UNKNOWN, _BEGIN, _END = 0, 1, 2
 _BYTES_FROM = 3
@@ -45,14 +43,19 @@ def ensure(directory: Path, *, spec: Recital = DEMO) -> Path:
     return path if path.exists() else build(path, spec=spec)
 
 
-def build(path: Path, *, spec: Recital = DEMO) -> Path:
-    """Write the file, the same bytes each time; a half-written one never bears the name."""
+def build(path: Path, *, spec: Recital = DEMO, in_f16: bool = False) -> Path:
+    """Write the file, the same bytes each time; a half-written one never bears the name.
+
+    The idle part is dense on disk and slow to compute, or with `in_f16` large and fast: the CPU
+    takes such weights as they are.
+    """
+    idle = GGMLQuantizationType.F16 if in_f16 else GGMLQuantizationType.IQ1_S
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)
     draft = Path(name)
     try:
-        _write(draft, spec)
+        _write(draft, spec, idle)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -87,14 +90,14 @@ def _is_half_character(piece: bytes) -> bool:
     return len(piece) == 1 and piece[0] >= 0x80
 
 
-def _write(path: Path, spec: Recital) -> None:
+def _write(path: Path, spec: Recital, idle: GGMLQuantizationType) -> None:
     vocabulary = _Vocabulary.of(spec)
     width = _width(spec, len(vocabulary.tokens))
     # The same block in both, but llama.cpp reads a classifier head only with the latter.
     writer = GGUFWriter(path, "qwen3" if spec.ranks else "llama")
     try:
         _describe(writer, spec, vocabulary, width)
-        _add_tensors(writer, spec, vocabulary, width)
+        _add_tensors(writer, spec, vocabulary, width, idle)
         if spec.ranks:
             _add_classifier(writer, width)
         writer.write_header_to_file()
@@ -134,7 +137,13 @@ def _describe(writer: GGUFWriter, spec: Recital, vocabulary: _Vocabulary, width:
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
-def _add_tensors(writer: GGUFWriter, spec: Recital, vocabulary: _Vocabulary, width: int) -> None:
+def _add_tensors(
+    writer: GGUFWriter,
+    spec: Recital,
+    vocabulary: _Vocabulary,
+    width: int,
+    idle: GGMLQuantizationType,
+) -> None:
     size, hidden = len(vocabulary.tokens), spec.feed_forward_length
     writer.add_tensor("token_embd.weight", np.eye(size, width, dtype=np.float16))
     writer.add_tensor("output_norm.weight", np.ones(width, np.float32))
@@ -145,7 +154,7 @@ def _add_tensors(writer: GGUFWriter, spec: Recital, vocabulary: _Vocabulary, wid
         writer.add_tensor(f"blk.0.attn_{part}.weight", np.zeros((rows, width), np.float16))
     ffn_shapes = {"gate": (hidden, width), "up": (hidden, width), "down": (width, hidden)}
     for part, (rows, columns) in ffn_shapes.items():
-        _add_idle_tensor(writer, f"blk.0.ffn_{part}.weight", rows, columns)
+        _add_idle_tensor(writer, f"blk.0.ffn_{part}.weight", (rows, columns), idle)
 
 
 def _add_classifier(writer: GGUFWriter, width: int) -> None:
@@ -162,13 +171,17 @@ def _add_classifier(writer: GGUFWriter, width: int) -> None:
     writer.add_tensor("cls.output.weight", opinion)
 
 
-def _add_idle_tensor(writer: GGUFWriter, name: str, rows: int, columns: int) -> None:
-    block, block_bytes = GGML_QUANT_SIZES[_IDLE]
+def _add_idle_tensor(
+    writer: GGUFWriter, name: str, shape: tuple[int, int], kind: GGMLQuantizationType
+) -> None:
+    rows, columns = shape
+    block, block_bytes = GGML_QUANT_SIZES[kind]
     if columns % block:
         writer.add_tensor(name, np.zeros((rows, columns), np.float16))
     else:
+        # All-zero blocks are zero weights, whatever the type.
         zeros = np.zeros((rows, columns // block * block_bytes), np.uint8)
-        writer.add_tensor(name, zeros, raw_dtype=_IDLE)
+        writer.add_tensor(name, zeros, raw_dtype=kind)
 
 
 def _successors(spec: Recital, vocabulary: _Vocabulary, width: int) -> npt.NDArray[np.float16]:
