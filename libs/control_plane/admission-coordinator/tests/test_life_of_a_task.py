@@ -8,6 +8,7 @@ import pytest
 
 from adapter_api import EngineFailed, EngineRefused, EngineReset, EngineTimeout, EngineUnreachable
 from admission_coordinator import SessionLimits
+from admission_coordinator.telling import TOLD_AT_ONCE
 from admission_coordinator.testing import check_grammar
 from api_types import ApiError, ErrorCode, TaskState
 from mock_adapter import Script
@@ -90,6 +91,25 @@ async def test_a_waiting_reader_hears_something_every_five_seconds(world_of: Wor
         assert b"event: metrics" in data
         assert b'"queue_position":1' in data
         cursor.close()
+
+
+async def test_many_waiting_readers_are_told_in_parts(world_of: Worlds) -> None:
+    async with world_of(capacity=1000) as world:
+        world.engine().hold()
+        world.submit("first")
+        tasks = [world.submit("next", deadline_ms=3_600_000) for _ in range(2 * TOLD_AT_ONCE + 50)]
+        cursors = [world.coordinator.open_stream(t.task_id, identity="me") for t in tasks]
+        world.clock.ms += 5_000
+        told, most_at_once = 0, 0
+        async with asyncio.timeout(20):
+            while told < len(tasks):
+                await asyncio.sleep(0)
+                before, told = told, sum(task.told_at_ms == world.clock.ms for task in tasks)
+                most_at_once = max(most_at_once, told - before)
+        assert most_at_once == TOLD_AT_ONCE
+        for cursor in cursors:
+            assert cursor is not None
+            cursor.close()
 
 
 async def test_cancel_in_the_queue_ends_the_stream_and_never_reaches_an_engine(

@@ -1,5 +1,7 @@
 """Tells the readers of waiting tasks how their place in the queue changes."""
 
+from collections.abc import Iterator
+
 from admission_coordinator.preparing import prep_of, steps_for
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
@@ -8,6 +10,9 @@ from admission_coordinator.task import Task
 from admission_coordinator.waiting import ModelLine, WaitingRoom
 from api_types import TaskState
 from multi_node_placement import ClusterView
+
+TOLD_AT_ONCE = 100
+"""How many readers are told before others have their turn."""
 
 
 class PositionTeller:
@@ -34,15 +39,17 @@ class PositionTeller:
         """Tell the readers of this task from now on."""
         self._watched.setdefault(task.model_id, set()).add(task.task_id)
 
-    def tell(self, now_ms: int) -> None:
-        """Write a frame where a position has changed, or where the last one is too old."""
-        for line in self._room:
+    def tell(self, now_ms: int) -> Iterator[None]:
+        """Write a frame where a position has changed, or where the last one is too old.
+
+        Stops now and then; what changes meanwhile is told the next time.
+        """
+        for line in tuple(self._room):
             watched = self._watched.get(line.model_id)
             if watched:
-                self._tell_line(line, watched, now_ms)
-                line.moved = False
+                yield from self._tell_line(line, watched, now_ms)
 
-    def _tell_line(self, line: ModelLine, watched: set[str], now_ms: int) -> None:
+    def _tell_line(self, line: ModelLine, watched: set[str], now_ms: int) -> Iterator[None]:
         for task_id in list(watched):
             task = self._table.find(task_id)
             if task is None or task.state is not TaskState.QUEUED or not task.log.subscribers:
@@ -55,13 +62,21 @@ class PositionTeller:
             if (task := self._table.find(task_id)) is not None
             and (line.moved or progressed or now_ms - task.told_at_ms >= self._interval_ms)
         ]
+        line.moved = False
         if not due:
             return
         due_ids = {task.task_id: task for task in due}
-        for item, before in line.queue.positions():
-            task = due_ids.get(item.task_id)
-            if task is not None:
+        # All at once: the queue must not change under the walk.
+        places = [
+            (due_ids[item.task_id], before)
+            for item, before in line.queue.positions()
+            if item.task_id in due_ids
+        ]
+        for number, (task, before) in enumerate(places, start=1):
+            if task.state is TaskState.QUEUED:
                 self._tell_task(task, line, before, now_ms, progressed=progressed)
+            if number % TOLD_AT_ONCE == 0:
+                yield
 
     def _tell_task(
         self, task: Task, line: ModelLine, before: int, now_ms: int, *, progressed: bool
