@@ -45,11 +45,14 @@ class ClusterDirectory:
         wanted = self._aliases.get(model_ref, model_ref)
         if wanted in models.served or wanted in models.on_disk:
             return models.choice(wanted)
-        names = sorted({*models.served, *models.on_disk, *self._aliases})
+        known = {*models.served, *models.on_disk}
+        aliases = (name for name, model_id in self._aliases.items() if model_id in known)
+        names = sorted({*known, *aliases})
+        meant = "" if wanted == model_ref else f", an alias of {wanted!r}"
         near = tuple(difflib.get_close_matches(model_ref, names, n=5, cutoff=0.4))
         raise ApiError(
             ErrorCode.MODEL_NOT_FOUND,
-            f"no node has a model {model_ref[:200]!r}",
+            f"no node has a model {model_ref[:200]!r}{meant}",
             hint=f"near names: {', '.join(near)}" if near else "GET /v2/catalog/availability",
             candidates=near or None,
         )

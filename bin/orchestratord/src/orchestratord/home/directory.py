@@ -51,11 +51,15 @@ class HomeDirectory:
         for entry in self._known:
             if wanted in (entry.id, entry.reference):
                 return self._choice(entry.id)
-        names = sorted({*served, *self._aliases, *(entry.id for entry in self._known)})
+        known = {*served, *(entry.id for entry in self._known)}
+        meaningful = {*known, *(entry.reference for entry in self._known)}
+        aliases = (name for name, model in self._aliases.items() if model in meaningful)
+        names = sorted({*known, *aliases})
+        meant = "" if wanted == model_ref else f", an alias of {wanted!r},"
         near = tuple(difflib.get_close_matches(model_ref, names, n=5, cutoff=0.4))
         raise ApiError(
             ErrorCode.MODEL_NOT_FOUND,
-            f"no model {model_ref[:200]!r} is known here",
+            f"no model {model_ref[:200]!r}{meant} is known here",
             hint=f"near names: {', '.join(near)}" if near else f"known: {', '.join(names)}",
             candidates=near or None,
         )
