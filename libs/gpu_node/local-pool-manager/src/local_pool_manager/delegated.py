@@ -145,23 +145,35 @@ class Delegate:
             if any(replica.handoff for replica in pool.replicas.values()):
                 self._stop_waiting()
             else:
-                state, missing = await asyncio.to_thread(self._missing)
-                if missing != self._waiting_for:
+                runs = await asyncio.to_thread(self._service_runs)
+                state, missing = self._missing(runs=runs)
+                offer = self._offer() if runs else ()
+                # Whoever reads the catalog does so when a pool has changed; the other program
+                # enters the model there, unheard by us.
+                unheard = runs and pool.wanted.is_set() and not offer
+                if unheard or (missing, offer) != (self._waiting_for, pool.loadable):
                     self._waiting_for = pool.trouble = missing
-                    pool.waiting = state
+                    pool.waiting, pool.loadable = state, offer
                     self._touch()
             await asyncio.sleep(LOOK_S)
 
+    def _offer(self) -> tuple[str, ...]:
+        """Return the pool's model once it is known by id: tasks for it may wait for its engine."""
+        offered = self._around.loadable().items()
+        return tuple(model_id for model_id, ref in offered if ref == self._pool.model_ref)
+
     def _stop_waiting(self) -> None:
         waited_for, self._waiting_for = self._waiting_for, None
-        if waited_for is not None and self._pool.trouble == waited_for:
-            self._pool.trouble = None
+        if waited_for is not None:
+            self._pool.loadable = ()
+            if self._pool.trouble == waited_for:
+                self._pool.trouble = None
             self._touch()
 
-    def _missing(self) -> tuple[HealthState, str]:
+    def _missing(self, *, runs: bool) -> tuple[HealthState, str]:
         if self._pool.model_ref is None:
             return HealthState.STOPPED, "no model is configured (model_ref)"
-        if not self._service_runs():
+        if not runs:
             return (
                 HealthState.STOPPED,
                 f"{SERVICE}, which starts its engines, does not run for {self._runtime_dir}",
