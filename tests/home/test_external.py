@@ -103,6 +103,19 @@ async def test_its_tasks_go_through_the_openai_adapter(
     assert (pool["engine"], pool["slots_total"]) == ("openai", SLOTS)
 
 
+async def test_its_model_is_listed_and_named_as_any_other(
+    served: tuple[Daemon, Engine], connect: Callable[[Daemon], Api]
+) -> None:
+    api = connect(served[0])
+    (card,) = (await api.get("/v1/models"))["data"]
+    assert (card["id"], card["llama_orch"]["served_by"]) == (NAME, [NAME])
+    assert card["llama_orch"]["ready"]
+    assert await api.get(f"/v1/models/{NAME}") == card
+    body = {"model": card["id"], "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 2}
+    answer = await api.call("POST", "/v1/chat/completions", json=body)
+    assert answer.status == 200
+
+
 async def test_a_cancel_frees_the_engines_slot_and_the_pool_goes_on(
     served: tuple[Daemon, Engine], connect: Callable[[Daemon], Api]
 ) -> None:

@@ -21,6 +21,7 @@ from orchestratord.openai.collected import (
     embedding_answer,
     rerank_answer,
 )
+from orchestratord.openai.offered import SERVED_STATE, with_foreign
 from orchestratord.openai.parameters import (
     ChatRequest,
     CompletionRequest,
@@ -28,8 +29,6 @@ from orchestratord.openai.parameters import (
     GeneratingRequest,
     RerankRequest,
 )
-
-SERVED_STATE = "Active"
 
 
 class OpenAiHandlers:
@@ -127,7 +126,7 @@ class OpenAiHandlers:
         self, context: Context, _call: Call[None, None]
     ) -> web.StreamResponse:
         """List the models that are served or could be."""
-        views = await context.services.models.models()
+        views = await _known_models(context)
         cards = [self._card(context, view) for view in views if view.state == SERVED_STATE]
         offered = (card for card in cards if card.llama_orch.served_by or _loads(card))
         return json_answer(ModelCards(data=tuple(offered)))
@@ -136,7 +135,7 @@ class OpenAiHandlers:
         """Return one model, by id, reference or alias."""
         asked = call.path["model_id"]
         name = self._aliases.get(asked, asked)
-        views = await context.services.models.models()
+        views = await _known_models(context)
         for view in views:
             if name in (view.model_id, view.reference):
                 return json_answer(self._card(context, view))
@@ -179,6 +178,11 @@ class OpenAiHandlers:
                 quantization=view.quantization,
             ),
         )
+
+
+async def _known_models(context: Context) -> tuple[ModelView, ...]:
+    views = await context.services.models.models()
+    return with_foreign(views, context.services.pools.snapshots())
 
 
 def _loads(card: ModelCard) -> bool:
