@@ -1,8 +1,14 @@
 """What reports say of pools that change models."""
 
-from multi_node_placement import ClusterView
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multi_node_placement import ClusterView, SwapBook
 from multi_node_placement.testing import pool_report
-from orchestrator_core import Constraint, PoolRef, When
+from orchestrator_core import Constraint, PoolRef, ReplicaView, When, could_serve
+from orchestrator_core.testing import constraints, replica_views
 from pool_registry_types import HealthState, LoadFailure, ModelChange
 
 LOADABLE = {"p": ("m", "n")}
@@ -71,3 +77,19 @@ def test_failures_and_changes_are_those_of_the_last_report():
     view.apply_report("a", [pool_report()])
     assert view.swapping.failure("n") is None
     assert view.swapping.change("m") is None
+
+
+@given(constraints, st.lists(replica_views, max_size=4, unique_by=lambda view: view.key.pool))
+def test_no_task_waits_for_a_model_that_no_node_knows_to_keep(
+    constraint: Constraint, views: Sequence[ReplicaView]
+) -> None:
+    book = SwapBook()
+    for view in views:
+        book.put(view)
+    told = any(
+        constraint.model_id in pool.models and pool.wants(constraint) for pool in book.pools()
+    )
+    # A node keeps by itself what its pools serve, load or are set up for.
+    having = [view for view in views if view.model_id == constraint.model_id]
+    kept = could_serve(constraint, having).when is not When.NEVER
+    assert told or kept or could_serve(constraint, views).when is When.NEVER

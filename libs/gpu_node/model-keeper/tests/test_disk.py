@@ -155,6 +155,21 @@ async def test_a_model_is_needed_while_tasks_wait_or_a_pool_changes(disk: Disk) 
     assert (await disk.keeper.retire("old")).state == "Retired"
 
 
+async def test_a_collection_leaves_what_tasks_wait_for_and_takes_it_once_none_does(
+    disk: Disk, server: ModelServer
+) -> None:
+    *_, model = await disk.pull(f"{server.url}/tiny.gguf")
+    assert isinstance(model, ModelView)
+    await disk.keeper.retire(model.model_id)
+    disk.waiting[model.model_id] = 1
+    (decision,) = (await disk.collector.plan()).decisions
+    assert (decision.action, decision.explanation) == ("keep", "it is needed: 1 tasks wait for it")
+    assert (await disk.collector.run()).freed_bytes == 0
+    assert disk.catalog.get(model.model_id).path.exists()
+    disk.waiting.clear()
+    assert (await disk.collector.run()).freed_bytes >= len(CONTENT)
+
+
 async def test_a_collection_comes_by_itself_and_counts_what_it_freed(
     disk: Disk, server: ModelServer
 ) -> None:
