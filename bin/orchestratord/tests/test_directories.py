@@ -12,6 +12,7 @@ from catalog_core.testing import model_entry
 from multi_node_placement import ClusterView
 from orchestratord.cloud.directory import ClusterDirectory
 from orchestratord.home.directory import HomeDirectory
+from orchestratord.home.wanted import WantedModels
 
 ALIASES = {"chat": "chat-70b"}
 
@@ -19,7 +20,8 @@ ALIASES = {"chat": "chat-70b"}
 async def home(folder: Path) -> ModelDirectory:
     catalog = Catalog(folder)
     catalog.put(model_entry("chat-7b"))
-    directory = HomeDirectory(ClusterView(), aliases=ALIASES, catalog=catalog)
+    wanted = WantedModels(None, now_ms=lambda: 0)
+    directory = HomeDirectory(ClusterView(), aliases=ALIASES, catalog=catalog, wanted=wanted)
     await directory.refresh()
     return directory
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from admission_coordinator import ModelChoice
-from api_types import ApiError, Availability, ErrorCode, ModelAvailability
+from api_types import ApiError, Availability, ErrorCode, ModelAvailability, PreparationStep
 from pool_registry_types import ModelState
 from service_registry import NodeLease
 
@@ -56,6 +56,10 @@ class ClusterDirectory:
             hint=f"near names: {', '.join(near)}" if near else "GET /v2/catalog/availability",
             candidates=near or None,
         )
+
+    def fetching(self, _model_id: str) -> PreparationStep | None:
+        """Return None: which node would fetch a model is for somebody to say."""
+        return None
 
     def availability(self) -> Availability:
         """Return where each model is."""

@@ -5,9 +5,10 @@ import difflib
 from collections.abc import Callable, Mapping
 
 from admission_coordinator import ModelChoice
-from api_types import ApiError, ErrorCode
+from api_types import ApiError, ErrorCode, PreparationStep
 from catalog_core import Catalog, GgufHeader, ModelEntry, ModelState
 from multi_node_placement import ClusterView
+from orchestratord.home.wanted import WantedModels, fetchable
 
 _F16_BYTES = 2
 
@@ -21,10 +22,12 @@ class HomeDirectory:
         *,
         aliases: Mapping[str, str],
         catalog: Catalog,
+        wanted: WantedModels,
     ) -> None:
         self._cluster = cluster
         self._aliases = aliases
         self._catalog = catalog
+        self._wanted = wanted
         self._known: tuple[ModelEntry, ...] = ()
         self.changed: Callable[[], None] = lambda: None
         """Called when other models than before may be loaded."""
@@ -48,9 +51,13 @@ class HomeDirectory:
         served = self._cluster.models()
         if wanted in served:
             return self._choice(wanted)
+        reference = fetchable(wanted)
         for entry in self._known:
-            if wanted in (entry.id, entry.reference):
+            if entry.id == wanted or entry.reference in (wanted, str(reference)):
                 return self._choice(entry.id)
+        claimed = self._wanted.claim(wanted, taken=(entry.id for entry in self._known))
+        if claimed is not None:
+            return self._choice(claimed)
         known = {*served, *(entry.id for entry in self._known)}
         meaningful = {*known, *(entry.reference for entry in self._known)}
         aliases = (name for name, model in self._aliases.items() if model in meaningful)
@@ -63,6 +70,10 @@ class HomeDirectory:
             hint=f"near names: {', '.join(near)}" if near else f"known: {', '.join(names)}",
             candidates=near or None,
         )
+
+    def fetching(self, model_id: str) -> PreparationStep | None:
+        """Return how far the fetch of a model is; None where there is none to wait for."""
+        return self._wanted.step(model_id)
 
     def _only_one(self) -> str:
         served = sorted(self._cluster.models())

@@ -18,6 +18,7 @@ from orchestrator_core import ReplicaKey
 from orchestratord.breakers import host_key
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.replicas import LeasedReplicas
+from orchestratord.home.wanted import WantedModels
 from pool_registry_types import PoolSnapshot
 from vllm_http import VllmAdapter
 from worker_http import ClientLimits
@@ -57,6 +58,7 @@ class ClusterFeed:
         host: AdapterHost,
         replicas: LeasedReplicas,
         directory: HomeDirectory,
+        wanted: WantedModels,
         changed: Callable[[], None],
     ) -> None:
         self._node_id = node_id
@@ -65,12 +67,14 @@ class ClusterFeed:
         self._host = host
         self._replicas = replicas
         self._directory = directory
+        self._wanted = wanted
         self._models: frozenset[str] = frozenset()
         self._changed = changed
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._over = False
         self._reported_at_s = 0.0
+        self._told: tuple[PoolSnapshot, ...] = ()
         self._bound: dict[ReplicaKey, int] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
         self._log = get_logger(component="cluster_feed")
@@ -145,6 +149,8 @@ class ClusterFeed:
         workloads: dict[str, set[str]] = {}
         for key, description in self._described.items():
             workloads.setdefault(key.pool_id, set()).update(description.workloads)
+        self._told = snapshots
+        snapshots = tuple(map(self._with_wanted, snapshots))
         self._cluster.apply_report(
             self._node_id,
             snapshots,
@@ -153,6 +159,18 @@ class ClusterFeed:
         )
         self._changed()
         self._reported_at_s = asyncio.get_running_loop().time()
+
+    def tell_again(self) -> None:
+        """Have placement know at once that other models than before could be fetched."""
+        self._tell(self._told)
+
+    def _with_wanted(self, pool: PoolSnapshot) -> PoolSnapshot:
+        """Return a pool that swaps as one that may load what can be fetched for it."""
+        if not pool.swap_models:
+            return pool
+        loadable = (*pool.loadable_models, *self._wanted.offered())
+        failures = (*pool.load_failures, *self._wanted.failures())
+        return pool.model_copy(update={"loadable_models": loadable, "load_failures": failures})
 
     async def _bind_new(
         self, snapshots: tuple[PoolSnapshot, ...], group: asyncio.TaskGroup

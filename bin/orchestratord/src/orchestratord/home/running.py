@@ -11,7 +11,7 @@ from catalog_core import Catalog
 from gpu_discovery import GpuMonitor
 from local_pool_manager import GpuCourse, LocalPoolManager, PoolCourse, owning
 from model_keeper import CountedProvisioner, Loads, LocalDisk
-from model_provisioner import NetworkPolicy
+from model_provisioner import NetworkPolicy, Progress
 from orchestratord.clock import SteadyClock
 from orchestratord.composed import (
     Composed,
@@ -24,6 +24,7 @@ from orchestratord.home.demand import LocalDemand
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.feed import ClusterFeed
 from orchestratord.home.replicas import LeasedReplicas
+from orchestratord.home.wanted import WantedModels
 from orchestratord.http.errors import ERRORS
 from orchestratord.http.services import Services
 from orchestratord.observing import HttpMetrics, PoolGauges, PoolHealthMetrics, UpstreamMetrics
@@ -57,7 +58,11 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
     loads = Loads()
     host = AdapterHost(on_call=UpstreamMetrics(metrics).engine_called)
     cluster = cluster_view(settings)
-    directory = HomeDirectory(cluster, aliases=settings.model_aliases, catalog=catalog)
+    may_fetch = settings.auto_pull and any(pool.swap_models for pool in settings.pools)
+    wanted = WantedModels(settings.fetch if may_fetch else None, now_ms=now_ms)
+    directory = HomeDirectory(
+        cluster, aliases=settings.model_aliases, catalog=catalog, wanted=wanted
+    )
     await directory.refresh()
     with owning(settings.runtime_dir):
         async with (
@@ -88,7 +93,7 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 models=directory,
                 observer=observer,
                 now_ms=now_ms,
-                demand=LocalDemand(pools),
+                demand=LocalDemand(pools, wanted),
             ) as coordinator,
             asyncio.TaskGroup() as group,
         ):
@@ -99,14 +104,22 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                 host=host,
                 replicas=replicas,
                 directory=directory,
+                wanted=wanted,
                 changed=coordinator.cluster_changed,
             )
             directory.changed = pools.loadable_changed
+            wanted.changed = feed.tell_again
 
             async def models_changed() -> None:
                 await directory.refresh()
                 await feed.caught_up()
 
+            async def bring(reference: str, on_progress: Progress) -> str:
+                entry = await models.ensure(reference, on_progress=on_progress)
+                await models_changed()
+                return entry.id
+
+            wanted.begin(group, bring)
             following = group.create_task(feed.run(), name="cluster feed")
             gauges = PoolGauges(
                 metrics,
@@ -162,4 +175,5 @@ async def running_home(settings: Settings) -> AsyncIterator[Composed]:
                     machine.begin_shutdown()
                     await coordinator.shut_down(grace_ms=settings.shutdown_grace_ms)
             following.cancel()
+            wanted.stop()
         await host.close()

@@ -100,6 +100,7 @@ class AdmissionCoordinator:
     ) -> None:
         self._settings = settings
         self._cluster = cluster
+        self._models = models
         self._observer = observer
         self._now_ms = now_ms
         self._closing = False
@@ -126,6 +127,7 @@ class AdmissionCoordinator:
         self._dispatcher = Dispatcher(
             settings,
             cluster=cluster,
+            models=models,
             replicas=replicas,
             observer=observer,
             now_ms=now_ms,
@@ -235,10 +237,15 @@ class AdmissionCoordinator:
             task,
             position,
             start_ms,
-            steps_for(task.model_id, self._cluster) if self._preparing(task) else (),
+            self._steps(task),
             repeated,
             self._budget_headers(task),
         )
+
+    def _steps(self, task: Task) -> tuple[PreparationStep, ...]:
+        if not self._preparing(task):
+            return ()
+        return steps_for(task.model_id, self._cluster, self._models.fetching(task.model_id))
 
     def _budget_headers(self, task: Task) -> dict[str, str]:
         if task.turn is None:

@@ -11,7 +11,7 @@ from admission_coordinator.demand import DemandTeller
 from admission_coordinator.ending import StreamEnds
 from admission_coordinator.machine import Move
 from admission_coordinator.placing import refusal_of
-from admission_coordinator.ports import NowMs, Replicas, TaskObserver
+from admission_coordinator.ports import ModelDirectory, NowMs, Replicas, TaskObserver
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import TaskTable
@@ -41,6 +41,7 @@ class Dispatcher:
         settings: CoordinatorSettings,
         *,
         cluster: ClusterView,
+        models: ModelDirectory,
         replicas: Replicas,
         observer: TaskObserver,
         now_ms: NowMs,
@@ -61,7 +62,7 @@ class Dispatcher:
         self._ends = ends
         self._demand = demand
         self._teller = PositionTeller(
-            settings, cluster=cluster, room=room, table=table, sessions=sessions
+            settings, cluster=cluster, models=models, room=room, table=table, sessions=sessions
         )
         self._attempts = Attempts(
             settings,

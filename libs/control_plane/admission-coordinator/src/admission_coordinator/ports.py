@@ -7,7 +7,7 @@ from typing import Protocol
 
 from adapter_api import WorkerAdapter
 from admission_coordinator.task import Task
-from api_types import ApiError
+from api_types import ApiError, PreparationStep
 from orchestrator_core import PoolRef, ReplicaKey
 
 NowMs = Callable[[], int]
@@ -49,6 +49,10 @@ class ModelDirectory(Protocol):
         None means the only one that is served. Raises `ApiError`: `MODEL_NOT_FOUND` with near
         names, `MODEL_NOT_AVAILABLE`, or `INVALID_PARAMS` when None is ambiguous.
         """
+        ...
+
+    def fetching(self, model_id: str) -> PreparationStep | None:
+        """Return how far the fetch is that a model waits for; None where it waits for none."""
         ...
 
 

@@ -9,10 +9,14 @@ LEAVING_PHASES = frozenset({"planning", "draining", "cutting", "stopping", "rele
 """Of a change, those before the engine of the next model starts."""
 
 
-def steps_for(model_id: str, cluster: ClusterView) -> tuple[PreparationStep, ...]:
-    """Return the steps; none where the model is served."""
+def steps_for(
+    model_id: str, cluster: ClusterView, fetch: PreparationStep | None = None
+) -> tuple[PreparationStep, ...]:
+    """Return the steps; none where the model is served. `fetch` is what comes before all others."""
     if cluster.serves_now(model_id):
         return ()
+    if fetch is not None:
+        return (fetch, _load(model_id))
     found = cluster.swapping.change(model_id)
     change = found[1] if found else None
     leaving = change is not None and change.phase in LEAVING_PHASES
@@ -39,6 +43,15 @@ def steps_for(model_id: str, cluster: ClusterView) -> tuple[PreparationStep, ...
     return (swap, load)
 
 
+def _load(model_id: str) -> PreparationStep:
+    return PreparationStep(
+        id="load",
+        kind="load_model",
+        description=f"a pool has to load {model_id}",
+        status="pending",
+    )
+
+
 def prep_of(steps: tuple[PreparationStep, ...]) -> dict[str, Any] | None:
     """Return the steps as `metrics` frames tell them."""
     return {step.id: _state(step) for step in steps} or None
@@ -46,9 +59,14 @@ def prep_of(steps: tuple[PreparationStep, ...]) -> dict[str, Any] | None:
 
 def _state(step: PreparationStep) -> dict[str, Any]:
     told: dict[str, Any] = {"status": step.status, "phase": step.kind, "human": step.description}
+    if step.bytes_per_s is not None:
+        told["bytes_per_s"] = step.bytes_per_s
+    if step.estimated_ms is not None:
+        told["estimated_ms"] = step.estimated_ms
+    if step.bytes_done is not None:
+        told["bytes_done"] = step.bytes_done
     if step.bytes_total is not None:
         told["bytes_total"] = step.bytes_total
         if step.bytes_done is not None:
-            told["bytes_done"] = step.bytes_done
             told["pct"] = round(100 * step.bytes_done / max(1, step.bytes_total), 1)
     return told

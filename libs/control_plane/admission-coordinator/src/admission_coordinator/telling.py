@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from admission_coordinator.ports import ModelDirectory
 from admission_coordinator.preparing import prep_of, steps_for
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
@@ -23,12 +24,14 @@ class PositionTeller:
         settings: CoordinatorSettings,
         *,
         cluster: ClusterView,
+        models: ModelDirectory,
         room: WaitingRoom,
         table: TaskTable,
         sessions: SessionTable,
     ) -> None:
         self._interval_ms = settings.metrics_interval_ms
         self._cluster = cluster
+        self._models = models
         self._room = room
         self._table = table
         self._sessions = sessions
@@ -54,7 +57,9 @@ class PositionTeller:
             task = self._table.find(task_id)
             if task is None or task.state is not TaskState.QUEUED or not task.log.subscribers:
                 watched.discard(task_id)
-        prep = prep_of(steps_for(line.model_id, self._cluster))
+        prep = prep_of(
+            steps_for(line.model_id, self._cluster, self._models.fetching(line.model_id))
+        )
         progressed, line.told_prep = prep != line.told_prep, prep
         due = [
             task

@@ -10,7 +10,7 @@ from adapter_api import AdapterError, EngineOverloaded, EngineUnreachable, Worke
 from admission_coordinator.log import Cursor
 from admission_coordinator.ports import ModelChoice
 from admission_coordinator.task import Task
-from api_types import ApiError, ErrorCode
+from api_types import ApiError, ErrorCode, PreparationStep
 from orchestrator_core import ReplicaKey
 
 
@@ -58,6 +58,11 @@ class FakeModels:
 
     def __init__(self, *models: ModelChoice) -> None:
         self._models = {model.model_id: model for model in models}
+        self.fetches: dict[str, PreparationStep] = {}
+
+    def fetching(self, model_id: str) -> PreparationStep | None:
+        """Return what a test has put there."""
+        return self.fetches.get(model_id)
 
     def resolve(self, model_ref: str | None) -> ModelChoice:
         """Return the model; raises `MODEL_NOT_FOUND`."""

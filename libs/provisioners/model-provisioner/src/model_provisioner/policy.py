@@ -83,12 +83,16 @@ class NetworkPolicy:
 
     def refusal(self, url: str) -> str | None:
         """Return why a URL must not be asked, None when it may."""
-        parts = urlsplit(url)
         try:
-            self.check(Endpoint(parts.scheme, parts.hostname or "", parts.port))
+            self.require(url)
         except NetworkRefusedError as error:
             return str(error)
         return None
+
+    def require(self, url: str) -> None:
+        """Raise NetworkRefusedError, which names the rule, unless a URL may be asked."""
+        parts = urlsplit(url)
+        self.check(Endpoint(parts.scheme, parts.hostname or "", parts.port))
 
     def check(self, endpoint: Endpoint, *, came_from: Endpoint | None = None) -> None:
         """Raise NetworkRefusedError, which names the rule, unless the connection is permitted.
