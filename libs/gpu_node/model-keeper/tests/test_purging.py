@@ -229,3 +229,29 @@ async def test_engines_that_do_not_stop_keep_everything(bench: Bench) -> None:
     assert bench.pools.told[-1] == ("note main", "nothing was purged: they did not end")
     assert file.exists()
     assert build.exists()
+
+
+async def test_one_purge_at_a_time_and_what_others_have_deleted_is_no_failure(bench: Bench) -> None:
+    await bench.fetched()
+    (entry,) = bench.catalog.list()
+    await bench.purger.begin("main", MODELS)
+    with pytest.raises(ApiError, match="is being purged") as refused:
+        await bench.purger.begin("main", MODELS)
+    assert refused.value.code == "POOL_BUSY"
+    bench.catalog.delete(entry.id)
+    bench.pools.may_stop.set()
+    while ("wake main", None) not in bench.pools.told:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert all(what != "note main" for what, _ in bench.pools.told)
+
+
+async def test_a_catalog_that_fails_keeps_the_model_and_the_program_running(bench: Bench) -> None:
+    file = await bench.fetched()
+    with bench.catalog.removals.exclusive():
+        await bench.purger.begin("main", MODELS)
+        bench.pools.may_stop.set()
+        while len(bench.pools.told) < 3:
+            await asyncio.sleep(0)
+    assert file.exists()
+    assert "another collection" in str(bench.pools.told[2][1])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api_types import ApiError, ErrorCode, PurgeRequest
-from catalog_core import Catalog, GcOutcome, ModelEntry, purge
+from catalog_core import Catalog, CatalogError, GcOutcome, ModelEntry, ModelUnknownError, purge
 from model_keeper.needs import Needs
 from narration_core import get_logger
 from pool_registry_types import PoolSnapshot
@@ -80,12 +80,14 @@ class PoolPurger:
         self._group = group
         self._unstage = unstage
         self._changed = changed
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._log = get_logger(component="pools")
 
     async def begin(self, pool_id: str, request: PurgeRequest) -> None:
         """Check, have the engines stop, and delete then. Raises ApiError and pool errors."""
         running = self._pools.snapshot(pool_id).active_leases
+        if pool_id in self._running:
+            raise ApiError(ErrorCode.POOL_BUSY, f"pool {pool_id!r} is being purged", retriable=True)
         if running and not (request.drain_first or request.force):
             raise ApiError(
                 ErrorCode.POOL_BUSY,
@@ -102,12 +104,12 @@ class PoolPurger:
         resting = self._pools.rest(pool_id, drain_ms=drain_ms)
         purging = self._purge(pool_id, request, models, resting)
         task = self._group.create_task(purging, name=f"purge of {pool_id}")
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[pool_id] = task
+        task.add_done_callback(lambda _: self._running.pop(pool_id))
 
     def stop(self) -> None:
         """Begin no further deletion; what a deletion has begun, the next collection ends."""
-        for task in self._running:
+        for task in self._running.values():
             task.cancel()
 
     async def _purge(
@@ -117,9 +119,27 @@ class PoolPurger:
         models: tuple[ModelEntry, ...],
         resting: Awaitable[Outcome],
     ) -> None:
-        if (error := (await resting).error) is not None:
-            self._pools.note(pool_id, f"nothing was purged: {error}")
-            return
+        try:
+            if (error := (await resting).error) is not None:
+                self._pools.note(pool_id, f"nothing was purged: {error}")
+                return
+            kept = await self._delete(pool_id, request, models)
+        except Exception as error:  # noqa: BLE001 - the pools of this machine serve on
+            kept = [f"it broke off: {str(error) or type(error).__name__}"]
+        self._log.info(
+            "pool_purged",
+            pool_id=pool_id,
+            kept=kept,
+            human=f"Pool {pool_id} was purged{': ' if kept else ''}{'; '.join(kept)}.",
+        )
+        self._pools.wake(pool_id)
+        if kept:
+            self._pools.note(pool_id, f"purged, but {'; '.join(kept)}")
+
+    async def _delete(
+        self, pool_id: str, request: PurgeRequest, models: tuple[ModelEntry, ...]
+    ) -> list[str]:
+        """Delete what is named; returns what was kept, and why."""
         kept: list[str] = []
         if request.delete_cache_dirs or request.purge_models:
             for model in models:
@@ -135,15 +155,7 @@ class PoolPurger:
                 kept += await _delete_build(folder)
         if request.purge_models:
             kept += await self._purge_models(pool_id, models)
-        self._log.info(
-            "pool_purged",
-            pool_id=pool_id,
-            kept=kept,
-            human=f"Pool {pool_id} was purged{': ' if kept else ''}{'; '.join(kept)}.",
-        )
-        self._pools.wake(pool_id)
-        if kept:
-            self._pools.note(pool_id, f"purged, but {'; '.join(kept)}")
+        return kept
 
     def _builds_of_others(self, pool_id: str) -> frozenset[Path]:
         others = (pool.pool_id for pool in self._pools.snapshots() if pool.pool_id != pool_id)
@@ -153,9 +165,15 @@ class PoolPurger:
         kept = []
         for model in models:
             needs = self._needs.asker(besides=pool_id)
-            step = await asyncio.to_thread(purge, self._catalog, model.id, in_use=needs)
+            try:
+                step = await asyncio.to_thread(purge, self._catalog, model.id, in_use=needs)
+            except ModelUnknownError:
+                continue  # Somebody else has deleted it.
+            except (CatalogError, OSError) as error:
+                kept.append(f"model {model.id!r} stays: {error}")
+                continue
             if step.outcome is not GcOutcome.DELETED:
-                kept.append(f"model {model.id!r}: {step.explanation}")
+                kept.append(f"model {model.id!r} stays: {step.explanation}")
         await self._changed()
         return kept
 
