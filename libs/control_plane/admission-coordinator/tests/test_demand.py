@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from admission_coordinator import ModelWaits
+from admission_coordinator.preparing import steps_for
 from api_types import ApiError, ErrorCode
 from orchestrator_core import PoolRef
 from pool_registry_types import HealthState, LoadFailure, ModelChange, PoolSnapshot
@@ -138,6 +139,19 @@ async def test_who_waits_for_a_swap_is_told_its_steps(world_of: Worlds) -> None:
         assert told[0]["load"]["status"] == "pending"
         assert [prep["load"].get("pct") for prep in told[-2:]] == [25.0, 50.0]
         assert frames[-1].event == "end"
+
+
+async def test_who_waits_for_an_engine_that_is_made_is_told_what_is_made(world_of: Worlds) -> None:
+    async with world_of() as world:
+        here = loads(world.snapshot("pool-a", slots=1), "demo", "absent")
+        change = ModelChange(model_id="absent", phase="provisioning", detail="its engine is built")
+        world.report(loads(here, "demo", "absent", change=change))
+        steps = steps_for("absent", world.cluster)
+        assert [(step.id, step.status) for step in steps] == [
+            ("provision", "running"),
+            ("load", "pending"),
+        ]
+        assert steps[0].description == "pool home:pool-a: its engine is built"
 
 
 async def test_a_pool_without_a_model_is_worth_waiting_for(world_of: Worlds) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from api_types import PreparationStep
 from multi_node_placement import ClusterView
 
+PROVISIONING = "provisioning"
 LEAVING_PHASES = frozenset({"planning", "draining", "cutting", "stopping", "releasing"})
 """Of a change, those before the engine of the next model starts."""
 
@@ -19,6 +20,14 @@ def steps_for(
         return (fetch, _load(model_id))
     found = cluster.swapping.change(model_id)
     change = found[1] if found else None
+    if found is not None and change is not None and change.phase == PROVISIONING:
+        provision = PreparationStep(
+            id="provision",
+            kind="provision_engine",
+            description=f"pool {found[0]}: {change.detail or 'its engine is made'}",
+            status="running",
+        )
+        return (provision, _load(model_id))
     leaving = change is not None and change.phase in LEAVING_PHASES
     there = any(True for _ in cluster.replicas(model_id))
     begun = there if change is None else not leaving

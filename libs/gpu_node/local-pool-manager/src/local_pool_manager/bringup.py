@@ -12,12 +12,14 @@ from engine_provisioner import (
     EnginePlan,
     EngineWish,
     MayAsk,
+    OnMaking,
     PreflightError,
     Survey,
     anybody,
     plan_engine,
     prepare,
     survey_machine,
+    unheard_of,
 )
 from gpu_discovery import DeviceMaskError, DevicePolicy, GpuInventory, check, resolve_mask
 from local_pool_manager.config import DEFAULT_CTX_TOKENS, PoolConfig
@@ -165,10 +167,12 @@ class Planner:
         lanes: Mapping[str, int],
         *,
         gpus: tuple[GpuInfo, ...],
+        on_making: OnMaking = unheard_of,
     ) -> Target:
         """Bring the model here and plan each replica; raises `PoolError` or `EngineError`.
 
-        `lanes` are the replicas by id, each with the lane that its engine gets.
+        `lanes` are the replicas by id, each with the lane that its engine gets. `on_making` is
+        told what has to be built, installed or fetched for the engine.
         """
         model = await self.bring(model_ref)
         async with self._surveying:
@@ -180,6 +184,7 @@ class Planner:
                     survey,
                     self._build_dir,
                     may_ask=self._may_ask,
+                    on_making=on_making,
                 )
             self._builds[config.id] = self._made_for(wish)
             wishes = [

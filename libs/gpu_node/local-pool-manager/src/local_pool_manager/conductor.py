@@ -279,10 +279,13 @@ class Conductor:
                     pool.model_ref,
                     around.lanes_in_service(pool),
                     gpus=pool.devices,
+                    on_making=self._making,
                 )
+                pool.making = None
                 around.require_room(pool, target)
                 break
             except (PoolError, EngineError) as error:
+                pool.making = None
                 self._wait(HealthState.FAILED, str(error))
                 model_id = self._model_id(around.loadable())
                 if pool.config.swap_models and model_id is not None:
@@ -366,6 +369,11 @@ class Conductor:
         if trouble and trouble != pool.trouble:
             log.warning("pool %s is not ready: %s", pool.config.id, trouble)
         pool.waiting, pool.trouble = state, trouble
+        self._touch()
+
+    def _making(self, what: str) -> None:
+        log.info("pool %s: %s", self._pool.config.id, what)
+        self._pool.making, self._pool.next_model = what, self._model_id(self._around.loadable())
         self._touch()
 
     def _touch(self) -> None:

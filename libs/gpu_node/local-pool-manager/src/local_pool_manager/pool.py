@@ -27,6 +27,9 @@ BEST_FIRST = (
 )
 """A pool is as well as the best of its replicas."""
 
+PROVISIONING = "provisioning"
+"""The phase of a change in which something is made for the engine; it takes minutes."""
+
 
 @dataclass(slots=True)
 class Pool:
@@ -51,6 +54,8 @@ class Pool:
     """The models that it could load, if it swaps."""
     load_failures: tuple[LoadFailure, ...] = ()
     """Those that it could not, and does not try now."""
+    making: str | None = None
+    """What is built, installed or fetched for its engines now."""
     phase: str | None = None
     """Of the change of its model that is under way."""
     next_model: str | None = None
@@ -124,10 +129,10 @@ class Pool:
         if coming is None and self.crew is not None and not self.crew.up:
             coming = self.crew
         loading = coming is not None and not coming.up
-        phase = self.phase or ("loading" if loading else None)
+        phase = PROVISIONING if self.making else self.phase or ("loading" if loading else None)
         if phase is None:
             return None
-        told = ModelChange(model_id=self.next_model, phase=phase)
+        told = ModelChange(model_id=self.next_model, phase=phase, detail=self.making)
         if coming is None:
             return told
         entry = coming.target.model

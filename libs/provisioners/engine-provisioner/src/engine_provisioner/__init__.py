@@ -21,7 +21,14 @@ from engine_provisioner.handoff import (
 from engine_provisioner.machine import EngineState, Limits
 from engine_provisioner.orphans import stop_orphans
 from engine_provisioner.plan import EnginePlan, plan_engine
-from engine_provisioner.preparing import MayAsk, anybody, prepare, preview
+from engine_provisioner.preparing import (
+    MayAsk,
+    OnMaking,
+    anybody,
+    prepare,
+    preview,
+    unheard_of,
+)
 from engine_provisioner.probe import EngineProbe, OnCheck, unheard
 from engine_provisioner.process import EngineProcess, ProcessIdentity, identify
 from engine_provisioner.supervisor import EngineStatus, EngineSupervisor, unsealed
@@ -45,6 +52,7 @@ __all__ = [
     "MayAsk",
     "ModeNotProvidedError",
     "OnCheck",
+    "OnMaking",
     "PreflightError",
     "ProcessIdentity",
     "Survey",
@@ -69,6 +77,7 @@ __all__ = [
     "survey_machine",
     "survey_tools",
     "unheard",
+    "unheard_of",
     "unsealed",
     "write_desired",
     "write_handoff",

@@ -22,6 +22,8 @@ from engine_provisioner.wish import LLAMACPP, EngineMode, EngineWish
 
 MayAsk: TypeAlias = Callable[[str], str | None]
 """Returns why a URL must not be asked, None when it may."""
+OnMaking: TypeAlias = Callable[[str], None]
+"""Told, in words, what is made now."""
 PUBLIC_INDEX = "https://pypi.org"
 
 
@@ -29,12 +31,22 @@ def anybody(_url: str) -> None:
     """Let every URL be asked."""
 
 
+def unheard_of(_what: str) -> None:
+    """Tell nobody."""
+
+
 async def prepare(
-    wish: EngineWish, survey: Survey, cache_dir: Path, *, may_ask: MayAsk = anybody
+    wish: EngineWish,
+    survey: Survey,
+    cache_dir: Path,
+    *,
+    may_ask: MayAsk = anybody,
+    on_making: OnMaking = unheard_of,
 ) -> tuple[EngineWish, Survey]:
     """Make or check what the engine needs; returns wish and facts with what has come of it.
 
-    What was made before is used as it is. Raises an `EngineError` with the reason.
+    What was made before is used as it is; `on_making` is told of what is not, as it takes minutes.
+    Raises an `EngineError` with the reason.
     """
     while True:
         wish, survey, missing = await preview(wish, survey, cache_dir)
@@ -43,11 +55,14 @@ async def prepare(
                 return wish, survey
             case EnvironmentPlan():
                 _check(may_ask, wish.index or PUBLIC_INDEX)
+                on_making(f"its environment is installed; {missing.log} tells how far that is")
                 await make_environment(missing)
             case DownloadPlan():
                 _check(may_ask, missing.url)
+                on_making(f"its engine is fetched from {missing.url}")
                 await fetch(missing)
             case BuildPlan():
+                on_making(f"its engine is built; {missing.log} tells how far that is")
                 await build(missing)
 
 

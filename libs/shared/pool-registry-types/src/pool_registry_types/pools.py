@@ -76,6 +76,8 @@ class ModelChange(ServiceModel):
     """Which one, as far as it is known; None: away from the present one."""
     phase: str
     """What is waited for, such as `draining` or `starting`."""
+    detail: str | None = None
+    """More of it in words, such as where the log of a build is."""
     bytes_total: ByteCount | None = None
     """The size of its files."""
     bytes_done: ByteCount | None = None
