@@ -55,6 +55,7 @@ def test_a_streamed_chat_says_who_speaks_then_the_text_then_why_it_ends(
     assert counted.usage.completion_tokens == 12
     assert all(chunk.usage is None for chunk in chunks[:-1])
     assert len({(chunk.id, chunk.model, chunk.system_fingerprint) for chunk in chunks}) == 1
+    assert (chunks[0].system_fingerprint or "").startswith("llamacpp-")
 
 
 async def test_a_streamed_chat_without_usage_has_none(async_client: openai.AsyncOpenAI) -> None:

@@ -27,7 +27,7 @@ HEADING = Heading(
     id="chatcmpl-1",
     created_s=7,
     model="m",
-    fingerprint=lambda pool_id: pool_id and f"engine of {pool_id}",
+    engine=lambda: "llamacpp-b6000",
 )
 
 
@@ -86,7 +86,7 @@ def test_text_becomes_one_chunk_a_read_between_a_role_and_a_reason() -> None:
     opening, *told, last = streamed(log_of(*texts), ChatStyle(top_logprobs=0))
     for chunk in (opening, *told, last):
         ChatCompletionChunk.model_validate(chunk)
-        assert chunk["system_fingerprint"] == "engine of default"
+        assert chunk["system_fingerprint"] == "llamacpp-b6000"
         assert "usage" not in chunk
     assert opening["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert [chunk["choices"][0]["delta"] for chunk in told] == [{"content": t} for t in texts]

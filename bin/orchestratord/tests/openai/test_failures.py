@@ -13,7 +13,7 @@ from orchestratord.openai.errors import UpstreamErrorBody, openai_answer, upstre
 from orchestratord.openai.shapes import Heading
 from orchestratord.openai.stream import ChunkCursor
 
-HEADING = Heading(id="chatcmpl-1", created_s=7, model="m", fingerprint=lambda _: None)
+HEADING = Heading(id="chatcmpl-1", created_s=7, model="m", engine=lambda: None)
 LOST = TaskError(code="WORKER_RESET", message="the engine is gone", retriable=True)
 
 

@@ -10,7 +10,7 @@ from adapter_api import EngineFailed, EngineRefused, EngineReset, EngineTimeout,
 from admission_coordinator import SessionLimits
 from admission_coordinator.telling import TOLD_AT_ONCE
 from admission_coordinator.testing import check_grammar
-from api_types import ApiError, ErrorCode, TaskState
+from api_types import ApiError, ErrorCode, TaskRequest, TaskState
 from mock_adapter import Script
 from orchestrator_core import FullPolicy, ReplicaKey
 from pool_registry_types import HealthState
@@ -34,6 +34,23 @@ async def test_a_task_streams_started_tokens_and_end_with_true_counts(world_of: 
         assert status.state is TaskState.FINISHED
         assert status.text == "thecatsat"
         assert status.placement.candidates[0].refused is None
+
+
+async def test_a_submission_names_the_engine_as_soon_as_its_task_is_bound(
+    world_of: Worlds,
+) -> None:
+    async with world_of() as world:
+        world.engine().hold()
+        running, waiting = (
+            world.coordinator.submit(
+                TaskRequest(prompt=prompt), identity="me", correlation_id="c", size_bytes=1
+            )
+            for prompt in ("first", "second")
+        )
+        assert (running.engine, waiting.engine) == ("mock", None)
+        world.engine().release()
+        await world.frames(waiting.task)
+        assert waiting.engine == "mock"
 
 
 async def test_tasks_of_one_identity_run_in_the_order_they_came(world_of: Worlds) -> None:

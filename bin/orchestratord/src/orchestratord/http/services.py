@@ -81,6 +81,11 @@ class Submission(Protocol):
         ...
 
     @property
+    def engine(self) -> str | None:
+        """The engine that it was bound to last, with its version; None while it waits."""
+        ...
+
+    @property
     def accepted(self) -> TaskAccepted:
         """The body of the 202."""
         ...

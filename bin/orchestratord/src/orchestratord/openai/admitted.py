@@ -1,6 +1,5 @@
 """A request under /v1 once it is a task: how its answer is waited for."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -8,7 +7,7 @@ from admission_coordinator import Dialect
 from api_types import ApiError, ErrorCode, TaskRequest
 from http_shell import Call
 from orchestratord.http.handlers import Context
-from orchestratord.http.services import Cursor, Pools
+from orchestratord.http.services import Cursor
 from orchestratord.http.sse import Streamed
 from orchestratord.http.tasks import admit
 from orchestratord.openai.chunks import Chunks, Style
@@ -57,7 +56,7 @@ class Admitted:
             id=f"{id_prefix}-{task_id}",
             created_s=context.services.now_ms() // 1000,
             model=submission.model_id or request.model_ref or "",
-            fingerprint=_fingerprints(context.services.pools),
+            engine=lambda: submission.engine,
         )
         return cls(context=context, call=call, task_id=task_id, heading=heading)
 
@@ -97,13 +96,3 @@ class Admitted:
         if cursor is None:
             raise AssertionError("a stream from its start always has its terminal frame to come")
         return cursor
-
-
-def _fingerprints(pools: Pools) -> Callable[[str | None], str | None]:
-    def fingerprint(pool_id: str | None) -> str | None:
-        for pool in pools.snapshots():
-            if pool.pool_id == pool_id:
-                return "-".join(filter(None, (pool.engine, pool.engine_version)))
-        return None
-
-    return fingerprint

@@ -55,7 +55,6 @@ class Chunks:
         self._heading = heading
         self._style = style
         self._include_usage = include_usage
-        self._pool_id: str | None = None
         self._head = self._tail = self._before = self._after = b""
 
     def __call__(self, frame_id: int, frame: Frame) -> bytes:  # noqa: ARG002 - chunks have no id
@@ -78,13 +77,11 @@ class Chunks:
                 return opening + self._end(frame.data)
             case "error":
                 self.failure = frame.data
-            case "started" | "metrics":
-                self._pool_id = frame.data.get("pool_id") or self._pool_id
         return b""
 
     def _open(self) -> bytes:
         """Encode what stays the same, now that it is known which engine answers."""
-        fields = _encode(self._heading.fields(self._style.kind, self._pool_id))
+        fields = _encode(self._heading.fields(self._style.kind))
         self._head = b"data: " + fields[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if self._include_usage else b"]}\n\n"
         before, after = self._style.text

@@ -66,7 +66,7 @@ def chat_answer(heading: Heading, kept: Collected, *, top_logprobs: int) -> dict
     if reasoning:
         message["reasoning_content"] = reasoning
     return {
-        **heading.fields("chat.completion", kept.end.get("pool_id")),
+        **heading.fields("chat.completion"),
         "choices": [
             {
                 "index": 0,
@@ -82,7 +82,7 @@ def chat_answer(heading: Heading, kept: Collected, *, top_logprobs: int) -> dict
 def completion_answer(heading: Heading, kept: Collected, *, top_logprobs: int) -> dict[str, Any]:
     """Return a `text_completion`."""
     return {
-        **heading.fields("text_completion", kept.end.get("pool_id")),
+        **heading.fields("text_completion"),
         "choices": [
             {
                 "index": 0,

@@ -15,17 +15,17 @@ class Heading:
     id: str
     created_s: int
     model: str
-    fingerprint: Callable[[str | None], str | None]
-    """What the pool with this id runs."""
+    engine: Callable[[], str | None]
+    """What the task was bound to; asked when there is an answer, and not before."""
 
-    def fields(self, kind: str, pool_id: str | None) -> dict[str, Any]:
+    def fields(self, kind: str) -> dict[str, Any]:
         """Return the fields; `kind` is the upstream name of the object."""
         return {
             "id": self.id,
             "object": kind,
             "created": self.created_s,
             "model": self.model,
-            "system_fingerprint": self.fingerprint(pool_id),
+            "system_fingerprint": self.engine(),
         }
 
 

@@ -32,6 +32,7 @@ class FakeSubmission:
     accepted: TaskAccepted
     headers: Mapping[str, str] = field(default_factory=dict)
     model_id: str | None = None
+    engine: str | None = None
 
     @property
     def task_id(self) -> str:

@@ -67,6 +67,11 @@ class Submission:
         return self.task.model_id
 
     @property
+    def engine(self) -> str | None:
+        """The engine that it was bound to last, with its version; None while it waits."""
+        return "-".join(filter(None, (self.task.engine, self.task.engine_version))) or None
+
+    @property
     def accepted(self) -> TaskAccepted:
         """The body of the 202; made only when it is asked for."""
         path = f"/v2/tasks/{self.task.task_id}/events"
