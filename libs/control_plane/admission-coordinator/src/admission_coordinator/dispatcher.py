@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from admission_coordinator import errors
 from admission_coordinator.attempt import Attempts
@@ -25,6 +26,7 @@ from orchestrator_core import (
     Expired,
     ExpiredBecause,
     Outcome,
+    PlacementDecision,
     ReplicaKey,
     When,
 )
@@ -96,20 +98,33 @@ class Dispatcher:
         """Bind waiting tasks of a model to free slots until one of both runs out."""
         line = self._room.line(model_id)
         while len(line.queue):
-            item = line.queue.take(self._has_room, self._now_ms())
+            began_s = time.perf_counter()
+            decided: dict[Constraint, PlacementDecision] = {}
+            item = line.queue.take(partial(self._has_room, decided), self._now_ms())
             if item is None:
                 return
             task = self._table.find(item.task_id)
             if task is None:
                 raise RuntimeError(f"task {item.task_id} waits but is not known")
-            self._bind(task, line)
+            decision = self._decide(task, decided.get(task.constraint))
+            task.placement_ms = (time.perf_counter() - began_s) * 1000
+            self._bind(task, line, decision)
 
-    def _has_room(self, constraint: Constraint) -> bool:
-        return self._cluster.decide(constraint).outcome is Outcome.PLACED
+    def _has_room(
+        self, decided: dict[Constraint, PlacementDecision], constraint: Constraint
+    ) -> bool:
+        decision = decided[constraint] = self._cluster.decide(constraint)
+        return decision.outcome is Outcome.PLACED
 
-    def _bind(self, task: Task, line: ModelLine) -> None:
-        began_s = time.perf_counter()
+    def _decide(self, task: Task, known: PlacementDecision | None) -> PlacementDecision:
+        """Choose the replica of a task that was taken since there is room for it.
+
+        `known` is what was decided to see that, and stands for a task without wishes of its own.
+        """
         session_key = None if task.turn is None else task.affinity_key
+        wishes = task.preferences.any or task.tried or session_key or task.work
+        if known is not None and not wishes:
+            return known
         decision = self._cluster.decide(
             task.constraint,
             preferences=task.preferences,
@@ -117,14 +132,15 @@ class Dispatcher:
             tried=frozenset(task.tried),
             work=task.work,
         )
-        if decision.outcome is not Outcome.PLACED:
-            # Every replica that has a slot has been tried: better again there than never.
-            decision = self._cluster.decide(
-                task.constraint, preferences=task.preferences, work=task.work
-            )
+        if decision.outcome is Outcome.PLACED:
+            return decision
+        # Every replica that has a slot has been tried: better again there than never.
+        return self._cluster.decide(task.constraint, preferences=task.preferences, work=task.work)
+
+    def _bind(self, task: Task, line: ModelLine, decision: PlacementDecision) -> None:
         if decision.chosen is None:
             raise RuntimeError(f"task {task.task_id} was taken for a slot that is not there")
-        task.placement_ms = (time.perf_counter() - began_s) * 1000
+        session_key = None if task.turn is None else task.affinity_key
         task.candidates = decision.candidates(_EXPLAINED_CANDIDATES)
         reservation = self._cluster.reserve(decision, session_id=session_key, work=task.work)
         now_ms = self._now_ms()

@@ -93,7 +93,7 @@ class Task:
     work: Work | None = None
     """What a scorer of placement must know of it; None where there is none."""
     placement_ms: float = 0.0
-    """What the last placement decision took."""
+    """What it took to take it from the queue and to decide where it runs."""
     handover_ms: float | None = None
     """From that decision to the request being handed to the adapter."""
     predicted_start_ms: int = 0
