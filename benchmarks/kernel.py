@@ -48,6 +48,13 @@ def _own_memory_bytes(pid: int) -> int:
     return 0 if found is None else int(found[1]) * 1024
 
 
+def writes(pid: int) -> int:
+    """How many system calls a process has made that write; those that only send do not count."""
+    found = re.search(r"syscw: (\d+)", Path(f"/proc/{pid}/io").read_text())
+    assert found is not None
+    return int(found[1])
+
+
 @dataclass(slots=True)
 class CpuMeter:
     """CPU time that some processes use between `__enter__` and `__exit__`."""

@@ -74,7 +74,7 @@ def process(name: str, *command: str, **environment: str) -> Iterator[tuple[int,
 def printing_its_port(name: str, *command: str) -> Iterator[Place]:
     """Run a program of ours whose first line is its port."""
     with process(name, sys.executable, "-m", *command) as (pid, log):
-        port = int(_until(lambda: _first_line(log), log, f"{name} has told its port"))
+        port = int(until(lambda: _first_line(log), log, f"{name} has told its port"))
         yield Place(name, port, pid, log)
 
 
@@ -95,6 +95,7 @@ def orchestratord(
     slots: int = SLOTS,
     tables: str = "",
     watched_into: Path | None = None,
+    counted_into: Path | None = None,
     **settings: str,
 ) -> Iterator[Place]:
     """Run the daemon, with an engine that is already there as its only pool, or with `tables`."""
@@ -102,9 +103,12 @@ def orchestratord(
     if watched_into is not None:
         command.insert(0, "benchmarks.watched")
         settings["BENCH_STALLS"] = str(watched_into)
+    if counted_into is not None:
+        command.insert(0, "benchmarks.counted")
+        settings["BENCH_CALLS"] = str(counted_into)
     with _daemon(command, behind, slots, tables, settings) as place:
         if behind is not None or tables or "ORCHD_POOL_MANAGERS" in settings:
-            _until(lambda: _answers(f"{place.url}/ready"), place.log, "it is ready")
+            until(lambda: _answers(f"{place.url}/ready"), place.log, "it is ready")
         yield place
 
 
@@ -157,7 +161,7 @@ def _daemon(
             LLORCH_LOG_FORMAT="json",
             **settings,
         ) as (pid, log):
-            port = int(_until(lambda: _served_port(log), log, f"{name} serves"))
+            port = int(until(lambda: _served_port(log), log, f"{name} serves"))
             yield Place(name, port, pid, log, time.monotonic() - began_s, runtime)
 
 
@@ -218,7 +222,7 @@ def listening(
     scheme = "http" if tls is None else "https"
     with process(name, *command, **environment) as (pid, log):
         url = f"{scheme}://127.0.0.1:{port}{path}"
-        _until(lambda: _answers(url, tls), log, f"{name} answers")
+        until(lambda: _answers(url, tls), log, f"{name} answers")
         yield Place(name, port, pid, log, time.monotonic() - began_s)
 
 
@@ -233,7 +237,8 @@ def _answers(url: str, tls: ssl.SSLContext | None = None) -> str | None:
         return None
 
 
-def _until(look: Callable[[], str | None], log: Path, what: str) -> str:
+def until(look: Callable[[], str | None], log: Path, what: str) -> str:
+    """Wait until a program shows something; raises with the end of its log if it does not."""
     end_s = time.monotonic() + START_S
     while not (seen := look()):
         if not log.exists() or "Traceback" in log.read_text(errors="replace"):
