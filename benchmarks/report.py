@@ -8,7 +8,8 @@ _PAGE_HEAD = """# Benchmarks
 
 Written by `uv run --group bench python -m benchmarks`; every figure is in `results.json`. CPU time
 is the kernel's own count for the process alone, medians over rounds in which all subjects take
-turns, and ratios are taken within each round: the machine was busy with other work.
+turns, and ratios are taken within each round. The load average of each run tells how busy the
+machine was, the run itself included.
 """
 
 
