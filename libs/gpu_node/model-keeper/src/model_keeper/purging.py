@@ -105,7 +105,7 @@ class PoolPurger:
         purging = self._purge(pool_id, request, models, resting)
         task = self._group.create_task(purging, name=f"purge of {pool_id}")
         self._running[pool_id] = task
-        task.add_done_callback(lambda _: self._running.pop(pool_id))
+        task.add_done_callback(lambda _: self._running.pop(pool_id, None))
 
     def stop(self) -> None:
         """Begin no further deletion; what a deletion has begun, the next collection ends."""
