@@ -24,6 +24,8 @@ BACK_S = 60.0
 HANGS_S = 300.0
 """A busy machine is slow, and each fault begins a task anew; but no stream is open for ever."""
 SILENCE_S = NODE_TIMEOUT_MS / 1000
+KILLS_AT_MOST, KILLS_WITHIN_S = 4, 300.0
+"""Of one engine: more in a row are a restart storm, and its supervisor waits for five minutes."""
 TOKENS = 60
 """Few enough that what is carried along ends before the first character of several tokens."""
 MAY_BE_TOLD = {"WORKER_RESET", "POOL_UNAVAILABLE", "REPLICA_EXHAUSTED", "NODE_UNAVAILABLE"}
@@ -147,10 +149,19 @@ async def trouble(
     cluster: Cluster, chance: random.Random, end_s: float, faults: Counter[str]
 ) -> None:
     """Break things, one node at a time, and mend what does not mend itself."""
+    kills_s: dict[str, list[float]] = {name: [] for name in cluster.nodes}
     while time.monotonic() < end_s:
         await asyncio.sleep(chance.uniform(*FAULT_EVERY_S))
-        node = chance.choice(list(cluster.nodes.values()))
+        name = chance.choice(list(cluster.nodes))
+        node = cluster.nodes[name]
         fault = chance.choice([kill_engine, kill_daemon, unplug, blink, slow_down])
+        if fault is kill_engine:
+            now_s = time.monotonic()
+            kills_s[name] = [at_s for at_s in kills_s[name] if now_s - at_s < KILLS_WITHIN_S]
+            if len(kills_s[name]) < KILLS_AT_MOST:
+                kills_s[name].append(now_s)
+            else:
+                fault = blink
         faults[fault.__name__] += 1
         await fault(node, chance)
 
