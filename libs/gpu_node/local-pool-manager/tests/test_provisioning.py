@@ -33,6 +33,24 @@ async def test_a_pool_tells_what_is_fetched_for_its_engine_and_why_that_failed(p
             assert "cannot be fetched" in failed.last_error
 
 
+async def test_a_pool_that_is_told_to_rest_meanwhile_has_nothing_made_any_more(pools, models):
+    asked = asyncio.Event()
+
+    async def source(reader, writer):
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(source, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/llama-server"
+        pool = small_pool(provisioning={"mode": "binary", "url": url, "sha256": "0" * 64})
+        async with pools(pool, models=FixedModels(models)) as manager:
+            await asked.wait()
+            assert manager.snapshot("demo").change.phase == "provisioning"
+            await manager.rest("demo", drain_ms=0)
+            assert manager.snapshot("demo").change is None
+
+
 async def test_a_reload_to_an_engine_that_is_there_tells_of_nothing_to_make(pools, models):
     async with pools(small_pool(), models=FixedModels(models)) as manager:
         await until_ready(manager)

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from api_types import ApiError, PurgeRequest
+from api_types import ApiError, ModelView, PurgeRequest
 from catalog_core import Catalog
 from catalog_core.testing import gguf_bytes
-from model_keeper import CountedProvisioner, Needs, PoolPurger
+from model_keeper import CatalogKeeper, CountedProvisioner, Needs, PoolPurger
 from model_provisioner import FetchSettings, NetworkPolicy
 from model_provisioner.testing import ModelServer
 from pool_registry_types import PoolSnapshot
@@ -83,9 +83,15 @@ class Bench:
             loading=self.pools.model_refs,
             waiting=lambda model_id: self.waiting.get(model_id, 0),
         )
-        self.purger = PoolPurger(
-            self.pools, self.catalog, needs, group, unstage=self._unstage, changed=self._changed
+        keeper = CatalogKeeper(
+            *("node", self.catalog, needs),
+            view=lambda entry: ModelView(
+                model_id=entry.id, reference=entry.reference, state=entry.state
+            ),
+            changed=self._changed,
+            now_ms=lambda: 7,
         )
+        self.purger = PoolPurger(self.pools, needs, keeper, group, unstage=self._unstage)
 
     async def _unstage(self, model_id: str) -> None:
         self.unstaged.append(model_id)

@@ -4,8 +4,8 @@ from typing import Any
 
 from api_types import PreparationStep
 from multi_node_placement import ClusterView
+from pool_registry_types import PROVISIONING, ModelChange
 
-PROVISIONING = "provisioning"
 LEAVING_PHASES = frozenset({"planning", "draining", "cutting", "stopping", "releasing"})
 """Of a change, those before the engine of the next model starts."""
 
@@ -31,14 +31,7 @@ def steps_for(
     leaving = change is not None and change.phase in LEAVING_PHASES
     there = any(True for _ in cluster.replicas(model_id))
     begun = there if change is None else not leaving
-    load = PreparationStep(
-        id="load",
-        kind="load_model",
-        description=f"a pool is loading {model_id}" if begun else f"a pool has to load {model_id}",
-        status="running" if begun else "pending",
-        bytes_total=change.bytes_total if change else None,
-        bytes_done=change.bytes_done if change and begun else None,
-    )
+    load = _load(model_id, change, begun=begun)
     if begun:
         return (load,)
     swap = PreparationStep(
@@ -52,12 +45,16 @@ def steps_for(
     return (swap, load)
 
 
-def _load(model_id: str) -> PreparationStep:
+def _load(
+    model_id: str, change: ModelChange | None = None, *, begun: bool = False
+) -> PreparationStep:
     return PreparationStep(
         id="load",
         kind="load_model",
-        description=f"a pool has to load {model_id}",
-        status="pending",
+        description=f"a pool is loading {model_id}" if begun else f"a pool has to load {model_id}",
+        status="running" if begun else "pending",
+        bytes_total=change.bytes_total if change else None,
+        bytes_done=change.bytes_done if change and begun else None,
     )
 
 

@@ -122,20 +122,12 @@ class Changing:
             lanes = {name: 1 - pool.replicas[name].lane for name in lanes}
         try:
             pool.devices = around.planner.devices(pool.config)
-            target = await around.planner.plan(
-                pool.config,
-                self._order.model_ref,
-                lanes,
-                gpus=pool.devices,
-                on_making=self._making,
-            )
+            target = await around.plan(pool, self._order.model_ref, lanes)
             beside = around.lacking(pool, target) is None
             if not beside:
                 around.require_room(pool, target)
         except (PoolError, EngineError) as error:
             return changeover.Failed(str(error))
-        finally:
-            self._making(None)
         self._target = target
         return changeover.Planned(beside=beside)
 
@@ -234,11 +226,6 @@ class Changing:
             replica.held_until(_last_old(change, replica.generation))
             for replica in self._pool.supervised
         )
-
-    def _making(self, what: str | None) -> None:
-        if self._pool.making != what:
-            self._pool.making = what
-            self._touch()
 
     def _touch(self) -> None:
         self._around.touch(self._pool.config.id)

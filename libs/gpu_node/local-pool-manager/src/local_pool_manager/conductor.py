@@ -274,18 +274,11 @@ class Conductor:
             try:
                 pool.devices = around.planner.devices(pool.config)
                 self._wait(HealthState.LOADING, pool.trouble)
-                target = await around.planner.plan(
-                    pool.config,
-                    pool.model_ref,
-                    around.lanes_in_service(pool),
-                    gpus=pool.devices,
-                    on_making=self._making,
-                )
-                pool.making = None
+                pool.next_model = self._model_id(around.loadable())
+                target = await around.plan(pool, pool.model_ref, around.lanes_in_service(pool))
                 around.require_room(pool, target)
                 break
             except (PoolError, EngineError) as error:
-                pool.making = None
                 self._wait(HealthState.FAILED, str(error))
                 model_id = self._model_id(around.loadable())
                 if pool.config.swap_models and model_id is not None:
@@ -369,11 +362,6 @@ class Conductor:
         if trouble and trouble != pool.trouble:
             log.warning("pool %s is not ready: %s", pool.config.id, trouble)
         pool.waiting, pool.trouble = state, trouble
-        self._touch()
-
-    def _making(self, what: str) -> None:
-        log.info("pool %s: %s", self._pool.config.id, what)
-        self._pool.making, self._pool.next_model = what, self._model_id(self._around.loadable())
         self._touch()
 
     def _touch(self) -> None:

@@ -8,6 +8,7 @@ from local_pool_manager.config import PoolConfig
 from local_pool_manager.crew import Crew
 from local_pool_manager.replica import Replica
 from pool_registry_types import (
+    PROVISIONING,
     GpuInfo,
     HealthState,
     LoadFailure,
@@ -26,9 +27,6 @@ BEST_FIRST = (
     HealthState.STOPPED,
 )
 """A pool is as well as the best of its replicas."""
-
-PROVISIONING = "provisioning"
-"""The phase of a change in which something is made for the engine; it takes minutes."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """What the pools of a machine share, and what each asks of it."""
 
 import asyncio
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from local_pool_manager.pool import Pool
 from local_pool_manager.ports import Loadable, StageAhead
 from local_pool_manager.records import ModelChoices
 from local_pool_manager.room import Room
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,28 @@ class Surroundings:
             )
             for replica in pool.supervised
         }
+
+    async def plan(self, pool: Pool, model_ref: str, lanes: Mapping[str, int]) -> Target:
+        """Plan the engines of a pool, and show on it what is made for them meanwhile.
+
+        `lanes` are as for `Planner.plan`, which says what is raised.
+        """
+
+        def making(what: str | None) -> None:
+            if what != pool.making:
+                pool.making = what
+                self.touch(pool.config.id)
+
+        def begin(what: str) -> None:
+            log.info("pool %s: %s", pool.config.id, what)
+            making(what)
+
+        try:
+            return await self.planner.plan(
+                pool.config, model_ref, lanes, gpus=pool.devices, on_making=begin
+            )
+        finally:
+            making(None)
 
     def lacking(self, pool: Pool, target: Target, *, returned: Collection[int] = ()) -> str | None:
         """Return why the engines do not fit now, None when they do."""

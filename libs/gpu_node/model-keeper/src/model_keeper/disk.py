@@ -117,7 +117,7 @@ class LocalDisk:
             if settings.gc_interval_ms:
                 collecting = collector.run_every(settings.gc_interval_ms)
                 loops.append(group.create_task(collecting, name="collection of models"))
-            purger = PoolPurger(pools, catalog, needs, group, unstage=staging.let_go, changed=told)
+            purger = PoolPurger(pools, needs, keeper, group, unstage=staging.unstage)
             disk = Disk(
                 reader=DiskReader(reader, pulls),
                 fetcher=pulls,

@@ -36,18 +36,18 @@ class CatalogKeeper:
         def retire() -> ModelEntry:
             self._catalog.get(model_id)
             if (holder := needs().get(model_id)) is not None:
-                raise _in_use(model_id, holder)
+                raise in_use(model_id, holder)
             return self._catalog.retire(model_id, now_ms=now_ms)
 
         return await self._told(await asyncio.to_thread(retire))
 
-    async def purge(self, model_id: str) -> None:
-        """Delete it now. Raises ApiError."""
-        needs = self._needs.asker()
+    async def purge(self, model_id: str, *, besides: str | None = None) -> None:
+        """Delete it now, whether the pool `besides` needs it or not. Raises ApiError."""
+        needs = self._needs.asker(besides=besides)
         step = await asyncio.to_thread(purge, self._catalog, model_id, in_use=needs)
         await self._changed()
         if step.outcome is GcOutcome.IN_USE:
-            raise _in_use(model_id, step.explanation)
+            raise in_use(model_id, step.explanation)
         if step.outcome is not GcOutcome.DELETED:
             raise ApiError(
                 ErrorCode.MODEL_IN_USE, f"model {model_id!r}: {step.explanation}", retriable=True
@@ -95,5 +95,6 @@ class CatalogKeeper:
         return self._view(entry)
 
 
-def _in_use(model_id: str, holder: str) -> ApiError:
+def in_use(model_id: str, holder: str) -> ApiError:
+    """Return the refusal of what would take a model from whoever needs it."""
     return ApiError(ErrorCode.MODEL_IN_USE, f"model {model_id!r} is needed: {holder}")

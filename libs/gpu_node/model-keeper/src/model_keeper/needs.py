@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from catalog_core import Catalog
+from catalog_core import Catalog, ModelEntry
 from pool_registry_types import PoolSnapshot
 
 _ASK_TIMEOUT_S = 10.0
@@ -46,12 +46,17 @@ class Needs:
             found = {
                 entry.id: why
                 for reference, why in references.items()
-                if (entry := self._catalog.locate(reference.removeprefix("file:")))
-                or (entry := self._catalog.locate(reference))
+                if (entry := self.entry_of(reference)) is not None
             }
             return {**found, **served}
 
         return ask
+
+    def entry_of(self, reference: str) -> ModelEntry | None:
+        """Return the model of the catalog that a pool means; reads the disk."""
+        return self._catalog.locate(reference.removeprefix("file:")) or self._catalog.locate(
+            reference
+        )
 
     async def _look(
         self, model_ids: frozenset[str], besides: str | None

@@ -7,16 +7,19 @@ of the deletion: a task may have come to wait for a model meanwhile.
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from api_types import ApiError, ErrorCode, PurgeRequest
-from catalog_core import Catalog, CatalogError, GcOutcome, ModelEntry, ModelUnknownError, purge
+from api_types import ApiError, DrainRequest, ErrorCode, PurgeRequest
+from catalog_core import ModelEntry, ModelPinnedError, ModelUnknownError
+from model_keeper.keeping import CatalogKeeper, in_use
 from model_keeper.needs import Needs
 from narration_core import get_logger
 from pool_registry_types import PoolSnapshot
 
-DRAIN_MS = 60_000
+DRAIN_MS = DrainRequest().deadline_ms
+"""Running tasks get as long as in a drain for which nothing else is said."""
 
 
 class Outcome(Protocol):
@@ -66,20 +69,18 @@ class PoolPurger:
     def __init__(
         self,
         pools: RestingPools,
-        catalog: Catalog,
         needs: Needs,
+        keeper: CatalogKeeper,
         group: asyncio.TaskGroup,
         *,
         unstage: Callable[[str], Awaitable[None]],
-        changed: Callable[[], Awaitable[None]],
     ) -> None:
-        """`unstage` lets the copy of a model in RAM go, if there is one."""
+        """`unstage` lets the copy of a model in RAM go; ApiError where there is none."""
         self._pools = pools
-        self._catalog = catalog
         self._needs = needs
+        self._keeper = keeper
         self._group = group
         self._unstage = unstage
-        self._changed = changed
         self._running: dict[str, asyncio.Task[None]] = {}
         self._log = get_logger(component="pools")
 
@@ -143,7 +144,8 @@ class PoolPurger:
         kept: list[str] = []
         if request.delete_cache_dirs or request.purge_models:
             for model in models:
-                await self._unstage(model.id)
+                with suppress(ApiError):  # Most have no copy.
+                    await self._unstage(model.id)
         builds = self._pools.builds(pool_id)
         shared = builds & self._builds_of_others(pool_id)
         if request.delete_cache_dirs:
@@ -164,24 +166,16 @@ class PoolPurger:
     async def _purge_models(self, pool_id: str, models: tuple[ModelEntry, ...]) -> list[str]:
         kept = []
         for model in models:
-            needs = self._needs.asker(besides=pool_id)
             try:
-                step = await asyncio.to_thread(purge, self._catalog, model.id, in_use=needs)
+                await self._keeper.purge(model.id, besides=pool_id)
             except ModelUnknownError:
                 continue  # Somebody else has deleted it.
-            except (CatalogError, OSError) as error:
+            except (ApiError, OSError) as error:
                 kept.append(f"model {model.id!r} stays: {error}")
-                continue
-            if step.outcome is not GcOutcome.DELETED:
-                kept.append(f"model {model.id!r} stays: {step.explanation}")
-        await self._changed()
         return kept
 
     def _found(self, references: tuple[str, ...]) -> tuple[ModelEntry, ...]:
-        located = (
-            self._catalog.locate(reference.removeprefix("file:")) or self._catalog.locate(reference)
-            for reference in references
-        )
+        located = map(self._needs.entry_of, references)
         return tuple({entry.id: entry for entry in located if entry is not None}.values())
 
 
@@ -189,9 +183,10 @@ def _check(models: tuple[ModelEntry, ...], needs: Callable[[], Mapping[str, str]
     """Refuse while one of them has to stay. Raises ApiError."""
     holders = needs()
     for model in models:
-        holder = "it is pinned" if model.pinned else holders.get(model.id)
-        if holder is not None:
-            raise ApiError(ErrorCode.MODEL_IN_USE, f"model {model.id!r} has to stay: {holder}")
+        if model.pinned:
+            raise ModelPinnedError(model.id)
+        if (holder := holders.get(model.id)) is not None:
+            raise in_use(model.id, holder)
 
 
 async def _delete_build(folder: Path) -> list[str]:

@@ -130,12 +130,6 @@ class Staging:
             if not was_pinned:
                 raise ApiError(ErrorCode.MODEL_NOT_FOUND, str(error)) from error
 
-    async def let_go(self, model_id: str) -> None:
-        """Let the RAM of a model go, if it has any."""
-        self._pinned.pop(model_id, None)
-        if any(model.model_id == model_id for model in self._cache.status().models):
-            self._cache.unstage(model_id)
-
     def loads(self, path: Path) -> None:
         """Note that an engine begins to read a model: from RAM or from the disk."""
         outcome = "hit" if self._cache.hit(path) else "miss"

@@ -25,6 +25,7 @@ from pool_registry_types.handoff import (
 )
 from pool_registry_types.models import ModelReport, ModelState
 from pool_registry_types.pools import (
+    PROVISIONING,
     Count,
     Digest,
     HealthState,
@@ -42,6 +43,7 @@ from pool_registry_types.pools import (
 __all__ = [
     "HANDOFF_SCHEMA",
     "ID_PATTERN",
+    "PROVISIONING",
     "ByteCount",
     "ClientModel",
     "Count",

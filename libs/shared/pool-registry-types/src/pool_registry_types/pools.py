@@ -69,6 +69,10 @@ class PoolMetadata(ServiceModel):
     swap_models: bool = False
 
 
+PROVISIONING = "provisioning"
+"""The phase of a change in which something is made for the engine; it takes minutes."""
+
+
 class ModelChange(ServiceModel):
     """A pool on its way to another model."""
 
