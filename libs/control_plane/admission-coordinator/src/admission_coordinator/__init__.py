@@ -1,6 +1,6 @@
 """The life of a task: admit, queue, dispatch, stream, cancel, retry, finish."""
 
-from admission_coordinator.coordinator import AdmissionCoordinator, Submission
+from admission_coordinator.coordinator import AdmissionCoordinator
 from admission_coordinator.frames import Dialect, EventFrame, Frame, TokenFrame, native
 from admission_coordinator.log import Cursor, EventLog
 from admission_coordinator.machine import TRANSITIONS, IllegalMove, Move
@@ -14,6 +14,7 @@ from admission_coordinator.ports import (
 )
 from admission_coordinator.sessions import SessionLimits
 from admission_coordinator.settings import CoordinatorSettings
+from admission_coordinator.submission import Submission
 from admission_coordinator.table import ADMIN
 from admission_coordinator.task import Task
 

@@ -1,11 +1,9 @@
 """The owner of all tasks: it admits them, binds them to replicas, and ends each exactly once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from uuid import UUID
 
 from admission_coordinator import errors
 from admission_coordinator.admission import Admission
@@ -24,6 +22,7 @@ from admission_coordinator.ports import (
 from admission_coordinator.preparing import steps_for
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
+from admission_coordinator.submission import Submission
 from admission_coordinator.table import TaskTable
 from admission_coordinator.task import Task
 from admission_coordinator.waiting import WaitingRoom
@@ -31,11 +30,8 @@ from api_types import (
     ApiError,
     ErrorCode,
     OnDisconnect,
-    Preparation,
     PreparationStep,
     SessionView,
-    StreamLinks,
-    TaskAccepted,
     TaskList,
     TaskRequest,
     TaskState,
@@ -43,46 +39,6 @@ from api_types import (
 )
 from multi_node_placement import ClusterView
 from orchestrator_core import When
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What an admitted (or repeated) request is answered with."""
-
-    task: Task
-    queue_position: int
-    predicted_start_ms: int
-    steps: tuple[PreparationStep, ...]
-    repeated: bool
-    headers: Mapping[str, str]
-
-    @property
-    def task_id(self) -> str:
-        """The task's id."""
-        return self.task.task_id
-
-    @property
-    def model_id(self) -> str:
-        """The model that serves it."""
-        return self.task.model_id
-
-    @property
-    def engine(self) -> str | None:
-        """The engine that it was bound to last, with its version; None while it waits."""
-        return "-".join(filter(None, (self.task.engine, self.task.engine_version))) or None
-
-    @property
-    def accepted(self) -> TaskAccepted:
-        """The body of the 202; made only when it is asked for."""
-        path = f"/v2/tasks/{self.task.task_id}/events"
-        return TaskAccepted.model_construct(
-            task_id=UUID(self.task.task_id),
-            queue_position=self.queue_position,
-            predicted_start_ms=self.predicted_start_ms,
-            backoff_ms=0,
-            streams=StreamLinks(sse=path, sse_verbose=f"{path}?verbose=true"),
-            preparation=Preparation(steps=self.steps),
-        )
 
 
 class AdmissionCoordinator:

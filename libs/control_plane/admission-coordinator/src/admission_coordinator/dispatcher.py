@@ -121,7 +121,7 @@ class Dispatcher:
 
         `known` is what was decided to see that, and stands for a task without wishes of its own.
         """
-        session_key = None if task.turn is None else task.affinity_key
+        session_key = task.session_key
         wishes = task.preferences.any or task.tried or session_key or task.work
         if known is not None and not wishes:
             return known
@@ -140,7 +140,7 @@ class Dispatcher:
     def _bind(self, task: Task, line: ModelLine, decision: PlacementDecision) -> None:
         if decision.chosen is None:
             raise RuntimeError(f"task {task.task_id} was taken for a slot that is not there")
-        session_key = None if task.turn is None else task.affinity_key
+        session_key = task.session_key
         task.candidates = decision.candidates(_EXPLAINED_CANDIDATES)
         reservation = self._cluster.reserve(decision, session_id=session_key, work=task.work)
         now_ms = self._now_ms()

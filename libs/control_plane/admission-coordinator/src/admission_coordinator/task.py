@@ -121,6 +121,11 @@ class Task:
         return f"{self.identity}/{self.request.session_id}"
 
     @property
+    def session_key(self) -> str | None:
+        """That name where the task is a turn of a session, else None."""
+        return None if self.turn is None else self.affinity_key
+
+    @property
     def queue_time_ms(self) -> int | None:
         """From admission to the last binding."""
         return None if self.dispatched_ms is None else self.dispatched_ms - self.created_ms
