@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gpu_discovery import DeviceMaskError, DevicePolicy, parse_mask
 from local_pool_manager import PoolConfig, ProvisioningOwner, service_dir
@@ -16,8 +16,8 @@ from program_config import (
     BindAddress,
     Folder,
     Milliseconds,
-    ProgramSettings,
     Schema,
+    SourceSettings,
     TextList,
     Variable,
     default_machine_id,
@@ -52,7 +52,7 @@ def _is_home(data: dict[str, Any]) -> bool:
     return data.get("profile") is Profile.HOME
 
 
-class Settings(ProgramSettings):
+class Settings(SourceSettings):
     """The settings of one process."""
 
     profile: Annotated[
@@ -92,12 +92,6 @@ class Settings(ProgramSettings):
     ] = 10_000
     device_policy: Annotated[DevicePolicy, Variable("LLORCH_DEVICE_POLICY")] = DevicePolicy.GPU
     keep_engines: Annotated[bool, Variable("LLORCH_KEEP_ENGINES")] = False
-    network_policy: Annotated[TextList, Variable("LLORCH_NETWORK_POLICY")] = ("allow",)
-    """`allow`, `deny`, or the hosts from which downloads are allowed."""
-    hub_endpoint: Annotated[str, Variable("HF_ENDPOINT")] = "https://huggingface.co"
-    hub_token: Annotated[SecretStr | None, Variable("HF_TOKEN", file_variant=True)] = None
-    s3_endpoint: Annotated[str | None, Variable("AWS_ENDPOINT_URL")] = None
-    s3_region: Annotated[str | None, Variable("AWS_REGION")] = None
     auto_pull: Annotated[bool, Variable("LLORCH_AUTO_PULL")] = Field(default_factory=_is_home)
     """Whether models that are not on this disk are fetched."""
     log_format: Annotated[Literal["auto", "console", "json"], Variable("LLORCH_LOG_FORMAT")] = (

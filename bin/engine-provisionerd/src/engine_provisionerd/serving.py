@@ -108,15 +108,7 @@ async def _running_engines(settings: Settings) -> AsyncIterator[ServiceMetrics]:
 
 def _fetching(settings: Settings) -> FetchSettings | None:
     """Return how models that are not on this disk are fetched; None: not at all."""
-    if not settings.auto_pull:
-        return None
-    return FetchSettings.of(
-        policy=NetworkPolicy.parse(settings.network_policy),
-        hub_endpoint=settings.hub_endpoint,
-        hub_token=settings.hub_token.get_secret_value() if settings.hub_token else None,
-        s3_endpoint=settings.s3_endpoint,
-        s3_region=settings.s3_region,
-    )
+    return FetchSettings.of(settings) if settings.auto_pull else None
 
 
 async def _tell_gpu_change(change: GpuChange) -> None:

@@ -3,26 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from catalog_core import CatalogGcPolicy, DeleteRetired, KeepPinned, KeepRecentlyUsed
-from model_provisioner import FetchSettings, NetworkPolicy
-from program_config import Bytes, Folder, ProgramSettings, TextList, Variable
+from model_provisioner import FetchSettings
+from program_config import Bytes, Folder, SourceSettings, Variable
 
 
-class DiskSettings(ProgramSettings):
+class DiskSettings(SourceSettings):
     """Where models lie, whence they come and when they go."""
 
     home: Annotated[Folder, Variable("LLORCH_HOME")] = Path("~/.local/share/llama-orch")
-    network_policy: Annotated[TextList, Variable("LLORCH_NETWORK_POLICY")] = ("allow",)
-    """`allow`, `deny`, or the hosts from which downloads are allowed."""
-    hub_endpoint: Annotated[str, Variable("HF_ENDPOINT")] = "https://huggingface.co"
-    """The hub that `hf:` means, under the name that its own client reads."""
-    hub_token: Annotated[SecretStr | None, Variable("HF_TOKEN", file_variant=True)] = None
-    """Shown to the hub only, for models that it does not give to everybody."""
-    s3_endpoint: Annotated[str | None, Variable("AWS_ENDPOINT_URL")] = None
-    """The server that `s3:` means; unset: Amazon's. Keys come as always from AWS_ACCESS_KEY_ID…"""
-    s3_region: Annotated[str | None, Variable("AWS_REGION")] = None
     gc_max_disk_usage_percent: Annotated[
         float, Variable("POOL_MANAGERD_GC_MAX_DISK_USAGE_PERCENT")
     ] = Field(default=80, gt=0, le=100)
@@ -77,10 +68,4 @@ class DiskSettings(ProgramSettings):
     @property
     def fetch(self) -> FetchSettings:
         """How models are fetched that are not on this disk."""
-        return FetchSettings.of(
-            policy=NetworkPolicy.parse(self.network_policy),
-            hub_endpoint=self.hub_endpoint,
-            hub_token=self.hub_token.get_secret_value() if self.hub_token else None,
-            s3_endpoint=self.s3_endpoint,
-            s3_region=self.s3_region,
-        )
+        return FetchSettings.of(self)

@@ -1,11 +1,43 @@
 """How models are fetched: what a program decides once and passes in."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+from pydantic import SecretStr
 
 from model_provisioner.policy import NetworkPolicy
+
+
+class Sources(Protocol):
+    """Where models come from, as an operator says it: settings of a program."""
+
+    @property
+    def network_policy(self) -> Sequence[str]:
+        """As for `NetworkPolicy.parse`."""
+        ...
+
+    @property
+    def hub_endpoint(self) -> str:
+        """The hub that `hf:` means."""
+        ...
+
+    @property
+    def hub_token(self) -> SecretStr | None:
+        """Shown to that hub only."""
+        ...
+
+    @property
+    def s3_endpoint(self) -> str | None:
+        """The server that `s3:` means; None: Amazon's."""
+        ...
+
+    @property
+    def s3_region(self) -> str | None:
+        """Where it says that it is."""
+        ...
 
 
 def _free_bytes(path: Path) -> int:
@@ -36,20 +68,12 @@ class FetchSettings:
     longest_pause_s: float = 60.0
 
     @classmethod
-    def of(
-        cls,
-        *,
-        policy: NetworkPolicy,
-        hub_endpoint: str,
-        hub_token: str | None,
-        s3_endpoint: str | None,
-        s3_region: str | None,
-    ) -> "FetchSettings":
-        """What the daemons let an operator say: one hub and one S3 server, public or private."""
-        s3 = {"endpoint": s3_endpoint, "region": s3_region}
+    def of(cls, said: Sources) -> "FetchSettings":
+        """What an operator has said of one hub and one S3 server, public or private."""
+        s3 = {"endpoint": said.s3_endpoint, "region": said.s3_region}
         return cls(
-            policy=policy,
-            hub_endpoint=hub_endpoint,
-            hub_token=hub_token,
+            policy=NetworkPolicy.parse(said.network_policy),
+            hub_endpoint=said.hub_endpoint,
+            hub_token=said.hub_token.get_secret_value() if said.hub_token else None,
             object_store_options={"s3": {name: value for name, value in s3.items() if value}},
         )

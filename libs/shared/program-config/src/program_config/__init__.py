@@ -6,6 +6,7 @@ from program_config.load import ConfigError, Loaded, load, nearest
 from program_config.machine import default_machine_id, default_node_id
 from program_config.report import describe
 from program_config.schema import PROGRAM_TABLES, Given, Layer, ProgramSettings, Schema
+from program_config.sources import SourceSettings
 from program_config.values import Bind, Bytes, Folder, Milliseconds, PriceMap, TextList, TextMap
 from program_config.variables import CONTRACT_VARIABLES, Alias, Variable
 
@@ -28,6 +29,7 @@ __all__ = [
     "PriceMap",
     "ProgramSettings",
     "Schema",
+    "SourceSettings",
     "TextList",
     "TextMap",
     "Variable",
