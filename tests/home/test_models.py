@@ -3,8 +3,6 @@
 import asyncio
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from model_provisioner.testing import ModelServer
 
 from .calls import EVENT_STREAM, Answer, Api, Frame, check_grammar, eventually, text_of
 from .daemons import Daemon, Place, Pool
+from .shell import llorch
 
 GREEDY = {"temperature": 0}
 
@@ -136,31 +135,24 @@ async def test_llorch_pulls_across_a_cut_reloads_and_collects(
     daemon = place(pool, gc_recent_days=0, gc_retired_after_days=0).start()
     api = connect(daemon)
 
-    async def llorch(*arguments: str) -> str:
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "llorch", *arguments, "--url", daemon.url],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+    async def told(*arguments: str) -> str:
+        done = await llorch(daemon.url, *arguments)
+        assert done.code == 0, done.err
+        return done.out
 
     content = ensure(models, spec=ENDLESS).read_bytes()
     async with ModelServer.running() as server:
         server.files["/endless.gguf"] = content
         server.faults.cuts = [len(content) // 2]
         reference = f"{server.url}/endless.gguf"
-        model_id = await llorch("pull", reference)
+        model_id = await told("pull", reference)
         assert server.bodies("/endless.gguf")[-1] == f"bytes={len(content) // 2}-"
-        assert await llorch("reload", "main", reference) == f"main serves {model_id}"
+        assert await told("reload", "main", reference) == f"main serves {model_id}"
     frames = await api.run(prompt="1", max_tokens=16, sampling=GREEDY)
     assert text_of(frames) == ENDLESS.expected_text(16)
-    plan = await llorch("gc")
+    plan = await told("gc")
     assert "pool main serves it" in plan
-    assert await llorch("gc", "--run") == "there was nothing to delete"
+    assert await told("gc", "--run") == "there was nothing to delete"
 
 
 async def test_a_model_that_a_pool_serves_is_neither_retired_nor_deleted(

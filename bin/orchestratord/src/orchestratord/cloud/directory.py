@@ -1,12 +1,12 @@
 """Which model a task means, and where each is, by what the nodes report."""
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from admission_coordinator import ModelChoice
 from api_types import ApiError, Availability, ErrorCode, ModelAvailability, PreparationStep
+from orchestratord.unknown import unknown_model
 from pool_registry_types import ModelState
 from service_registry import NodeLease
 
@@ -45,16 +45,12 @@ class ClusterDirectory:
         wanted = self._aliases.get(model_ref, model_ref)
         if wanted in models.served or wanted in models.on_disk:
             return models.choice(wanted)
-        known = {*models.served, *models.on_disk}
-        aliases = (name for name, model_id in self._aliases.items() if model_id in known)
-        names = sorted({*known, *aliases})
-        meant = "" if wanted == model_ref else f", an alias of {wanted!r}"
-        near = tuple(difflib.get_close_matches(model_ref, names, n=5, cutoff=0.4))
-        raise ApiError(
-            ErrorCode.MODEL_NOT_FOUND,
-            f"no node has a model {model_ref[:200]!r}{meant}",
-            hint=f"near names: {', '.join(near)}" if near else "GET /v2/catalog/availability",
-            candidates=near or None,
+        raise unknown_model(
+            model_ref,
+            before="no node has a model",
+            ids={*models.served, *models.on_disk},
+            aliases=self._aliases,
+            hint="GET /v2/catalog/availability",
         )
 
     def fetching(self, _model_id: str) -> PreparationStep | None:

@@ -19,6 +19,7 @@ from orchestrator_core import ReplicaKey
 from orchestratord.access import Access
 from orchestratord.breakers import host_key
 from orchestratord.cloud.directory import ClusterDirectory
+from orchestratord.rounds import Rounds
 from pool_registry_types import PoolSnapshot
 from service_registry import (
     NodeLease,
@@ -77,8 +78,7 @@ class NodeFeed:
         self._news: set[str] = set()
         self._gone: set[str] = set()
         self._wake = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
-        self._over = False
+        self._rounds = Rounds(self._wake.set)
         self._bound: dict[str, dict[ReplicaKey, Way]] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
         self._describing: set[ReplicaKey] = set()
@@ -119,30 +119,19 @@ class NodeFeed:
 
     async def caught_up(self) -> None:
         """Return once placement knows all that has been noted so far; at once after the end."""
-        if self._over:
-            return
-        known = asyncio.get_running_loop().create_future()
-        self._waiting.append(known)
-        self._wake.set()
-        await known
+        await self._rounds.next()
 
     async def run(self) -> None:
         """Apply what has been noted, for ever."""
-        waiting: list[asyncio.Future[None]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
                     await self._wake.wait()
                     self._wake.clear()
-                    waiting, self._waiting = self._waiting, []
-                    await self._catch_up(group)
-                    for known in waiting:
-                        if not known.done():
-                            known.set_result(None)
+                    with self._rounds.one():
+                        await self._catch_up(group)
         finally:
-            self._over = True
-            for known in (*waiting, *self._waiting):
-                known.cancel()
+            self._rounds.end()
 
     async def _catch_up(self, group: asyncio.TaskGroup) -> None:
         gone, self._gone = self._gone, set()

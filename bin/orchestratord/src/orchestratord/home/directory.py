@@ -1,7 +1,6 @@
 """Which model a task means: by id, by reference, by alias, or the only one there is."""
 
 import asyncio
-import difflib
 from collections.abc import Callable, Mapping
 
 from admission_coordinator import ModelChoice
@@ -9,6 +8,7 @@ from api_types import ApiError, ErrorCode, PreparationStep
 from catalog_core import Catalog, GgufHeader, ModelEntry, ModelState
 from multi_node_placement import ClusterView
 from orchestratord.home.wanted import WantedModels, fetchable
+from orchestratord.unknown import unknown_model
 
 _F16_BYTES = 2
 
@@ -51,24 +51,21 @@ class HomeDirectory:
         served = self._cluster.models()
         if wanted in served:
             return self._choice(wanted)
-        reference = fetchable(wanted)
+        names = {wanted, str(fetchable(wanted) or wanted)}
         for entry in self._known:
-            if entry.id == wanted or entry.reference in (wanted, str(reference)):
+            if entry.id == wanted or entry.reference in names:
                 return self._choice(entry.id)
-        claimed = self._wanted.claim(wanted, taken=(entry.id for entry in self._known))
+        ids = [entry.id for entry in self._known]
+        claimed = self._wanted.claim(wanted, taken=ids)
         if claimed is not None:
             return self._choice(claimed)
-        known = {*served, *(entry.id for entry in self._known)}
-        meaningful = {*known, *(entry.reference for entry in self._known)}
-        aliases = (name for name, model in self._aliases.items() if model in meaningful)
-        names = sorted({*known, *aliases})
-        meant = "" if wanted == model_ref else f", an alias of {wanted!r},"
-        near = tuple(difflib.get_close_matches(model_ref, names, n=5, cutoff=0.4))
-        raise ApiError(
-            ErrorCode.MODEL_NOT_FOUND,
-            f"no model {model_ref[:200]!r}{meant} is known here",
-            hint=f"near names: {', '.join(near)}" if near else f"known: {', '.join(names)}",
-            candidates=near or None,
+        raise unknown_model(
+            model_ref,
+            before="no model",
+            after=" is known here",
+            ids={*served, *ids},
+            references=[entry.reference for entry in self._known],
+            aliases=self._aliases,
         )
 
     def fetching(self, model_id: str) -> PreparationStep | None:

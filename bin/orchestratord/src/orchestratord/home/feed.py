@@ -19,6 +19,7 @@ from orchestratord.breakers import host_key
 from orchestratord.home.directory import HomeDirectory
 from orchestratord.home.replicas import LeasedReplicas
 from orchestratord.home.wanted import WantedModels
+from orchestratord.rounds import Rounds
 from pool_registry_types import PoolSnapshot
 from vllm_http import VllmAdapter
 from worker_http import ClientLimits
@@ -71,8 +72,7 @@ class ClusterFeed:
         self._models: frozenset[str] = frozenset()
         self._changed = changed
         self._wake = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
-        self._over = False
+        self._rounds = Rounds(self._wake.set)
         self._reported_at_s = 0.0
         self._told: tuple[PoolSnapshot, ...] = ()
         self._bound: dict[ReplicaKey, int] = {}
@@ -87,22 +87,16 @@ class ClusterFeed:
     async def run(self) -> None:
         """Report at once, on every change, and every two seconds in any case."""
         unsubscribe = self._pools.subscribe(lambda _pool_id: self._wake.set())
-        waiting: list[asyncio.Future[None]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
                     self._wake.clear()
-                    waiting, self._waiting = self._waiting, []
-                    await self._report(group)
-                    for known in waiting:
-                        if not known.done():
-                            known.set_result(None)
+                    with self._rounds.one():
+                        await self._report(group)
                     await self._next_change()
         finally:
             unsubscribe()
-            self._over = True
-            for known in (*waiting, *self._waiting):
-                known.cancel()
+            self._rounds.end()
 
     async def _next_change(self) -> None:
         breakers_open = self._replicas.tell_breakers()
@@ -136,21 +130,18 @@ class ClusterFeed:
             and self._bound.get(ReplicaKey(self._node_id, pool.pool_id, replica.replica_id))
             != replica.generation
         ]
-        if not unbound or self._over:
+        if unbound:
+            await self._rounds.next()  # Its adapter comes first.
+        else:
             self._tell(snapshots)
-            return
-        # Its adapter comes first.
-        known = asyncio.get_running_loop().create_future()
-        self._waiting.append(known)
-        self._wake.set()
-        await known
 
     def _tell(self, snapshots: tuple[PoolSnapshot, ...]) -> None:
         workloads: dict[str, set[str]] = {}
         for key, description in self._described.items():
             workloads.setdefault(key.pool_id, set()).update(description.workloads)
         self._told = snapshots
-        snapshots = tuple(map(self._with_wanted, snapshots))
+        if self._wanted.any:
+            snapshots = tuple(map(self._with_wanted, snapshots))
         self._cluster.apply_report(
             self._node_id,
             snapshots,

@@ -46,6 +46,11 @@ class WantedModels:
         self.changed: Callable[[], None] = lambda: None
         """Called when other models than before are offered, or one could not be fetched."""
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is wanted, or was and could not be fetched."""
+        return bool(self._wanted)
+
     def begin(self, group: asyncio.TaskGroup, bring: Bring) -> None:
         """Fetch from now on, in the background of a group."""
         self._group, self._bring = group, bring

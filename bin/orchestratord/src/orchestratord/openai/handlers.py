@@ -1,13 +1,12 @@
 """The handlers under /v1: the same tasks as everywhere, told in the upstream API's words."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from api_types import JSON, ApiError, ErrorCode, ModelView, TaskRequest
+from api_types import JSON, ModelView, PoolView, TaskRequest
 from http_shell import Call, json_answer
 from orchestratord.http.handlers import Context, Handler
 from orchestratord.http.sse import Streamed, give
@@ -29,6 +28,7 @@ from orchestratord.openai.parameters import (
     GeneratingRequest,
     RerankRequest,
 )
+from orchestratord.unknown import unknown_model
 
 
 class OpenAiHandlers:
@@ -126,8 +126,9 @@ class OpenAiHandlers:
         self, context: Context, _call: Call[None, None]
     ) -> web.StreamResponse:
         """List the models that are served or could be."""
-        views = await _known_models(context)
-        cards = [self._card(context, view) for view in views if view.state == SERVED_STATE]
+        pools = context.services.pools.snapshots()
+        views = await _known_models(context, pools)
+        cards = [self._card(context, view, pools) for view in views if view.state == SERVED_STATE]
         offered = (card for card in cards if card.llama_orch.served_by or _loads(card))
         return json_answer(ModelCards(data=tuple(offered)))
 
@@ -135,17 +136,19 @@ class OpenAiHandlers:
         """Return one model, by id, reference or alias."""
         asked = call.path["model_id"]
         name = self._aliases.get(asked, asked)
-        views = await _known_models(context)
+        pools = context.services.pools.snapshots()
+        views = await _known_models(context, pools)
         for view in views:
             if name in (view.model_id, view.reference):
-                return json_answer(self._card(context, view))
-        names = sorted({*self._aliases, *(view.model_id for view in views)})
-        near = tuple(get_close_matches(asked, names, n=5, cutoff=0.4))
-        raise ApiError(
-            ErrorCode.MODEL_NOT_FOUND,
-            f"no model {asked!r} is known here",
-            hint=f"near names: {', '.join(near)}" if near else "GET /v1/models lists them",
-            candidates=near or None,
+                return json_answer(self._card(context, view, pools))
+        raise unknown_model(
+            asked,
+            before="no model",
+            after=" is known here",
+            ids=[view.model_id for view in views],
+            references=[view.reference for view in views],
+            aliases=self._aliases,
+            hint="GET /v1/models lists them",
         )
 
     def _admit(
@@ -153,9 +156,8 @@ class OpenAiHandlers:
     ) -> Admitted:
         return Admitted.of(context, call, task, id_prefix=prefix, capacity=self._capacity)
 
-    def _card(self, context: Context, view: ModelView) -> ModelCard:
+    def _card(self, context: Context, view: ModelView, pools: tuple[PoolView, ...]) -> ModelCard:
         names = (view.model_id, view.reference)
-        pools = context.services.pools.snapshots()
         return ModelCard(
             id=view.model_id,
             created=context.started_ms // 1000,
@@ -180,9 +182,8 @@ class OpenAiHandlers:
         )
 
 
-async def _known_models(context: Context) -> tuple[ModelView, ...]:
-    views = await context.services.models.models()
-    return with_foreign(views, context.services.pools.snapshots())
+async def _known_models(context: Context, pools: tuple[PoolView, ...]) -> tuple[ModelView, ...]:
+    return with_foreign(await context.services.models.models(), pools)
 
 
 def _loads(card: ModelCard) -> bool:
