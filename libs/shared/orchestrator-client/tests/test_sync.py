@@ -65,17 +65,32 @@ async def test_errors_cross_over_as_they_are(fake: FakeOrchestratord) -> None:
         await asyncio.to_thread(run_once, fake.url)
 
 
-async def test_an_interrupt_of_a_blocking_run_cancels_its_task(fake: FakeOrchestratord) -> None:
+INTERRUPTED = {
+    "while it waits": ("", signal.SIGINT),
+    # The flag of a signal without the signal: as when it comes right before the wait begins.
+    "on the way to its wait": (
+        "import _thread, threading; threading.Timer(0.5, _thread.interrupt_main).start(); ",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "number"), INTERRUPTED.values(), ids=INTERRUPTED)
+async def test_an_interrupt_of_a_blocking_run_cancels_its_task(
+    fake: FakeOrchestratord, before: str, number: signal.Signals | None
+) -> None:
     fake.script = (started(), *tokens("a"), HOLD)
     program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; from orchestrator_client import SyncClient\n"
-        "with SyncClient(sys.argv[1]) as client: client.run('hi')"
+        f"with SyncClient(sys.argv[1]) as client: {before}client.run('hi')"
     )
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, fake.url, stderr=asyncio.subprocess.PIPE
     )
     await fake.holding.wait()
-    child.send_signal(signal.SIGINT)
+    if number is not None:
+        child.send_signal(number)
     _, err = await child.communicate()
     assert err.decode().splitlines()[-1] == "KeyboardInterrupt"
     (task,) = fake.tasks.values()

@@ -1,6 +1,7 @@
 """The blocking face of the client: the same names, run on an event loop in a thread of its own."""
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from types import TracebackType
@@ -45,6 +46,10 @@ T = TypeVar("T")
 _TIDY_UP_S = 3.0
 """How long an interrupted call may take to tidy up, such as a `run` that cancels its task."""
 
+_LOOK_UP_S = 0.2
+"""How often a waiting thread looks up: a signal that comes just before the wait does not end it,
+and Python handles it only when the thread runs again."""
+
 
 class LoopThread:
     """An event loop in a thread, to which other threads hand coroutines."""
@@ -86,6 +91,8 @@ class LoopThread:
 
         future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
         try:
+            while not concurrent.futures.wait((future,), _LOOK_UP_S).done:
+                pass
             return future.result()
         except BaseException:
             if future.cancel():
