@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from narration_core import (
+    NUMBER,
     LineWriter,
     LogSettings,
     Story,
@@ -193,6 +196,31 @@ def test_a_story_tells_what_a_logger_with_its_fields_would() -> None:
     assert tuple(lines(stream)[0])[: len(CONTRACT)] == CONTRACT
     assert "abcdef" not in stream.getvalue()
     assert "hidden" not in stream.getvalue()
+
+
+@given(
+    number=st.integers(),
+    fields=st.dictionaries(
+        st.sampled_from(["queue_position", "state", "token", "tokens", "prompt", "share"]),
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    ),
+    pool=st.text(max_size=10).filter(lambda name: NUMBER not in name),
+)
+@example(
+    number=10**20, fields={"token": 5, "queue_position": -1}, pool="50% {0} %s \\ Bearer abcdef"
+)
+def test_the_numbers_of_a_story_stand_where_a_logger_would_write_them(
+    number: int, fields: dict[str, str | int | None], pool: str
+) -> None:
+    stream = io.StringIO()
+    configure(SETTINGS, stream=stream)
+    about = {"correlation_id": "corr", "task_id": "t1"}
+    story = Story(about)
+    for told in (number, number + 1):
+        story.tell("info", "told", human=f"{pool}: {NUMBER} ms.", numbers=(told,), **fields)
+        get_logger(**about).info("told", human=f"{pool}: {told} ms.", **fields)
+    found = [{k: v for k, v in line.items() if k != "timestamp"} for line in lines(stream)]
+    assert found[0::2] == found[1::2]
 
 
 def test_a_story_keeps_to_the_level_and_to_the_format() -> None:

@@ -1,12 +1,22 @@
 """Tells what becomes of tasks: one line each, with a sentence for people."""
 
 from collections.abc import Mapping
+from typing import TypedDict
 
 from admission_coordinator import Task
 from api_types import ApiError
-from narration_core import Story, get_logger, parse_traceparent
+from narration_core import NUMBER, Story, get_logger, parse_traceparent
 
 _COMPONENT = "tasks"
+
+
+class _Figures(TypedDict):
+    state: str
+    queue_time_ms: int | None
+    first_token_ms: int | None
+    decode_time_ms: int | None
+    tokens_in: int | None
+    tokens_out: int | None
 
 
 class TaskNarrator:
@@ -19,12 +29,13 @@ class TaskNarrator:
     def admitted(self, task: Task) -> None:
         """Tell an admission."""
         position = task.told_position
-        place = f"{position - 1} before it" if position > 1 else "nobody before it"
+        place = f"{NUMBER} before it" if position > 1 else "nobody before it"
         self._story(task).tell(
             "info",
             "task_admitted",
             queue_position=position,
             human=f"A task for model {task.model_id} was admitted, {place} in the queue.",
+            numbers=(position - 1,) if position > 1 else (),
         )
 
     def refused(self, error: ApiError, *, model_id: str | None, identity: str) -> None:
@@ -47,7 +58,8 @@ class TaskNarrator:
             queue_position=0,
             predicted_start_ms=task.predicted_start_ms,
             queue_time_ms=task.queue_time_ms,
-            human=f"The task runs on pool {task.pool_id} after {task.queue_time_ms} ms of waiting.",
+            human=f"The task runs on pool {task.pool_id} after {NUMBER} ms of waiting.",
+            numbers=(task.queue_time_ms,),
         )
 
     def first_token(self, task: Task) -> None:
@@ -56,7 +68,8 @@ class TaskNarrator:
             "info",
             "task_first_token",
             first_token_ms=task.first_token_ms,
-            human=f"The first token came after {task.first_token_ms} ms.",
+            human=f"The first token came after {NUMBER} ms.",
+            numbers=(task.first_token_ms,),
         )
 
     def put_back(self, task: Task, cause: str) -> None:
@@ -72,14 +85,14 @@ class TaskNarrator:
         """Tell an end, whatever it was."""
         story = self._story(task)
         del self._stories[task.task_id]
-        fields: dict[str, object] = {
-            "state": task.state,
-            "queue_time_ms": task.queue_time_ms,
-            "first_token_ms": task.first_token_ms,
-            "decode_time_ms": task.decode_time_ms,
-            "tokens_in": task.tokens_in,
-            "tokens_out": task.tokens_out,
-        }
+        fields = _Figures(
+            state=task.state,
+            queue_time_ms=task.queue_time_ms,
+            first_token_ms=task.first_token_ms,
+            decode_time_ms=task.decode_time_ms,
+            tokens_in=task.tokens_in,
+            tokens_out=task.tokens_out,
+        )
         if task.crash is not None:
             human = "The task failed because of a mistake of ours."
             shared = dict(_about(task)) | dict(_where(task))
@@ -88,9 +101,14 @@ class TaskNarrator:
             human = f"The task ended without its result ({task.error.code})."
             story.tell("info", "task_ended", **fields, code=task.error.code, human=human)
         else:
-            human = f"The task finished with {task.tokens_out} tokens in {task.decode_time_ms} ms."
-            reason = task.finish_reason
-            story.tell("info", "task_ended", **fields, finish_reason=reason, human=human)
+            story.tell(
+                "info",
+                "task_ended",
+                **fields,
+                finish_reason=task.finish_reason,
+                human=f"The task finished with {NUMBER} tokens in {NUMBER} ms.",
+                numbers=(task.tokens_out, task.decode_time_ms),
+            )
 
     def _story(self, task: Task) -> Story:
         story = self._stories.get(task.task_id)

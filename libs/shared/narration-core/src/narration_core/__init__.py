@@ -12,10 +12,11 @@ from narration_core.correlation import (
 from narration_core.redaction import REDACTED, is_content_key, is_secret_key, redact, redact_text
 from narration_core.settings import LogFormat, LogLevel, LogSettings
 from narration_core.setup import LineWriter, LogStream, configure, get_logger
-from narration_core.story import Story
+from narration_core.story import NUMBER, Story
 from narration_core.traceparent import TraceParent, parse_traceparent
 
 __all__ = [
+    "NUMBER",
     "REDACTED",
     "LineWriter",
     "LogFormat",
