@@ -1,7 +1,6 @@
 """`engine-provisionerd` itself: put together, served, and left in order when told to."""
 
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ from engine_provisionerd.http import create_app, create_edge
 from engine_provisionerd.metrics import ServiceMetrics
 from engine_provisionerd.wishes import Wishes
 from gpu_discovery import GpuChange, GpuMonitor
-from http_shell import serving
+from http_shell import serving, stop_signals
 from local_pool_manager import LocalPoolManager, ProvisioningOwner, RuntimeDirTaken, owning
 from model_provisioner import FetchSettings, ModelProvisioner, NetworkPolicy
 from narration_core import LogSettings, configure, get_logger
@@ -33,15 +32,14 @@ async def serve(settings: Settings) -> int:
             machine_id=settings.machine_id,
         )
     )
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        await _serve_until(stop, settings)
-    except* (RuntimeDirTaken, OSError) as group:
-        return_code = _cannot_start(settings, group)
-    else:
-        return_code = 0
+    stop = asyncio.Event()
+    with stop_signals(stop.set):
+        try:
+            await _serve_until(stop, settings)
+        except* (RuntimeDirTaken, OSError) as group:
+            return_code = _cannot_start(settings, group)
+        else:
+            return_code = 0
     return return_code
 
 

@@ -1,14 +1,13 @@
 """`orchestratord` itself: start the profile, serve it, and stop in order when told to."""
 
 import asyncio
-import signal
 import sys
 import time
 from contextlib import AsyncExitStack
 
 from admission_coordinator import AdmissionCoordinator
 from auth_min import AuthError
-from http_shell import serving
+from http_shell import serving, stop_signals
 from local_pool_manager import RuntimeDirTaken
 from narration_core import LogSettings, configure, get_logger
 from orchestratord.access import Access
@@ -46,7 +45,14 @@ async def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, *, began_s: float) -> int:
-    signals = _Signals.installed()
+    signals = _Signals()
+    with stop_signals(signals.on_stop):
+        reason = await _reason_to_end(signals, settings, began_s=began_s)
+    return 0 if reason is None else _cannot_start(reason)
+
+
+async def _reason_to_end(signals: "_Signals", settings: Settings, *, began_s: float) -> str | None:
+    """Serve; return what stands in the way of that, else None."""
     reason: str | None = None
     try:
         if not settings.remote_nodes:
@@ -58,7 +64,7 @@ async def _serve(settings: Settings, *, began_s: float) -> int:
         await _serve_until(signals, settings, Access(settings), began_s=began_s)
     except* (AuthError, RuntimeDirTaken, OSError) as group:
         reason = _first(group)
-    return 0 if reason is None else _cannot_start(reason)
+    return reason
 
 
 class _Signals:
@@ -69,15 +75,8 @@ class _Signals:
         self.hurry = asyncio.Event()
         """Told to stop a second time."""
 
-    @classmethod
-    def installed(cls) -> "_Signals":
-        """Listen to the signals of this process."""
-        self, loop = cls(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_stop)
-        return self
-
-    def _on_stop(self) -> None:
+    def on_stop(self) -> None:
+        """Take note of being told to stop."""
         (self.hurry if self.stop.is_set() else self.stop).set()
 
 

@@ -6,7 +6,7 @@ import sys
 from contextlib import AsyncExitStack
 
 from auth_min import AuthError
-from http_shell import serving
+from http_shell import serving, stop_signals
 from local_pool_manager import RuntimeDirTaken
 from narration_core import LogSettings, configure, get_logger
 from pool_managerd.config import Settings
@@ -31,13 +31,14 @@ async def serve(settings: Settings) -> int:
             machine_id=settings.machine_id,
         )
     )
-    signals = _Signals.installed()
-    try:
-        await _serve_until(signals, settings, Access(settings))
-    except* (AuthError, RuntimeDirTaken, OSError) as group:
-        return_code = _cannot_start(group)
-    else:
-        return_code = 0
+    signals = _Signals()
+    with stop_signals(signals.on_stop):
+        try:
+            await _serve_until(signals, settings, Access(settings))
+        except* (AuthError, RuntimeDirTaken, OSError) as group:
+            return_code = _cannot_start(group)
+        else:
+            return_code = 0
     return return_code
 
 
@@ -50,16 +51,10 @@ class _Signals:
         """Told to stop a second time."""
         self.preempted = asyncio.Event()
 
-    @classmethod
-    def installed(cls) -> "_Signals":
-        """Listen to the signals of this process."""
-        self, loop = cls(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_stop)
-        loop.add_signal_handler(signal.SIGUSR1, self.preempted.set)
-        return self
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.preempted.set)
 
-    def _on_stop(self) -> None:
+    def on_stop(self) -> None:
+        """Take note of being told to stop."""
         (self.hurry if self.stop.is_set() else self.stop).set()
 
 

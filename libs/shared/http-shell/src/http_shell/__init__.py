@@ -35,6 +35,7 @@ from http_shell.short import (
     answer_bytes,
     head_bytes,
 )
+from http_shell.stopping import stop_signals
 
 __all__ = [
     "ANSWER_HEADERS",
@@ -72,4 +73,5 @@ __all__ = [
     "read_body",
     "run",
     "serving",
+    "stop_signals",
 ]
