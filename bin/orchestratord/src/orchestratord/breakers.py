@@ -1,6 +1,7 @@
 """The circuit breakers of replicas, as placement sees them."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import adapter_host
 from adapter_host import AdapterHost
@@ -34,6 +35,7 @@ class Breakers:
         return bool(waiting)
 
 
+@lru_cache(maxsize=8192)
 def host_key(key: ReplicaKey) -> adapter_host.ReplicaKey:
     """Return the name under which the adapter host knows a replica."""
     return adapter_host.ReplicaKey(str(key.pool), key.replica_id)

@@ -199,7 +199,7 @@ def test_a_story_tells_what_a_logger_with_its_fields_would() -> None:
 
 
 @given(
-    number=st.integers(),
+    number=st.integers(-(2**63), 2**63),  # One of 32 digits would be an id.
     fields=st.dictionaries(
         st.sampled_from(["queue_position", "state", "token", "tokens", "prompt", "share"]),
         st.none() | st.booleans() | st.integers() | st.text(max_size=20),

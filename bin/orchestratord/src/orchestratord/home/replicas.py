@@ -1,11 +1,14 @@
 """The coordinator's way to the engines of this machine: a lease, a breaker, an adapter."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TypeAlias
 
 from adapter_api import EngineOverloaded, EngineUnreachable, WorkerAdapter
-from adapter_host import AdapterHost, BreakerOpen, NotBound
+from adapter_host import AdapterHost, BreakerOpen, Call, NotBound, outcome_of
 from local_pool_manager import (
+    Lease,
     LocalPoolManager,
     PoolDraining,
     PoolNotFound,
@@ -15,6 +18,8 @@ from local_pool_manager import (
 from multi_node_placement import ClusterView
 from orchestrator_core import ReplicaKey
 from orchestratord.breakers import Breakers, host_key
+
+_Lent: TypeAlias = tuple[Lease, Call]
 
 
 class LeasedReplicas:
@@ -34,18 +39,43 @@ class LeasedReplicas:
         self._now_ms = now_ms
         self._breakers = Breakers(host, cluster, now_ms=now_ms)
 
-    @asynccontextmanager
-    async def call(
+    def call(
         self, key: ReplicaKey, *, lease: str, on_revoked: Callable[[], None]
-    ) -> AsyncIterator[WorkerAdapter]:
+    ) -> AbstractAsyncContextManager[WorkerAdapter]:
         """Lend the adapter of a replica; the lease ends with the block.
 
         The lease is on the engine that placement has seen: one that a reload has put in its
         place since may have another model.
         """
+        return _Lending(self, key, lease, on_revoked)
+
+    def begin(self, key: ReplicaKey, lease: str, on_revoked: Callable[[], None]) -> _Lent:
+        """Take a lease and begin a call."""
+        held = self._lease(key, lease, on_revoked)
+        try:
+            call = self._host.begin(host_key(key), self._now_ms())
+        except BaseException as error:
+            self._give_back(key, held)
+            if isinstance(error, NotBound):
+                raise EngineUnreachable(f"replica {key.replica_id} has just gone") from error
+            if isinstance(error, BreakerOpen):
+                raise EngineOverloaded(f"replica {key.replica_id} has failed too often") from error
+            raise
+        self._breakers.tell(key)
+        return held, call
+
+    async def end(self, key: ReplicaKey, lent: _Lent, error: BaseException | None) -> None:
+        """End the call with what its block has raised, and give the lease back."""
+        held, call = lent
+        try:
+            await self._host.end(call, outcome_of(error), self._now_ms())
+        finally:
+            self._give_back(key, held)
+
+    def _lease(self, key: ReplicaKey, lease: str, on_revoked: Callable[[], None]) -> Lease:
         view = self._cluster.get(key)
         try:
-            held = self._pools.acquire(
+            return self._pools.acquire(
                 key.pool_id,
                 key.replica_id,
                 lease,
@@ -56,18 +86,41 @@ class LeasedReplicas:
             raise EngineOverloaded(str(error)) from error
         except (PoolNotFound, ReplicaNotReady) as error:
             raise EngineUnreachable(str(error)) from error
-        try:
-            async with self._host.call(host_key(key), self._now_ms) as adapter:
-                self._breakers.tell(key)
-                yield adapter
-        except NotBound as error:
-            raise EngineUnreachable(f"replica {key.replica_id} has just gone") from error
-        except BreakerOpen as error:
-            raise EngineOverloaded(f"replica {key.replica_id} has failed too often") from error
-        finally:
-            self._pools.release(held)
-            self._breakers.tell(key)
+
+    def _give_back(self, key: ReplicaKey, held: Lease) -> None:
+        self._pools.release(held)
+        self._breakers.tell(key)
 
     def tell_breakers(self) -> bool:
         """Bring the cluster view up to date; whether any breaker keeps tasks away now."""
         return self._breakers.tell_open()
+
+
+class _Lending:
+    """The block of one attempt: no generator, since every task has one."""
+
+    __slots__ = ("_key", "_lease", "_lent", "_on_revoked", "_replicas")
+
+    def __init__(
+        self,
+        replicas: LeasedReplicas,
+        key: ReplicaKey,
+        lease: str,
+        on_revoked: Callable[[], None],
+    ) -> None:
+        self._replicas = replicas
+        self._key = key
+        self._lease = lease
+        self._on_revoked = on_revoked
+
+    async def __aenter__(self) -> WorkerAdapter:
+        self._lent = self._replicas.begin(self._key, self._lease, self._on_revoked)
+        return self._lent[1].adapter
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        await self._replicas.end(self._key, self._lent, error)

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from telemetry_core.contract import CONTRACT, MetricSpec, Program
 from telemetry_core.errors import UnknownMetricError
 from telemetry_core.families import Family
-from telemetry_core.tallies import TallyHistogram
+from telemetry_core.tallies import TallyCounter, TallyGauge, TallyHistogram
 
 
 class Metrics:
@@ -86,7 +86,7 @@ class _ContractCollector(Collector):
 
 def _build(spec: MetricSpec) -> Counter | Gauge | Histogram:
     if spec.kind == "counter":
-        return Counter(spec.name, spec.help, spec.labels, registry=None)
+        return TallyCounter(spec.name, spec.help, spec.labels, registry=None)
     if spec.kind == "gauge":
-        return Gauge(spec.name, spec.help, spec.labels, registry=None)
+        return TallyGauge(spec.name, spec.help, spec.labels, registry=None)
     return TallyHistogram(spec.name, spec.help, spec.labels, registry=None, buckets=spec.buckets)

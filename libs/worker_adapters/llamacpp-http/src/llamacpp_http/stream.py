@@ -117,8 +117,14 @@ class CompletionReader(StreamReader):
     def _take(self, events: list[bytes]) -> None:
         pieces = self._pieces
         for chunk in decoded(_completion_decoder, events):
-            if chunk.content and chunk.plain and self._extras is None:
-                pieces.append(chunk.content)
+            text = chunk.content
+            if (
+                text
+                and not (chunk.stop or chunk.completion_probabilities)
+                and not (chunk.prompt_progress or chunk.error)
+                and self._extras is None
+            ):
+                pieces.append(text)
             else:
                 self._rare(chunk)
 

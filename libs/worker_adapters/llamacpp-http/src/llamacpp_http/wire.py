@@ -50,13 +50,6 @@ class CompletionChunk(msgspec.Struct, gc=False):
     completion_probabilities: list[dict[str, Any]] | None = None
     error: ErrorBody | None = None
 
-    @property
-    def plain(self) -> bool:
-        """Whether it is a token in the middle of a stream and nothing besides."""
-        return not (
-            self.stop or self.completion_probabilities or self.prompt_progress or self.error
-        )
-
 
 class Delta(msgspec.Struct, gc=False):
     """What one event adds to the assistant's message."""
