@@ -38,11 +38,11 @@ def counted(daemon: Place, told: Path, talk: Talk) -> Steps:
 
 def test_a_task_in_one_request_takes_few_calls_and_writes(daemon: Place, told: Path) -> None:
     found = counted(daemon, told, load.native(TOKENS))
-    assert found.calls <= 1_330
+    assert found.calls <= 1_120
     assert found.writes <= 4
 
 
 def test_a_task_under_v1_takes_few_calls_and_writes(daemon: Place, told: Path) -> None:
     found = counted(daemon, told, load.openai(TOKENS))
-    assert found.calls <= 1_500
+    assert found.calls <= 1_365
     assert found.writes <= 3
