@@ -2,7 +2,7 @@
 
     BENCH_CALLS=FILE python -m benchmarks.counted orchestratord ARGUMENTS…
 
-Counting begins with the first SIGUSR1 and ends with the second; either is confirmed in the file.
+Counting begins with the first SIGUSR2 and ends with the second; either is confirmed in the file.
 """
 
 import cProfile
@@ -35,12 +35,12 @@ class Steps:
 
 def steps(place: Place, told: Path, tasks: int, work: Callable[[], object]) -> Steps:
     """Count what a daemon does that counts into `told`, while `work` asks for so many tasks."""
-    os.kill(place.pid, signal.SIGUSR1)
+    os.kill(place.pid, signal.SIGUSR2)
     until(lambda: told.exists() and told.read_text(), place.log, "it counts")
     written = writes(place.pid)
     work()
     written = writes(place.pid) - written
-    os.kill(place.pid, signal.SIGUSR1)
+    os.kill(place.pid, signal.SIGUSR2)
     calls = until(lambda: told.read_text().replace(_COUNTING, ""), place.log, "it has counted")
     often = [called for called in json.loads(calls) if called > _OFTEN * tasks]
     return Steps(sum(often) / tasks, written / tasks)
@@ -50,7 +50,7 @@ class _Counter:
     def __init__(self, told: Path) -> None:
         self._told = told
         self._profile: cProfile.Profile | None = None
-        signal.signal(signal.SIGUSR1, self._turn)
+        signal.signal(signal.SIGUSR2, self._turn)
 
     def _turn(self, _number: int, _frame: FrameType | None) -> None:
         if self._profile is None:

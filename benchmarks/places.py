@@ -113,12 +113,18 @@ def orchestratord(
 
 
 @contextmanager
-def pool_managerd(behind: Place, *, slots: int = SLOTS, **settings: str) -> Iterator[Place]:
+def pool_managerd(
+    behind: Place, *, slots: int = SLOTS, counted_into: Path | None = None, **settings: str
+) -> Iterator[Place]:
     """Run a node with an engine that is already there as its only pool."""
+    command = ["pool_managerd"]
     cloud = {"LLORCH_PROFILE": "cloud", "LLORCH_API_TOKEN": SERVICE_TOKEN, **settings}
     if "POOL_MANAGERD_TLS_CERT" not in cloud:
         cloud["LLORCH_INSECURE_PLAINTEXT"] = "true"
-    with _daemon(["pool_managerd"], behind, slots, "", cloud) as place:
+    if counted_into is not None:
+        command.insert(0, "benchmarks.counted")
+        cloud["BENCH_CALLS"] = str(counted_into)
+    with _daemon(command, behind, slots, "", cloud) as place:
         yield place
 
 

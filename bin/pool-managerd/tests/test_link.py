@@ -27,7 +27,13 @@ class Written(asyncio.Transport):
 
 def linked() -> tuple[EngineLink, Written, Written]:
     client, engine = Written(), Written()
-    link = EngineLink(client, correlation_id="mine", keep_alive=True, on_gone=lambda: None)
+    link = EngineLink(
+        client,
+        correlation_id="mine",
+        keep_alive=True,
+        on_end=lambda _how: None,
+        on_gone=lambda: None,
+    )
     link.connection_made(engine)
     link.data_received(HEAD)
     return link, client, engine
@@ -61,7 +67,7 @@ async def test_an_end_is_seen_however_the_engine_cuts_it() -> None:
             link.data_received(whole[start : start + size])
         assert engine.ended
         link.connection_lost(None)
-        assert link.ended.result() is End.WHOLE
+        assert link.ended is End.WHOLE
         assert b"".join(client.parts).endswith(b"\r\n\r\n" + whole)
 
 
@@ -70,4 +76,4 @@ async def test_a_last_chunk_inside_of_a_token_is_no_end() -> None:
     link.data_received(b"f\r\ndata: 10\r\n\r\n")
     assert not engine.ended
     link.connection_lost(None)
-    assert link.ended.result() is End.BROKEN
+    assert link.ended is End.BROKEN

@@ -81,13 +81,13 @@ class Bench:
                 self.released.clear()
 
 
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+@pytest.fixture(params=[True, False], ids=["short way", "aiohttp"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     released = asyncio.Event()
     async with PlainEngine.running() as engine:
         pool = OneEngine(engine.url, slots=1, key="engine-key")
         pool.on_release = released.set
-        async with relaying(pool) as url:
+        async with relaying(pool, short=request.param) as url:
             yield Bench(engine, pool, url, released)
 
 
@@ -262,8 +262,9 @@ async def test_a_body_that_ends_with_its_connection_is_passed_on_to_its_end(benc
 
 
 async def test_an_engine_that_does_not_close_holds_its_slot_and_not_its_client(
-    bench: Bench,
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pool_managerd.relay.link.GOODBYE_S", 0.05)
     async with bench.client() as client:
         client.generate()
         visit = await bench.engine.visit()

@@ -8,7 +8,7 @@ from aiohttp import web
 from http_shell import Edge, ErrorMap, serving
 from local_pool_manager import Lease, PoolError, PoolNotFound, ReplicaEndpoint
 from local_pool_manager.leases import LeaseTable
-from pool_managerd.relay import RELAY_PATH, Relay
+from pool_managerd.relay import RELAY_PATH, Relay, ShortRelay
 from program_config import BindAddress
 
 
@@ -72,12 +72,18 @@ class _Open:
 
 @asynccontextmanager
 async def relaying(
-    engine: OneEngine, *, count: Callable[[str, int], None] = lambda _pool, _bytes: None
+    engine: OneEngine,
+    *,
+    count: Callable[[str, int], None] = lambda _pool, _bytes: None,
+    short: bool = True,
 ) -> AsyncIterator[str]:
-    """Serve a relay; yields the base URL of the engine behind it."""
-    app = web.Application()
-    app.router.add_route("*", RELAY_PATH, Relay(engine, count=count).handle)
+    """Serve a relay, on request without its short way; yields the base URL of the engine."""
+    app, relay = web.Application(), Relay(engine, count=count)
+    app.router.add_route("*", RELAY_PATH, relay.handle)
     open_to_all = _Open()
     edge = Edge(open_to_all, open_to_all, ErrorMap((PoolError,)))
-    async with serving(app, edge, BindAddress("127.0.0.1", 0), shutdown_timeout_s=1) as address:
+    short_way = ShortRelay(relay.passages, edge) if short else None
+    async with serving(
+        app, edge, BindAddress("127.0.0.1", 0), shutdown_timeout_s=1, short_way=short_way
+    ) as address:
         yield f"http://{address}/v2/pools/pool/replicas/r0/engine"

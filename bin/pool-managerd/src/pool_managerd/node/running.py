@@ -72,7 +72,7 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
             reports.loadable_changed = manager.loadable_changed
             relay = Relay(pools, count=metrics.relayed)
             metrics.show(pools.snapshots, lambda: gpus.inventory)
-            metrics.before_exposition = relay.count
+            metrics.before_exposition = relay.passages.count
             presence = Presence(
                 settings,
                 pools=pools,

@@ -13,6 +13,7 @@ from pool_managerd.config import Settings
 from pool_managerd.http import create_app, create_edge
 from pool_managerd.node.access import Access
 from pool_managerd.node.running import Node, running_node
+from pool_managerd.relay import ShortRelay
 
 EXIT_CANNOT_START = 1
 PREEMPTION_POLL_S = 1.0
@@ -67,7 +68,13 @@ async def _serve_until(signals: _Signals, settings: Settings, access: Access) ->
         app = create_app(node.services, max_body_bytes=settings.max_body_bytes)
         edge = create_edge(node.services, access.door, bind_host=settings.bind_addr.host)
         address = await stack.enter_async_context(
-            serving(app, edge, settings.bind_addr, ssl_context=access.server_context())
+            serving(
+                app,
+                edge,
+                settings.bind_addr,
+                ssl_context=access.server_context(),
+                short_way=ShortRelay(node.relay.passages, edge),
+            )
         )
         await stack.enter_async_context(node.presence.running(address))
         watching = await stack.enter_async_context(asyncio.TaskGroup())
@@ -97,7 +104,7 @@ async def _drain(node: Node, signals: _Signals, deadline_ms: int) -> None:
             {emptied, hurried}, timeout=deadline_ms / 1000, return_when=asyncio.FIRST_COMPLETED
         )
         if not emptied.done():
-            node.relay.revoke("the node stops and its deadline has passed")
+            node.relay.passages.revoke("the node stops and its deadline has passed")
             await asyncio.wait({emptied}, timeout=FAREWELL_S)
         emptied.cancel()
         hurried.cancel()

@@ -2,5 +2,6 @@
 
 from pool_managerd.relay.ports import Engines
 from pool_managerd.relay.relay import RELAY_PATH, Relay
+from pool_managerd.relay.short import ShortRelay
 
-__all__ = ["RELAY_PATH", "Engines", "Relay"]
+__all__ = ["RELAY_PATH", "Engines", "Relay", "ShortRelay"]

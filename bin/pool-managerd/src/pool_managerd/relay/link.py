@@ -6,7 +6,6 @@ that a relay holds one read and the transport's own buffer, whatever the engine 
 """
 
 import asyncio
-import socket
 from collections.abc import Callable
 from enum import StrEnum
 from typing import cast
@@ -39,8 +38,8 @@ class End(StrEnum):
 class EngineLink(asyncio.Protocol):
     """One connection to an engine, for one request.
 
-    `ended` tells when the client has all that there will be. `on_gone` is called once, when the
-    engine has closed its side: only then it has let go of the request.
+    `on_end` is called when the client has all that there will be, unless we left before. `on_gone`
+    is called once, when the engine has closed its side: only then it has let go of the request.
     """
 
     __slots__ = (
@@ -52,6 +51,7 @@ class EngineLink(asyncio.Protocol):
         "_last",
         "_left",
         "_length",
+        "_on_end",
         "_on_gone",
         "_passing",
         "_paused",
@@ -71,16 +71,18 @@ class EngineLink(asyncio.Protocol):
         *,
         correlation_id: str,
         keep_alive: bool,
+        on_end: Callable[[End], None],
         on_gone: Callable[[], None],
     ) -> None:
         self._engine: asyncio.Transport
         self.head: ResponseHead | None = None
         """The response's, from when it has been passed on."""
-        self.ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        self.ended: End | None = None
         self.fault: str | None = None
         self._write = client.write
         self._correlation_id = correlation_id
         self._keep_alive = keep_alive
+        self._on_end = on_end
         self._on_gone = on_gone
         self._head_bytes = b""
         self._sent_bytes = 0
@@ -129,9 +131,10 @@ class EngineLink(asyncio.Protocol):
             self._engine.pause_reading()
 
     def end(self, how: End) -> None:
-        """Tell whoever waits; the first end counts."""
-        if not self.ended.done():
-            self.ended.set_result(how)
+        """Tell how it ended; the first end counts, and none after we left."""
+        if self.ended is None and not self._left:
+            self.ended = how
+            self._on_end(how)
 
     def leave(self) -> None:
         """Close our half and pass nothing more on; the rest closes when the engine lets go.
@@ -143,7 +146,6 @@ class EngineLink(asyncio.Protocol):
             return
         self._left = True
         self._passing = False
-        self.ended.cancel()
         if self._engine.is_closing():
             return
         if self._paused:
@@ -162,11 +164,8 @@ class EngineLink(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport; small writes leave at once."""
+        """Keep the transport, of which small writes leave at once: the loop has seen to that."""
         self._engine = cast("asyncio.Transport", transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
         """Pass one read on: the path of every token, so no more is done than must be."""
@@ -199,11 +198,11 @@ class EngineLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The engine has let go."""
+        self.end(End.WHOLE if exc is None and self._is_whole() else End.BROKEN)
         self._left = True
         self.resume_writing()
         if self._timer is not None:
             self._timer.cancel()
-        self.end(End.WHOLE if exc is None and self._is_whole() else End.BROKEN)
         self._on_gone()
 
     def _take_head(self, data: bytes) -> None:

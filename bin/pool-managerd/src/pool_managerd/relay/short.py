@@ -1,0 +1,220 @@
+"""The relay's short way past aiohttp: no task waits for an answer, whatever comes takes the step.
+
+What it does not know or may not let in goes to aiohttp as it came, so that both are told in one
+place; and what it lets in, it checks, passes on and ends as `relay.Relay` does.
+"""
+
+import asyncio
+import re
+import time
+from typing import cast
+
+from aiohttp import web
+
+from adapter_api import TASK_HEADER
+from http_shell import (
+    ANSWER_HEADERS,
+    CLIENT_GONE,
+    CORRELATION_ID,
+    Edge,
+    ShortConnection,
+    ShortExchange,
+    ShortRequest,
+    answer_bytes,
+)
+from narration_core import TraceParent, bind_correlation
+from pool_managerd.relay.link import End, EngineLink
+from pool_managerd.relay.passages import CONNECT_TIMEOUT_S, ROUTE_NAME, Passage, Passages
+
+_METHODS = frozenset({"GET", "POST"})
+_ID = "[A-Za-z0-9][A-Za-z0-9._-]*"
+_PATH = re.compile(f"/v2/pools/({_ID})/replicas/({_ID})/engine(/[A-Za-z0-9/_-]*)")
+"""In the form in which nothing is to be decoded; there is no query."""
+
+
+class ShortRelay:
+    """Fulfils `http_shell.ShortWay`."""
+
+    def __init__(self, passages: Passages, edge: Edge) -> None:
+        self._passages = passages
+        self._edge = edge
+
+    def knows(self, method: str, path: str) -> bool:
+        """Whether it is for an engine."""
+        return method in _METHODS and _PATH.fullmatch(path) is not None
+
+    def begin(self, request: ShortRequest, connection: ShortConnection) -> ShortExchange | None:
+        """Begin to relay."""
+        since_s = time.monotonic()
+        found = _PATH.fullmatch(request.path)
+        if found is None:
+            return None
+        seen = cast("web.Request", request)
+        _, trace = self._edge.correlate(seen)
+        try:
+            self._edge.check(seen)
+        except Exception:  # noqa: BLE001 - aiohttp's way meets the same and answers it
+            return None
+        exchange = _Exchange(
+            self._passages, self._edge, request, connection, trace=trace, since_s=since_s
+        )
+        exchange.start(*found.groups())
+        return exchange
+
+
+class _Exchange:
+    """One request, from its client to its engine and back."""
+
+    __slots__ = (
+        "_connection",
+        "_correlation_id",
+        "_edge",
+        "_link",
+        "_opening",
+        "_over",
+        "_passage",
+        "_passages",
+        "_request",
+        "_since_s",
+        "_timer",
+        "_trace",
+        "_transport",
+    )
+
+    def __init__(
+        self,
+        passages: Passages,
+        edge: Edge,
+        request: ShortRequest,
+        connection: ShortConnection,
+        *,
+        trace: TraceParent | None,
+        since_s: float,
+    ) -> None:
+        self._passages = passages
+        self._edge = edge
+        self._request = request
+        self._connection = connection
+        self._transport: asyncio.Transport = connection.transport
+        self._correlation_id: str = request[CORRELATION_ID]
+        self._trace = trace
+        self._since_s = since_s
+        self._passage: Passage
+        self._link: EngineLink
+        self._opening: asyncio.Task[None] | None = None
+        """There while the engine has not taken the connection yet."""
+        self._timer: asyncio.TimerHandle
+        self._over = False
+
+    def start(self, pool_id: str, replica_id: str, path: str) -> None:
+        """Take a slot, and open the way to the engine."""
+        request, loop = self._request, asyncio.get_running_loop()
+        with bind_correlation(self._correlation_id, self._trace):
+            try:
+                self._passage = self._passages.admit(
+                    *(pool_id, replica_id),
+                    *(request.method, path, request.headers.get(TASK_HEADER, "")),
+                )
+            except Exception as error:  # noqa: BLE001 - as at the edge: all of them end here
+                self._refuse(error)
+                return
+            opening = self._opening = loop.create_task(self._open(self._passage))
+        opening.add_done_callback(self._opened)
+        self._timer = loop.call_later(CONNECT_TIMEOUT_S, opening.cancel)
+
+    def lost(self) -> None:
+        """The client has gone: the engine is told at once."""
+        if self._over:
+            return
+        if self._opening is None:
+            self._link.leave()
+        else:
+            self._opening.cancel()
+        self._finish(CLIENT_GONE)
+
+    async def _open(self, passage: Passage) -> None:
+        link = self._link = EngineLink(
+            self._transport,
+            correlation_id=self._correlation_id,
+            keep_alive=True,
+            on_end=self._ended,
+            on_gone=lambda: self._passages.close(passage),
+        )
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: link, *passage.address)
+
+    def _opened(self, opening: asyncio.Task[None]) -> None:
+        self._timer.cancel()
+        error = TimeoutError() if opening.cancelled() else opening.exception()
+        if error is not None:
+            self._not_opened(cast("Exception", error))
+            return
+        passage, link, connection = self._passage, self._link, self._connection
+        passage.link = link
+        if self._over:
+            link.leave()
+            return
+        connection.on_flow = link.flow
+        if connection.writing_paused:
+            link.flow(False)
+        if passage.revoked is not None:
+            link.end(End.REVOKED)
+        self._opening = None
+        if link.ended is not None:
+            self._ended(link.ended)
+            return
+        request = self._request
+        head = passage.head(
+            [(name.encode(), value.encode()) for name, value in request.headers.items()],
+            query="",
+            correlation_id=self._correlation_id,
+            body_bytes=len(request.content),
+        )
+        link.send(head + request.content)
+
+    def _not_opened(self, error: Exception) -> None:
+        self._passages.close(self._passage)
+        if self._over:
+            return
+        if isinstance(error, OSError):  # TimeoutError is one as well.
+            with bind_correlation(self._correlation_id, self._trace):
+                error = self._passage.unreachable(error)
+        self._refuse(error)
+
+    def _ended(self, how: End) -> None:
+        """The client has all that there will be."""
+        if self._over or self._opening is not None:
+            return
+        link = self._link
+        link.leave()
+        if link.head is None:
+            self._refuse(self._passage.failure(link))
+            return
+        self._finish(link.head.status)
+        if how is End.WHOLE and link.reusable:
+            self._connection.answered()
+        else:
+            # Whatever is missing shows to the client as a body that was cut.
+            self._hang_up()
+
+    def _refuse(self, error: Exception) -> None:
+        """Answer with an error, as long as nothing was passed on."""
+        if self._transport.is_closing():
+            self._finish(CLIENT_GONE)
+            self._hang_up()
+            return
+        with bind_correlation(self._correlation_id, self._trace):
+            response = self._edge.answer(error, self._request.path, self._correlation_id)
+        response.headers.update(self._request[ANSWER_HEADERS])
+        self._transport.write(answer_bytes(response))
+        self._finish(response.status)
+        self._connection.answered()
+
+    def _hang_up(self) -> None:
+        self._connection.on_flow = None
+        self._transport.close()
+
+    def _finish(self, status: int) -> None:
+        self._over = True
+        method = self._request.method
+        self._edge.count(ROUTE_NAME, method=method, status=status, since_s=self._since_s)
