@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import pytest
 
-from local_pool_manager import PoolDraining
+from local_pool_manager import Lease, PoolDraining
 from pool_managerd.testing import OneEngine, relaying
 
 from .engines import PlainEngine
@@ -74,11 +75,25 @@ class Bench:
     def held(self) -> int:
         return len(self.pool.leases.held)
 
+    async def taken(self) -> None:
+        async with asyncio.timeout(5):
+            while not self.held():
+                await asyncio.sleep(0)
+
     async def freed(self) -> None:
         async with asyncio.timeout(5):
             while self.held():
                 await self.released.wait()
                 self.released.clear()
+
+
+@contextmanager
+def deaf_engine() -> Iterator[str]:
+    """An engine that accepts nothing: its queue of one is full, and the kernel drops the next."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        at = deaf.getsockname()
+        with socket.create_connection(at):
+            yield f"http://{at[0]}:{at[1]}"
 
 
 @pytest.fixture(params=[True, False], ids=["short way", "aiohttp"])
@@ -220,6 +235,65 @@ async def test_a_lease_that_is_revoked_within_the_answer_cuts_it(bench: Bench) -
         bench.pool.leases.revoke("the deadline has passed")
         await client.closed()
         await visit.left()
+
+
+async def test_a_lease_that_is_revoked_before_its_engine_is_reached_is_a_refusal(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = bench.pool.acquire
+
+    def hasty(*args: str, on_revoked: Callable[[str], None]) -> Lease:
+        lease = acquire(*args, on_revoked=on_revoked)
+        bench.pool.leases.revoke("the deadline has passed")
+        return lease
+
+    monkeypatch.setattr(bench.pool, "acquire", hasty)
+    async with bench.client() as client:
+        client.generate()
+        assert await client.error() == (503, "POOL_DRAINING")
+    await bench.freed()
+    assert bench.engine.visits.empty()
+
+
+async def test_a_client_that_leaves_before_its_engine_takes_it_leaves_its_slot(
+    bench: Bench,
+) -> None:
+    with deaf_engine() as url:
+        bench.pool.at = replace(bench.pool.at, url=url)
+        async with bench.client() as client:
+            client.generate()
+            await bench.taken()
+        await bench.freed()
+
+
+async def test_an_engine_that_takes_no_connection_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for way in ("relay", "short"):
+        monkeypatch.setattr(f"pool_managerd.relay.{way}.CONNECT_TIMEOUT_S", 0.05)
+    with deaf_engine() as url:
+        bench.pool.at = replace(bench.pool.at, url=url)
+        async with bench.client() as client:
+            client.generate()
+            assert await client.error() == (502, "WORKER_RESET")
+        await bench.freed()
+
+
+async def test_a_request_that_comes_before_the_last_answer_has_ended_is_the_next(
+    bench: Bench,
+) -> None:
+    async with bench.client() as client:
+        client.generate()
+        visit = await bench.engine.visit()
+        client.ask("GET", "/health")
+        for _ in range(2):
+            visit.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            assert await client.answer() == (200, b"ok")
+            visit.writer.close()
+            if "/completion" in visit.head:
+                visit = await bench.engine.visit()
+        assert visit.head.startswith("GET /health ")
+    await bench.freed()
 
 
 async def test_a_body_of_any_size_and_framing_goes_through(bench: Bench) -> None:

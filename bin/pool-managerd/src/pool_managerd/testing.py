@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from http_shell import Edge, ErrorMap, serving
+from http_shell import Edge, ErrorMap, Gate, RequestObserver, serving
 from local_pool_manager import Lease, PoolError, PoolNotFound, ReplicaEndpoint
 from local_pool_manager.leases import LeaseTable
 from pool_managerd.relay import RELAY_PATH, Relay, ShortRelay
@@ -76,12 +76,14 @@ async def relaying(
     *,
     count: Callable[[str, int], None] = lambda _pool, _bytes: None,
     short: bool = True,
+    gate: Gate | None = None,
+    observer: RequestObserver | None = None,
 ) -> AsyncIterator[str]:
     """Serve a relay, on request without its short way; yields the base URL of the engine."""
     app, relay = web.Application(), Relay(engine, count=count)
     app.router.add_route("*", RELAY_PATH, relay.handle)
     open_to_all = _Open()
-    edge = Edge(open_to_all, open_to_all, ErrorMap((PoolError,)))
+    edge = Edge(gate or open_to_all, observer or open_to_all, ErrorMap((PoolError,)))
     short_way = ShortRelay(relay.passages, edge) if short else None
     async with serving(
         app, edge, BindAddress("127.0.0.1", 0), shutdown_timeout_s=1, short_way=short_way
