@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks import peers, report
 from benchmarks.footprint import idle_streams, overload, queued, slow_readers, start
+from benchmarks.interpreter import step_ns
 from benchmarks.micro import micro
 from benchmarks.nodes import heartbeats
 from benchmarks.processes import processes
@@ -86,6 +87,7 @@ def _conditions(full: bool, names: tuple[str, ...]) -> dict[str, Any]:
         "load": round(os.getloadavg()[0], 2),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "step_ns": step_ns(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "peers": {name: peers.version(name) for name in names if peers.version(name)},
     }

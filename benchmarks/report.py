@@ -9,7 +9,8 @@ _PAGE_HEAD = """# Benchmarks
 Written by `uv run --group bench python -m benchmarks`; every figure is in `results.json`. CPU time
 is the kernel's own count for the process alone, medians over rounds in which all subjects take
 turns, and ratios are taken within each round. The load average of each run tells how busy the
-machine was, the run itself included.
+machine was, the run itself included, and the nanoseconds of a step how fast this build of Python is
+on it.
 """
 
 
@@ -25,10 +26,11 @@ def write(told: Mapping[str, Any], folder: Path) -> None:
     for name, entry in told.items():
         run = entry["run"]
         peers = "".join(f", {peer} {version}" for peer, version in run["peers"].items())
+        step = f" ({run['step_ns']} ns a step)" if "step_ns" in run else ""
         parts.append(f"## {name}\n")
         parts.append(
             f"{run['size']} run of {run['at']} on {run['cores']} cores (load {run['load']}), "
-            f"Python {run['python']}{peers}.\n"
+            f"Python {run['python']}{step}{peers}.\n"
         )
         parts.append(brief(name, entry["result"]) + "\n")
         if name in plotted:
