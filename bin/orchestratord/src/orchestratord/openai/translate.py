@@ -31,6 +31,8 @@ from orchestratord.openai.parameters import (
 
 ANY_OBJECT = {"type": "object"}
 EDGE_HEADERS = tuple(str(field.alias) for field in EdgeHeaders.model_fields.values())
+_NO_HEADERS = EdgeHeaders()
+_NO_HEADERS_DUMPED = _NO_HEADERS.model_dump()
 _SAMPLING = (
     "temperature",
     "top_p",
@@ -113,9 +115,8 @@ def texts_of(request: RerankRequest) -> tuple[str, ...]:
 
 def edge_headers(headers: Mapping[str, str]) -> EdgeHeaders:
     """Return what the headers say of the task; raises ApiError."""
-    return parse_query(
-        EdgeHeaders, ((name, headers[name]) for name in EDGE_HEADERS if name in headers)
-    )
+    given = [(name, headers[name]) for name in EDGE_HEADERS if name in headers]
+    return parse_query(EdgeHeaders, given) if given else _NO_HEADERS
 
 
 def _task(
@@ -128,7 +129,7 @@ def _task(
         return TaskRequest(
             model_ref=request.model,
             on_disconnect=OnDisconnect.CANCEL,
-            **headers.model_dump(),
+            **(_NO_HEADERS_DUMPED if headers is _NO_HEADERS else headers.model_dump()),
             **given,
         )
     except ValidationError as error:

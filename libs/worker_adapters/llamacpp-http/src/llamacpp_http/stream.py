@@ -159,11 +159,21 @@ class ChatReader(StreamReader):
     def _take(self, events: list[bytes]) -> None:
         pieces = self._pieces
         for chunk in decoded(_chat_decoder, events):
-            text = chunk.plain_text
-            if text and self._extras is None:
-                pieces.append(text)
-            else:
-                self._rare(chunk)
+            choices = chunk.choices
+            # In place: this is done for each token.
+            if len(choices) == 1 and not (chunk.usage or chunk.prompt_progress or chunk.error):
+                choice = choices[0]
+                delta = choice.delta
+                text = delta.content
+                if (
+                    text
+                    and choice.finish_reason is None
+                    and not (choice.logprobs or delta.reasoning_content or delta.tool_calls)
+                    and self._extras is None
+                ):
+                    pieces.append(text)
+                    continue
+            self._rare(chunk)
 
     def _rare(self, chunk: ChatChunk) -> None:
         if chunk.error is not None:

@@ -89,22 +89,6 @@ class ChatChunk(msgspec.Struct, gc=False):
     prompt_progress: PromptProgress | None = None
     error: ErrorBody | None = None
 
-    @property
-    def plain_text(self) -> str | None:
-        """The text of a token in the middle of a stream; None where there is anything else."""
-        if len(self.choices) != 1 or self.usage or self.prompt_progress or self.error:
-            return None
-        choice = self.choices[0]
-        delta = choice.delta
-        if (
-            choice.finish_reason is not None
-            or choice.logprobs
-            or delta.reasoning_content
-            or delta.tool_calls
-        ):
-            return None
-        return delta.content
-
 
 class Embedding(msgspec.Struct):
     """The vector of one input."""
