@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from orchestratord.config import SCHEMA, Settings
 from program_config import CommandLine
+
+if TYPE_CHECKING:
+    from orchestratord.composed import Layout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,4 +30,15 @@ def _serve(settings: Settings) -> int:
     from http_shell import run
     from orchestratord.serving import serve
 
-    return run(serve(settings))
+    return run(serve(settings, _layout(settings)))
+
+
+def _layout(settings: Settings) -> "Layout":
+    # Each brings along what the other has no use for.
+    if settings.remote_nodes:
+        from orchestratord.cloud import CLOUD
+
+        return CLOUD
+    from orchestratord.home import HOME
+
+    return HOME

@@ -1,7 +1,7 @@
 """What every profile is put together to, and how the coordinator is set up in each."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
@@ -16,6 +16,7 @@ from api_types import Readiness
 from artifact_store import ArtifactStore
 from multi_node_placement import ClusterView, PrefixScorer
 from orchestrator_core import FullPolicy
+from orchestratord.access import Access
 from orchestratord.config import Settings
 from orchestratord.http.services import Machine, Services
 from orchestratord.observing import FanOut, TaskMetrics, TaskNarrator, Transcripts
@@ -41,6 +42,15 @@ class Composed:
     services: Services
     coordinator: AdmissionCoordinator
     machine: StoppableMachine
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a profile is got ready, and how it is run."""
+
+    prepare: Callable[[Settings], Awaitable[Settings]]
+    """Makes on disk what has to be there, and completes the settings."""
+    running: Callable[[Settings, Access], AbstractAsyncContextManager[Composed]]
 
 
 def cluster_view(settings: Settings) -> ClusterView:

@@ -11,10 +11,8 @@ from http_shell import serving, stop_signals
 from local_pool_manager import RuntimeDirTaken
 from narration_core import LogSettings, configure, get_logger
 from orchestratord.access import Access
-from orchestratord.cloud import running_cloud
-from orchestratord.composed import Composed
+from orchestratord.composed import Composed, Layout
 from orchestratord.config import Settings
-from orchestratord.home import banner, prepare_home, running_home, with_default_pool, with_demo
 from orchestratord.http.app import (
     METRICS_PORT_OPERATIONS,
     create_app,
@@ -27,7 +25,7 @@ EXIT_CANNOT_START = 1
 _READY_POLL_S = 0.02
 
 
-async def serve(settings: Settings) -> int:
+async def serve(settings: Settings, layout: Layout) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     began_s = time.monotonic()
     writer = configure(
@@ -41,27 +39,24 @@ async def serve(settings: Settings) -> int:
     )
     loop = asyncio.get_running_loop()
     with writer.gathering(loop.call_soon):
-        return await _serve(settings, began_s=began_s)
+        return await _serve(settings, layout, began_s=began_s)
 
 
-async def _serve(settings: Settings, *, began_s: float) -> int:
+async def _serve(settings: Settings, layout: Layout, *, began_s: float) -> int:
     signals = _Signals()
     with stop_signals(signals.on_stop):
-        reason = await _reason_to_end(signals, settings, began_s=began_s)
+        reason = await _reason_to_end(signals, settings, layout, began_s=began_s)
     return 0 if reason is None else _cannot_start(reason)
 
 
-async def _reason_to_end(signals: "_Signals", settings: Settings, *, began_s: float) -> str | None:
+async def _reason_to_end(
+    signals: "_Signals", settings: Settings, layout: Layout, *, began_s: float
+) -> str | None:
     """Serve; return what stands in the way of that, else None."""
     reason: str | None = None
     try:
-        if not settings.remote_nodes:
-            await asyncio.to_thread(prepare_home, settings.home)
-        if settings.demo:
-            settings = await asyncio.to_thread(with_demo, settings)
-        elif not settings.remote_nodes:
-            settings = with_default_pool(settings)
-        await _serve_until(signals, settings, Access(settings), began_s=began_s)
+        settings = await layout.prepare(settings)
+        await _serve_until(signals, settings, layout, began_s=began_s)
     except* (AuthError, RuntimeDirTaken, OSError) as group:
         reason = _first(group)
     return reason
@@ -81,15 +76,13 @@ class _Signals:
 
 
 async def _serve_until(
-    signals: _Signals, settings: Settings, access: Access, *, began_s: float
+    signals: _Signals, settings: Settings, layout: Layout, *, began_s: float
 ) -> None:
-    log = get_logger(component="orchestratord")
+    access, log = Access(settings), get_logger(component="orchestratord")
     for warning in access.warnings():
         log.warning("insecure", human=warning)
     async with AsyncExitStack() as stack:
-        composed = await stack.enter_async_context(
-            running_cloud(settings, access) if settings.remote_nodes else running_home(settings)
-        )
+        composed = await stack.enter_async_context(layout.running(settings, access))
         edge = create_edge(composed.services, settings, access)
         app = create_app(composed.services, settings)
         address = await stack.enter_async_context(
@@ -145,6 +138,8 @@ async def _show_banner(
     began_s: float,
 ) -> None:
     """Wait until the demo's pool is ready or has failed, and say how to go on."""
+    from orchestratord.home.demo import banner  # The demo is of HOME: CLOUD imports nothing of it.
+
     while not (readiness := home.machine.readiness()).ready and not stop.is_set():  # noqa: ASYNC110 - shown once, and pools tell of themselves by snapshots
         await asyncio.sleep(_READY_POLL_S)
     failed = [pool for pool in readiness.pools if not pool.ready]

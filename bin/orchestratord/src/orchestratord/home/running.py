@@ -12,6 +12,7 @@ from gpu_discovery import GpuMonitor
 from local_pool_manager import GpuCourse, LocalPoolManager, PoolCourse, owning
 from model_keeper import CountedProvisioner, Loads, LocalDisk
 from model_provisioner import NetworkPolicy, Progress
+from orchestratord.access import Access
 from orchestratord.clock import SteadyClock
 from orchestratord.composed import (
     Composed,
@@ -33,7 +34,7 @@ from telemetry_core import Metrics, PoolMetrics, Program
 
 
 @asynccontextmanager
-async def running_home(settings: Settings) -> AsyncIterator[Composed]:
+async def running_home(settings: Settings, _access: Access) -> AsyncIterator[Composed]:
     """Run everything but the HTTP server; on leaving, tasks end first and engines last."""
     now_ms = SteadyClock()
     metrics = Metrics(

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from http_shell import serving
 from orchestratord.access import Access
-from orchestratord.cloud import running_cloud
+from orchestratord.cloud import CLOUD
 from orchestratord.config import Settings
 from orchestratord.http import create_app, create_edge, create_short_way
 from orchestratord.testing.nodes import ScriptedNode
@@ -46,7 +46,7 @@ class ControlPlane:
         """Serve as long as the context is open; nodes show `token`, people `key`."""
         access = Access(settings)
         async with (
-            running_cloud(settings, access) as composed,
+            CLOUD.running(settings, access) as composed,
             serving(
                 create_app(composed.services, settings),
                 (edge := create_edge(composed.services, settings, access)),

@@ -13,7 +13,6 @@ from gpu_discovery.changes import (
 from gpu_discovery.discovery import discover
 from gpu_discovery.masks import DeviceMaskError, parse_mask, resolve_mask
 from gpu_discovery.monitor import GpuMonitor
-from gpu_discovery.nvml import PynvmlBinding
 from gpu_discovery.policy import DevicePolicy, Verdict, check
 from gpu_discovery.ports import Nvml, NvmlDevice, NvmlError
 from gpu_discovery.types import GpuDevice, GpuFault, GpuInventory, GpuProcess, GpuReading, XidCount
@@ -41,7 +40,6 @@ __all__ = [
     "Nvml",
     "NvmlDevice",
     "NvmlError",
-    "PynvmlBinding",
     "Verdict",
     "XidCount",
     "XidListener",

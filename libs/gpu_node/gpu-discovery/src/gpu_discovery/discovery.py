@@ -1,6 +1,6 @@
 """One look at the GPUs of this machine."""
 
-from gpu_discovery.nvml import PynvmlBinding
+from gpu_discovery.library import load_library
 from gpu_discovery.ports import Nvml, NvmlError
 from gpu_discovery.types import GpuDevice, GpuFault, GpuInventory
 from node_types import GpuInfo
@@ -11,8 +11,8 @@ def discover(nvml: Nvml | None = None) -> GpuInventory:
 
     A device that fails is listed in `faults` and leaves the others as they are.
     """
-    source = PynvmlBinding() if nvml is None else nvml
     try:
+        source = _binding() if nvml is None else nvml
         source.open()
     except NvmlError as error:
         return GpuInventory(reason=str(error))
@@ -22,6 +22,13 @@ def discover(nvml: Nvml | None = None) -> GpuInventory:
         return GpuInventory(reason=str(error))
     finally:
         _close(source)
+
+
+def _binding() -> Nvml:
+    load_library()
+    from gpu_discovery.nvml import PynvmlBinding  # See `load_library`.
+
+    return PynvmlBinding()
 
 
 def _take_stock(nvml: Nvml) -> GpuInventory:

@@ -1,6 +1,5 @@
 """The port on the real library, through NVIDIA's own binding."""
 
-import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -10,7 +9,6 @@ import pynvml  # type: ignore[import-untyped]
 from gpu_discovery.ports import NvmlDevice, NvmlError
 from gpu_discovery.types import GpuProcess, GpuReading
 
-LIBRARY = "libnvidia-ml.so.1"
 _MAX_NAME_CHARS = 128
 _NOT_TOLD = (
     pynvml.NVML_ERROR_NOT_SUPPORTED,
@@ -32,32 +30,26 @@ _Value = TypeVar("_Value")
 
 
 class PynvmlBinding:
-    """Calls `libnvidia-ml.so.1`; loading is process-wide and happens at the first `open`."""
+    """Calls the library, which was found by `load_library`."""
 
     def open(self) -> None:
         """See `Nvml.open`."""
-        try:
-            # The binding hides the loader's reason, so the loader is asked first.
-            ctypes.CDLL(LIBRARY)
-        except OSError as error:
-            reason = str(error).removeprefix(f"{LIBRARY}: ")
-            raise NvmlError(f"{LIBRARY} not found: {reason}") from error
-        with _plain_errors():
+        with plain_errors():
             pynvml.nvmlInit()
 
     def driver_version(self) -> str:
         """See `Nvml.driver_version`."""
-        with _plain_errors():
+        with plain_errors():
             return str(pynvml.nvmlSystemGetDriverVersion())
 
     def device_count(self) -> int:
         """See `Nvml.device_count`."""
-        with _plain_errors():
+        with plain_errors():
             return int(pynvml.nvmlDeviceGetCount())
 
     def read(self, device_id: int) -> NvmlDevice:
         """See `Nvml.read`; what a device does not support is None, not an error."""
-        with _plain_errors():
+        with plain_errors():
             handle = pynvml.nvmlDeviceGetHandleByIndex(device_id)
             memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
             return NvmlDevice(
@@ -79,7 +71,7 @@ class PynvmlBinding:
 
     def close(self) -> None:
         """See `Nvml.close`."""
-        with _plain_errors():
+        with plain_errors():
             pynvml.nvmlShutdown()
 
 
@@ -117,7 +109,8 @@ def _if_told(ask: Callable[[], _Value]) -> _Value | None:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def plain_errors() -> Iterator[None]:
+    """Raise NvmlError, in plain words, for what NVIDIA's binding raises."""
     try:
         yield
     except pynvml.NVMLError as error:

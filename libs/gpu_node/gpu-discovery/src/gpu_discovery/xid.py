@@ -1,18 +1,14 @@
 """Critical errors of the devices (Xid), which the driver tells as events and never again."""
 
-import ctypes
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
 
-import pynvml  # type: ignore[import-untyped]
-
-from gpu_discovery.nvml import LIBRARY
+from gpu_discovery.library import load_library
+from gpu_discovery.ports import NvmlError
 from gpu_discovery.types import XidCount
 
-WAIT_MS = 500
-"""So long one wait for an event lasts: stopping has to wait for its end."""
 RETRY_S = 5.0
 """Between two tries to listen, where the driver is gone or not there yet."""
 OF_PROGRAMS: Mapping[int, str] = MappingProxyType(
@@ -59,47 +55,17 @@ class XidListener:
     def _run(self) -> None:
         while not self._stop.is_set():
             # A driver that does not do events, or is not there, may come later.
-            with suppress(pynvml.NVMLError, OSError):
-                self._listen()
+            with suppress(NvmlError):
+                load_library()
+                from gpu_discovery.xid_events import listen  # NVIDIA's binding: see `load_library`
+
+                listen(self._stop, self._heard)
             self._stop.wait(RETRY_S)
 
-    def _listen(self) -> None:
-        ctypes.CDLL(LIBRARY)
-        pynvml.nvmlInit()
-        try:
-            events = pynvml.nvmlEventSetCreate()
-            try:
-                count = pynvml.nvmlDeviceGetCount()
-                if not sum(_register(events, number) for number in range(count)):
-                    return  # To wait for no device would be no wait at all.
-                while not self._stop.is_set():
-                    self._hear(events)
-            finally:
-                pynvml.nvmlEventSetFree(events)
-        finally:
-            pynvml.nvmlShutdown()
-
-    def _hear(self, events: object) -> None:
-        try:
-            event = pynvml.nvmlEventSetWait_v2(events, WAIT_MS)
-        except pynvml.NVMLError as error:
-            if error.value == pynvml.NVML_ERROR_TIMEOUT:
-                return
-            raise
-        xid = int(event.eventData)
+    def _heard(self, uuid: str, xid: int) -> None:
         if xid in OF_PROGRAMS:
             return
-        uuid = str(pynvml.nvmlDeviceGetUUID(event.device))
         with self._lock:
             known = self._counts.get(uuid, XidCount())
             self._counts[uuid] = XidCount(known.count + 1, xid)
         self._on_error()
-
-
-def _register(events: object, number: int) -> bool:
-    # A device that is lost, or tells no events, does not keep others from being heard.
-    with suppress(pynvml.NVMLError):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-        pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, events)
-        return True
-    return False

@@ -1,4 +1,7 @@
-"""The base models and identifiers that every wire type of llama-orch is made of."""
+"""The base models and identifiers that every wire type of llama-orch is made of.
+
+A model is built when it is first used: a program that starts speaks few of them.
+"""
 
 from typing import Annotated
 
@@ -17,10 +20,14 @@ class ServiceModel(BaseModel):
     Ignoring them lets two versions differ by one (2-http-api).
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", ser_json_inf_nan="null", defer_build=True
+    )
 
 
 class ClientModel(BaseModel):
     """A message from a client: immutable, and an unknown field is an error that names it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="null", defer_build=True
+    )

@@ -41,6 +41,12 @@ def register(*models: type[BaseModel]) -> None:
         st.register_type_strategy(model, instances(model))
 
 
+def of_model(model: type[M]) -> st.SearchStrategy[M]:
+    """Return the strategy that `from_type` has for a model, built by now or not."""
+    model.model_rebuild()  # Until then the signature is empty by which hypothesis goes.
+    return st.from_type(model)
+
+
 def values(annotation: Any) -> st.SearchStrategy[Any]:
     """Return a strategy of what an annotation of pydantic allows."""
     return _values(*read(annotation))
@@ -83,7 +89,7 @@ def _plain(bare: type, bounds: Constraints) -> st.SearchStrategy[Any]:
     if issubclass(bare, Enum):
         return st.sampled_from(bare)
     if issubclass(bare, BaseModel):
-        return st.deferred(lambda: st.from_type(bare))  # it may be registered later
+        return st.deferred(lambda: of_model(bare))  # it may be registered later
     if bare is str:
         return _texts(bounds)
     if bare is int:

@@ -5,9 +5,9 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from node_types.testing.strategies import of_model
 from node_types.testing.wire import (
     check_golden,
     check_round_trip,
@@ -38,7 +38,7 @@ class WireSuite:
     def test_a_value_comes_back_from_its_json_as_it_was(self, model: type[BaseModel]) -> None:
         """Whatever the value."""
 
-        @given(value=st.from_type(model))
+        @given(value=of_model(model))
         def comes_back(value: BaseModel) -> None:
             check_round_trip(value)
 
