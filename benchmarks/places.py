@@ -22,6 +22,9 @@ from pool_registry_types import HandoffModel, HandoffPayload
 START_S = 180.0
 STOP_S = 20.0
 _POLL_S = 0.01
+_NOT_INHERITED = ("ORCHD_", "LLORCH_", "POOL_MANAGERD_", "PYTHONDONTWRITEBYTECODE")
+"""Settings are the scenario's alone. And an installation keeps its bytecode: where none may be
+written, half of a start goes into compiling."""
 SERVICE_TOKEN = "the-service-token-of-the-benchmarks"
 CLIENT_KEY = "the-client-key-of-the-benchmarks"
 
@@ -49,9 +52,7 @@ class Place:
 def process(name: str, *command: str, **environment: str) -> Iterator[tuple[int, Path]]:
     """Run a program with its output in a file; yields its pid and that file."""
     inherited = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("ORCHD_", "LLORCH_", "POOL_MANAGERD_"))
+        key: value for key, value in os.environ.items() if not key.startswith(_NOT_INHERITED)
     }
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         log = Path(folder, f"{name}.log")
