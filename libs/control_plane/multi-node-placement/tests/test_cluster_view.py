@@ -106,6 +106,59 @@ def test_a_report_that_changes_nothing_wakes_nobody(view, freed):
     assert freed == []
 
 
+def test_a_report_said_again_counts_leases_as_one_given_whole_does(view, freed):
+    view.apply_report("n", [pool_report(slots=1, leases=1)])
+    assert view.slots_free(R0) == 0
+    view.apply_report("n", [pool_report(slots=1)])
+    view.release(reserve(view))
+    late = [pool_report(slots=1, leases=1)]
+    view.apply_report("n", late)
+    assert view.slots_free(R0) == 1
+    assert view.report_again("n")
+    assert view.slots_free(R0) == 1
+    assert view.report_again("n")
+    assert view.slots_free(R0) == 0  # It has stayed after ours had gone: it is another's.
+    view.check_invariants()
+
+
+def test_a_node_that_said_busy_is_believed_until_it_says_its_report_again(view, freed):
+    view.apply_report("n", [pool_report()])
+    view.mark_full(R0)
+    freed.clear()
+    assert view.report_again("n")
+    assert freed == [R0]
+    assert view.report_again("n")
+    assert freed == [R0]
+
+
+def test_after_silence_a_report_has_to_be_given_whole(view):
+    view.apply_report("n", [pool_report()])
+    view.set_online("n", False)
+    assert not view.report_again("n")
+    view.apply_report("n", [pool_report()])
+    assert view.report_again("n")
+    assert view.decide(ANY).outcome is Outcome.PLACED
+    view.remove_node("n")
+    assert not view.report_again("n")
+
+
+def test_a_report_said_again_leaves_marks_as_they_are(view):
+    view.apply_report("n", [pool_report()])
+    view.mark_suspect(R0)
+    assert view.report_again("n")
+    view.apply_report("n", [pool_report()])
+    assert view.decide(ANY).candidates()[0].refused is Refusal.SUSPECT
+    view.check_invariants()
+
+
+def test_of_two_pools_with_one_id_the_last_counts_also_when_the_first_changes(view):
+    busy, free = pool_report(slots=1), pool_report(slots=3)
+    view.apply_report("n", [busy, free])
+    view.apply_report("n", [pool_report(slots=2), free])
+    assert view.slots_free(R0) == 3
+    view.check_invariants()
+
+
 def test_a_suspect_gets_no_task_until_it_answers_whatever_reports_say(view, freed):
     view.apply_report("n", [pool_report()])
     view.mark_suspect(R0)

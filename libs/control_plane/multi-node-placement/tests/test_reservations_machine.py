@@ -39,6 +39,7 @@ class ReservationMachine(RuleBasedStateMachine):
         self.underway = {node: deque() for node in NODES}
         self.foreign_seen = dict.fromkeys(NODES, 0)
         self.quiet = dict.fromkeys(NODES, 0)
+        self.said = {}
         for node in NODES:
             self.make_report(node)
             self.apply_report(node)
@@ -86,11 +87,14 @@ class ReservationMachine(RuleBasedStateMachine):
             report = pool_report(slots=self.slots, leases=self.leases(node))
             self.underway[node].append((report, self.foreign[node]))
 
-    @rule(node=st.sampled_from(NODES))
-    def apply_report(self, node) -> None:
+    @rule(node=st.sampled_from(NODES), again=st.booleans())
+    def apply_report(self, node, again=False) -> None:
         if self.underway[node]:
             report, self.foreign_seen[node] = self.underway[node].popleft()
-            self.view.apply_report(node, [report])
+            before = self.said.get(node)
+            if before != report or not again or not self.view.report_again(node):
+                self.view.apply_report(node, [report])
+            self.said[node] = report
             ours = sum(held.key.node_id == node for held in self.held)
             self.quiet[node] = 0 if ours else self.quiet[node] + 1
 

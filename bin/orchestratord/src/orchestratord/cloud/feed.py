@@ -25,6 +25,7 @@ from service_registry import (
     NodeLease,
     NodeOffline,
     NodeRemoved,
+    NodeReported,
     RegistryEvent,
     SafeModeEntered,
     SafeModeLeft,
@@ -41,6 +42,15 @@ class Way(NamedTuple):
     incarnation: UUID
     generation: int
     url: str
+    token: str | None
+    tls: ssl.SSLContext | None
+
+
+class Reach(NamedTuple):
+    """How all engines of a node are reached."""
+
+    incarnation: UUID
+    address: str
     token: str | None
     tls: ssl.SSLContext | None
 
@@ -79,6 +89,8 @@ class NodeFeed:
         self._gone: set[str] = set()
         self._wake = asyncio.Event()
         self._rounds = Rounds(self._wake.set)
+        self._applied: dict[str, tuple[NodeLease, Reach]] = {}
+        """The last report of each node of which everything is done."""
         self._bound: dict[str, dict[ReplicaKey, Way]] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
         self._describing: set[ReplicaKey] = set()
@@ -92,6 +104,8 @@ class NodeFeed:
 
     def on_event(self, event: RegistryEvent) -> None:
         """Take note; what must not wait is done at once."""
+        if isinstance(event, NodeReported) and self._says_nothing_new(event.node):
+            return
         match event:
             case SafeModeEntered() | SafeModeLeft():
                 self._tell(event)
@@ -116,6 +130,22 @@ class NodeFeed:
                 human=f"Node {node.node_id} is silent: no new task goes there.",
             )
         self._wake.set()
+
+    def _says_nothing_new(self, node: NodeLease) -> bool:
+        """Take a report that is like the last one to the letter, which most are; else False."""
+        node_id = node.node_id
+        before, reach = self._applied.get(node_id, (None, None))
+        if (
+            before is None
+            or node_id in self._news
+            or node_id in self._gone
+            or not _says_the_same(before, node)
+            or reach != self._reach(node)
+            or not self._cluster.report_again(node_id)
+        ):
+            return False
+        self._newest[node_id] = node
+        return True
 
     async def caught_up(self) -> None:
         """Return once placement knows all that has been noted so far; at once after the end."""
@@ -147,9 +177,11 @@ class NodeFeed:
         if not node.reported:
             self._cluster.set_online(node.node_id, False)
             return
-        await self._bind_new(node, group)
+        reach = self._reach(node)
+        await self._bind_new(node, reach, group)
+        bound = self._bound[node.node_id]
         workloads: dict[str, set[str]] = {}
-        for key in self._bound.get(node.node_id, ()):
+        for key in bound:
             if key in self._described:
                 workloads.setdefault(key.pool_id, set()).update(self._described[key].workloads)
         self._cluster.apply_report(
@@ -161,8 +193,12 @@ class NodeFeed:
             online=node.online and node.reachable,
         )
         self._directory.heard(node)
+        if bound.keys() <= self._described.keys():
+            self._applied[node.node_id] = node, reach
+        else:
+            self._applied.pop(node.node_id, None)
 
-    async def _bind_new(self, node: NodeLease, group: asyncio.TaskGroup) -> None:
+    async def _bind_new(self, node: NodeLease, reach: Reach, group: asyncio.TaskGroup) -> None:
         bound = self._bound.setdefault(node.node_id, {})
         present: set[ReplicaKey] = set()
         for pool in node.pools:
@@ -171,7 +207,7 @@ class NodeFeed:
                 present.add(key)
                 if not replica.health.ready:
                     continue
-                way = self._way(node, key, replica.generation)
+                way = _way(reach, key, replica.generation)
                 if bound.get(key) != way:
                     await self._bind(key, pool.engine, way)
                 if key in bound and key not in self._described and key not in self._describing:
@@ -180,15 +216,10 @@ class NodeFeed:
         for key in bound.keys() - present:
             await self._unbind(key)
 
-    def _way(self, node: NodeLease, key: ReplicaKey, generation: int) -> Way:
+    def _reach(self, node: NodeLease) -> Reach:
         address = node.address.rstrip("/")
-        return Way(
-            node.incarnation,
-            generation,
-            f"{address}/v2/pools/{key.pool_id}/replicas/{key.replica_id}/engine",
-            self._access.token(),
-            self._access.client_context() if address.startswith("https:") else None,
-        )
+        tls = self._access.client_context() if address.startswith("https:") else None
+        return Reach(node.incarnation, address, self._access.token(), tls)
 
     async def _bind(self, key: ReplicaKey, engine: str, way: Way) -> None:
         make = self._adapters.get(engine)
@@ -209,6 +240,7 @@ class NodeFeed:
         for key in tuple(self._bound.get(node_id, ())):
             await self._unbind(key)
         self._bound.pop(node_id, None)
+        self._applied.pop(node_id, None)
         self._cluster.remove_node(node_id)
         self._directory.forget(node_id)
 
@@ -240,6 +272,22 @@ class NodeFeed:
             )
         else:
             self._log.warning("safe_mode_left", nodes_lost=len(event.lost))
+
+
+def _way(reach: Reach, key: ReplicaKey, generation: int) -> Way:
+    url = f"{reach.address}/v2/pools/{key.pool_id}/replicas/{key.replica_id}/engine"
+    return Way(reach.incarnation, generation, url, reach.token, reach.tls)
+
+
+def _says_the_same(before: NodeLease, now: NodeLease) -> bool:
+    """Whether nothing is new but that it was heard; equal pools are seen as such by who reads."""
+    return (
+        before.pools is now.pools
+        and before.models == now.models
+        and before.labels == now.labels
+        and before.drain_asked == now.drain_asked
+        and (before.online, before.reachable) == (now.online, now.reachable)
+    )
 
 
 def _as_asked(pool: PoolSnapshot, node: NodeLease) -> PoolSnapshot:

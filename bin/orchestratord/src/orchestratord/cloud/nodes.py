@@ -6,6 +6,7 @@ from typing import TypeVar
 from api_types import ApiError, Availability, ErrorCode, NodeList, NodeStanding
 from orchestratord.cloud.directory import ClusterDirectory
 from orchestratord.cloud.pools import ClusterPools
+from orchestratord.cloud.reports import HeartbeatReader
 from service_discovery_types import (
     DeregisterRequest,
     DeregisterResponse,
@@ -38,11 +39,16 @@ class ClusterNodes:
         self._directory = directory
         self._plaintext = plaintext
         self._now_ms = now_ms
+        self._reader = HeartbeatReader(lambda node_id: registry.get(node_id) is not None)
 
     def register(self, message: RegisterRequest) -> RegisterResponse:
         """Take a node in. Raises ApiError."""
         check_address(message, plaintext=self._plaintext)
         return _accepted(self._registry.register(message))
+
+    def read_heartbeat(self, raw: bytes) -> HeartbeatRequest:
+        """Return the message of a body. Raises ApiError."""
+        return self._reader.read(raw)
 
     def heartbeat(self, message: HeartbeatRequest) -> HeartbeatResponse:
         """Take a node's report. Raises ApiError."""

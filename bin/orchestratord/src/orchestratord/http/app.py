@@ -108,11 +108,12 @@ def create_short_way(
         "create_chat_completion": upstream.begin_chat_stream,
         "create_completion": upstream.begin_completion_stream,
     }
+    reads = {} if services.nodes is None else {"heartbeat_node": services.nodes.read_heartbeat}
     return ShortRoutes(
         context,
         edge,
         [
-            ShortRoute(route, begins[route.operation_id])
+            ShortRoute(route, begins[route.operation_id], reads.get(route.operation_id))
             for route in context.routes
             if route.operation_id in begins
         ],

@@ -221,6 +221,10 @@ class Nodes(Protocol):
         """Take a node in."""
         ...
 
+    def read_heartbeat(self, raw: bytes) -> HeartbeatRequest:
+        """Return what a node's report says."""
+        ...
+
     def heartbeat(self, message: HeartbeatRequest) -> HeartbeatResponse:
         """Take a node's report."""
         ...

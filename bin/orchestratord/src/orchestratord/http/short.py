@@ -45,6 +45,14 @@ class ShortRoute:
 
     route: Route
     begin: Begin
+    read: Callable[[bytes], Any] | None = None
+    """What reads the body, where that is not left to the model of the route."""
+
+    def body(self, raw: bytes) -> Any:
+        """Return the body; raises ApiError."""
+        if self.read is not None:
+            return self.read(raw)
+        return None if self.route.request is None else parse_json(self.route.request, raw)
 
 
 _Known: TypeAlias = tuple[ShortRoute, tuple[str, ...]]
@@ -83,7 +91,7 @@ class ShortRoutes:
         correlation_id, trace = self._edge.correlate(seen)
         try:
             self._edge.check(seen)
-            call = self._call(short.route, offered, request, path)
+            call = self._call(short, offered, request, path)
         except Exception:  # noqa: BLE001 - aiohttp's way meets the same and answers it
             return None
 
@@ -121,9 +129,14 @@ class ShortRoutes:
         return None
 
     def _call(
-        self, route: Route, offered: tuple[str, ...], request: ShortRequest, path: dict[str, str]
+        self,
+        short: ShortRoute,
+        offered: tuple[str, ...],
+        request: ShortRequest,
+        path: dict[str, str],
     ) -> Call[Any, Any]:
         """Check the request against its route; raises ApiError."""
+        route = short.route
         seen = cast("web.Request", request)
         check_body(seen, max_bytes=self._context.max_body_bytes)
         return Call(
@@ -131,7 +144,7 @@ class ShortRoutes:
             path=path,
             query=None if route.query is None else route.query(),
             answer_type=answer_type_of(seen, offered),
-            body=None if route.request is None else parse_json(route.request, request.content),
+            body=short.body(request.content),
             size_bytes=len(request.content),
             identity=request.get(CALLER, IDENTITY),
             correlation_id=request[CORRELATION_ID],

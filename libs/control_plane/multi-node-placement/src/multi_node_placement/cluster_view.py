@@ -9,8 +9,9 @@ from multi_node_placement.models import ServedModel, summed_up
 from multi_node_placement.paces import Measured
 from multi_node_placement.prefix_scorer import PrefixScorer, TaskScorer
 from multi_node_placement.prompts import Work
+from multi_node_placement.reports import NodeReport
 from multi_node_placement.slots import Reservation, SlotLedger
-from multi_node_placement.snapshots import NodeFacts, views_of
+from multi_node_placement.snapshots import NodeFacts
 from multi_node_placement.swapping import SwapBook
 from orchestrator_core import (
     Constraint,
@@ -54,6 +55,8 @@ class ClusterView:
         self._ledger = SlotLedger()
         self._sessions = SessionAffinity()
         self._nodes: dict[str, set[ReplicaKey]] = {}
+        self._reports: dict[str, NodeReport] = {}
+        """What the index holds as it was reported; not there once it holds anything else."""
         self._suspects: dict[ReplicaKey, tuple[int, int | None]] = {}
         """With the engine process that is suspect: a new one starts afresh."""
         self._open_breakers: dict[ReplicaKey, tuple[int, int | None]] = {}
@@ -81,37 +84,54 @@ class ClusterView:
         """Replace what is known of a node by its report: pools that are not in it are gone.
 
         `loadable` gives for a pool id the models it may load, `workloads` what its engines can
-        do. Leases that the node counts and we do not know of are foreign and take slots.
+        do. Leases that the node counts and we do not know of are foreign and take slots. Pools of
+        which the last report said the same cost next to nothing.
         """
-        node = NodeFacts(
-            node_id=node_id,
-            labels=dict(labels or {}),
-            loadable=loadable or {},
-            workloads=workloads or {},
-            online=online,
+        report = NodeReport.of(
+            NodeFacts(
+                node_id=node_id,
+                labels=dict(labels or {}),
+                loadable=_frozen(loadable or {}),
+                workloads=_frozen(workloads or {}),
+                online=online,
+            ),
+            pools,
+            before=self._reports.get(node_id),
         )
-        pools = tuple(pools)
-        self.swapping.report(node_id, pools)
-        reported = [pair for pool in pools for pair in views_of(pool, node)]
-        keys = {view.key for view, _ in reported}
+        self.swapping.report(node_id, report.snapshots)
+        keys = report.keys
         for key in self._nodes.get(node_id, set()) - keys:
             self._forget(key)
         self._nodes[node_id] = keys
-        freed = []
-        for view, taken in reported:
+        self._reports[node_id] = report
+        freed = [view.key for view, taken in report.known if self._reconcile(view.key, taken)]
+        for view, taken in report.new:
             self._ledger.report(view.key, taken)
             if self._put(view):
                 freed.append(view.key)
         self._tell(freed)
 
+    def report_again(self, node_id: str) -> bool:
+        """Take a report that says what the last one of this node said, to the letter.
+
+        False, with nothing done: it has to be given whole, since other things have happened since.
+        """
+        report = self._reports.get(node_id)
+        if report is None:
+            return False
+        self._tell([view.key for view, taken in report.all if self._reconcile(view.key, taken)])
+        return True
+
     def set_online(self, node_id: str, online: bool) -> None:
         """Stop or allow placement on a node; running tasks keep their reservations."""
+        self._reports.pop(node_id, None)
         views = [self._index.get(key) for key in sorted(self._nodes.get(node_id, ()))]
         known = [replace(view, online=online) for view in views if view is not None]
         self._tell([view.key for view in known if self._put(view)])
 
     def remove_node(self, node_id: str) -> None:
         """Forget a node; reservations on it may still be released."""
+        self._reports.pop(node_id, None)
         self.swapping.report(node_id, ())
         for key in self._nodes.pop(node_id, set()):
             self._forget(key)
@@ -321,14 +341,25 @@ class ClusterView:
 
     # bookkeeping
 
+    def _reconcile(self, key: ReplicaKey, taken: int) -> bool:
+        """Take a count for a replica that is as it was; whether a task may start there anew."""
+        if not self._ledger.report(key, taken):
+            return False
+        view = self._index.get(key)
+        assert view is not None
+        free_before = self._index.slots_free(key)
+        self._index.set_active(key, self._ledger.active(key, view.slots_total))
+        return view.takes_tasks and self._index.slots_free(key) > free_before
+
     def _put(self, view: ReplicaView) -> bool:
         """Store a view with our marks; whether a task may start on it that could not before."""
         key, old = view.key, self._index.get(view.key)
         if self._scorer is not None and old is not None and old.process != view.process:
             self._scorer.forget(key)
-        for marks in (self._suspects, self._open_breakers):
-            if marks.get(key, view.process) != view.process:
-                del marks[key]
+        if self._suspects or self._open_breakers:
+            for marks in (self._suspects, self._open_breakers):
+                if marks.get(key, view.process) != view.process:
+                    del marks[key]
         suspect, breaker_closed = key in self._suspects, key not in self._open_breakers
         if (suspect, breaker_closed) != (view.suspect, view.breaker_closed):
             view = replace(view, suspect=suspect, breaker_closed=breaker_closed)
@@ -372,3 +403,7 @@ class ClusterView:
             assert active == self._ledger.active(view.key, view.slots_total)
             assert view.suspect == (view.key in self._suspects)
             assert view.breaker_closed == (view.key not in self._open_breakers)
+
+
+def _frozen(named: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+    return {name: frozenset(values) for name, values in named.items()}

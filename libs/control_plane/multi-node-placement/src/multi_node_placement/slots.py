@@ -60,16 +60,18 @@ class SlotLedger:
         self._slots[reservation.key].ours -= 1
         return True
 
-    def report(self, key: ReplicaKey, taken: int) -> None:
-        """Learn how many slots the node says are taken."""
+    def report(self, key: ReplicaKey, taken: int) -> bool:
+        """Learn how many slots the node says are taken; whether `active` may be another now."""
         slots = self._slots.get(key)
         if slots is None:
             if not taken:
-                return
+                return False
             slots = self._slots[key] = _Slots()
-        slots.foreign = max(0, taken - max(slots.peak, slots.peak_before))
+        foreign = max(0, taken - max(slots.peak, slots.peak_before))
+        differs = slots.full or foreign != slots.foreign
+        slots.foreign, slots.full = foreign, False
         slots.peak_before, slots.peak = slots.peak, slots.ours
-        slots.full = False
+        return differs
 
     def mark_full(self, key: ReplicaKey) -> None:
         """Take every slot of a replica for taken until its next report."""

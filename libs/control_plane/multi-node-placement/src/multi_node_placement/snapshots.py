@@ -1,6 +1,6 @@
 """From a pool's report to the views that decisions read, once per report."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator_core import ReplicaKey, ReplicaView
@@ -16,9 +16,9 @@ class NodeFacts:
 
     node_id: str
     labels: Mapping[str, str]
-    loadable: Mapping[str, Collection[str]]
+    loadable: Mapping[str, frozenset[str]]
     """By pool id: the models that the pool may load in place of the present one."""
-    workloads: Mapping[str, Collection[str]]
+    workloads: Mapping[str, frozenset[str]]
     """By pool id: what its engines can do."""
     online: bool = True
 
@@ -40,7 +40,6 @@ def _view(
 ) -> ReplicaView:
     health = replica.health
     unready = health.state is HealthState.READY and not health.ready
-    workloads = node.workloads.get(pool.pool_id)
     return ReplicaView(
         key=ReplicaKey(node.node_id, pool.pool_id, replica_id),
         engine=pool.engine,
@@ -53,8 +52,8 @@ def _view(
         ctx_max=replica.ctx_max,
         device_mask=replica.device_mask or pool.device_mask,
         labels=node.labels,
-        workloads=None if workloads is None else frozenset(workloads),
-        loadable_models=frozenset(node.loadable.get(pool.pool_id, ())),
+        workloads=node.workloads.get(pool.pool_id),
+        loadable_models=node.loadable.get(pool.pool_id, frozenset()),
         prompt_cache=replica.prompt_cache,
         generation=replica.generation,
         pid=replica.pid,

@@ -3,7 +3,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from node_types import NodeId
 from pool_registry_types import PoolSnapshot
@@ -50,6 +50,9 @@ class NodeLeases:
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
+        self._heard = HeartbeatResponse(
+            success=True, next_heartbeat_ms=settings.heartbeat_interval_ms
+        )
         self._leases: dict[NodeId, NodeLease] = {}
         self._departed: OrderedDict[NodeId, Departure] = OrderedDict()
         self._safe_mode = False
@@ -80,17 +83,16 @@ class NodeLeases:
         lease = self._lease_for(message)
         if isinstance(lease, Refused):
             return lease, []
-        reported = replace(
+        events = self._hear(
             lease,
+            message.seq,
+            now_ms,
             pools=message.pools,
             models=message.models,
             labels=message.labels,
             reported=True,
         )
-        response = HeartbeatResponse(
-            success=True, next_heartbeat_ms=self._settings.heartbeat_interval_ms
-        )
-        return response, self._hear(reported, message.seq, now_ms)
+        return self._heard, events
 
     def pool_ready(
         self, message: PoolReadyCallback, now_ms: int
@@ -100,8 +102,8 @@ class NodeLeases:
         if isinstance(lease, Refused):
             return lease, []
         others = tuple(pool for pool in lease.pools if pool.pool_id != message.pool.pool_id)
-        told = replace(lease, pools=(*others, message.pool))
-        return PoolReadyResponse(success=True), self._hear(told, message.seq, now_ms)
+        events = self._hear(lease, message.seq, now_ms, pools=(*others, message.pool))
+        return PoolReadyResponse(success=True), events
 
     def polled(
         self, node: RegisterRequest, pools: Iterable[PoolSnapshot], now_ms: int
@@ -111,15 +113,17 @@ class NodeLeases:
         if refused is not None:
             return refused, []
         events = self._welcome(node, now_ms)
-        lease = replace(
+        events += self._hear(
             self._leases[node.node_id],
+            node.seq,
+            now_ms,
             pools=tuple(pools),
             models=node.models,
             labels=node.labels,
             reported=True,
             reachable=True,
         )
-        return None, [*events, *self._hear(lease, node.seq, now_ms)]
+        return None, events
 
     def deregister(
         self, message: DeregisterRequest, now_ms: int
@@ -242,9 +246,10 @@ class NodeLeases:
         assert lease is not None
         return lease
 
-    def _hear(self, lease: NodeLease, seq: int, now_ms: int) -> Events:
-        events = self._renew(lease, seq, now_ms, Stimulus.HEARD)
-        return [*events, NodeReported(self._leases[lease.node_id])]
+    def _hear(self, lease: NodeLease, seq: int, now_ms: int, **told: Any) -> Events:
+        events = self._renew(lease, seq, now_ms, Stimulus.HEARD, **told)
+        events.append(NodeReported(self._leases[lease.node_id]))
+        return events
 
     def _renew(
         self,
@@ -254,9 +259,11 @@ class NodeLeases:
         stimulus: Stimulus,
         *,
         restarted: bool = False,
+        **told: Any,
     ) -> Events:
         was_online = lease.online
-        lease = self._move(replace(lease, seq=seq, heard_ms=now_ms, lost_ms=None), stimulus)
+        lease = replace(lease, seq=seq, heard_ms=now_ms, lost_ms=None, **told)
+        lease = self._move(lease, stimulus)
         events: Events = [NodeOnline(lease, restarted)] if restarted or not was_online else []
         return events if was_online else [*events, *self._review_safe_mode(now_ms)]
 

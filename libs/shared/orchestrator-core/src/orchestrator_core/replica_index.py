@@ -55,9 +55,11 @@ class ReplicaIndex:
     def put(self, view: ReplicaView, active: int) -> None:
         """Add a replica or replace what is known of it."""
         old = self._entries.get(view.key)
+        if old is not None and old.view.model_id == view.model_id:
+            if old.view is not view or old.active != active:
+                self._change(old, view, active)
+            return
         if old is not None:
-            if old.view is view and old.active == active:
-                return
             self._unlist(old)
         self.version += 1
         entry = self._entries[view.key] = _Entry(view, active)
@@ -93,17 +95,20 @@ class ReplicaIndex:
         entry = self._entries.get(key)
         if entry is None:
             raise UnknownReplica(str(key))
-        if active == entry.active:
-            return
+        if active != entry.active:
+            self._change(entry, entry.view, active)
+
+    def _change(self, entry: _Entry, view: ReplicaView, active: int) -> None:
+        """Replace what is known of a replica that keeps its model; it moves only in the order."""
         self.version += 1
-        view = entry.view
-        listed = view.model_id is not None and view.takes_tasks
-        if listed and view.model_id is not None:
-            self._unrank(view.model_id, entry.rank)
-        entry.active = active
-        entry.rank = rank_of(view, active)
-        if listed and view.model_id is not None:
-            insort(self._order.setdefault(view.model_id, []), entry.rank)
+        rank, model_id = rank_of(view, active), view.model_id
+        was_open, is_open = entry.view.takes_tasks, view.takes_tasks
+        moves = model_id is not None and (rank != entry.rank or was_open != is_open)
+        if moves and was_open and model_id is not None:
+            self._unrank(model_id, entry.rank)
+        entry.view, entry.active, entry.rank = view, active, rank
+        if moves and is_open and model_id is not None:
+            insort(self._order.setdefault(model_id, []), rank)
 
     def get(self, key: ReplicaKey) -> ReplicaView | None:
         """Look a replica up."""

@@ -1,0 +1,198 @@
+"""Heartbeats that say what the last one said, or nearly: the short cut and its limits."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from api_types import ApiError
+from orchestrator_core import Constraint, Outcome
+from orchestratord.access import Access
+from orchestratord.cloud.reports import HeartbeatReader
+from service_discovery_types import HeartbeatRequest
+from service_registry import Refused
+from service_registry.testing import MadeUpNode
+
+from .conftest import cloud_settings
+from .plane import Plane, ready
+
+TASK = Constraint(model_id="tiny")
+
+
+@pytest.fixture
+async def plane(tmp_path: Path) -> AsyncIterator[Plane]:
+    plane = Plane(Access(cloud_settings(tmp_path)))
+    following = asyncio.create_task(plane.feed.run())
+    yield plane
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_an_equal_heartbeat_renews_the_lease_and_goes_no_further(plane: Plane) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready())
+    rounds = plane.rounds
+    plane.clock.advance(10_000)
+    plane.hear(node.heartbeat(ready()))
+    await asyncio.sleep(0)
+    lease = plane.registry.get("gpu-a")
+    assert lease is not None
+    assert (lease.heard_ms, lease.seq) == (plane.clock.now_ms, node.seq)
+    assert plane.rounds == rounds
+
+
+async def test_an_equal_heartbeat_brings_a_silent_node_back(plane: Plane) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready())
+    plane.clock.advance(60_000)
+    plane.registry.check_stale_nodes()
+    assert plane.cluster.decide(TASK).outcome is not Outcome.PLACED
+    plane.hear(node.heartbeat(ready()))
+    await plane.feed.caught_up()
+    assert plane.cluster.decide(TASK).outcome is Outcome.PLACED
+
+
+async def test_an_equal_heartbeat_settles_whose_leases_a_node_counts(plane: Plane) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready())
+    plane.cluster.release(plane.cluster.reserve(plane.cluster.decide(TASK)))
+    free = []
+    for _ in range(3):
+        plane.hear(node.heartbeat(ready(busy=1)))
+        await plane.feed.caught_up()
+        free.append(plane.free())
+    assert free == [4, 4, 3]  # Ours had gone before the first; that it stays is another's doing.
+
+
+async def test_what_changes_in_one_pool_reaches_placement(plane: Plane) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready("chat"), ready("code"))
+    plane.hear(node.heartbeat(ready("chat"), ready("code", busy=3)))
+    await plane.feed.caught_up()
+    assert (plane.free("chat"), plane.free("code")) == (4, 1)
+
+
+async def test_an_equal_heartbeat_after_a_callback_takes_it_back(plane: Plane) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready())
+    plane.registry.pool_ready(node.pool_ready(ready(busy=4)))
+    await plane.feed.caught_up()
+    assert plane.free() == 0
+    plane.hear(node.heartbeat(ready()))
+    await plane.feed.caught_up()
+    assert plane.free() == 4
+
+
+async def test_a_drain_and_a_failed_call_are_not_overlooked_behind_equal_heartbeats(
+    plane: Plane,
+) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready())
+    for shut, opened in (
+        (lambda: plane.registry.set_draining("gpu-a", True), _undrain),
+        (lambda: plane.registry.report_call_outcome("gpu-a", False), _reached),
+    ):
+        shut()
+        plane.hear(node.heartbeat(ready()))
+        await plane.feed.caught_up()
+        assert plane.cluster.decide(TASK).outcome is not Outcome.PLACED
+        opened(plane)
+        plane.hear(node.heartbeat(ready()))
+        await plane.feed.caught_up()
+        assert plane.cluster.decide(TASK).outcome is Outcome.PLACED
+
+
+def _undrain(plane: Plane) -> None:
+    plane.registry.set_draining("gpu-a", False)
+
+
+def _reached(plane: Plane) -> None:
+    plane.registry.report_call_outcome("gpu-a", True)
+
+
+async def test_a_new_start_that_says_the_same_gets_new_adapters(plane: Plane) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready())
+    again = node.restarted()
+    plane.registry.register(again.register())
+    assert plane.cluster.decide(TASK).outcome is not Outcome.PLACED
+    plane.hear(again.heartbeat(ready()))
+    await plane.feed.caught_up()
+    assert plane.cluster.decide(TASK).outcome is Outcome.PLACED
+    late = plane.registry.heartbeat(plane.reader.read(_body(node.heartbeat(ready()))))
+    assert isinstance(late, Refused)
+
+
+def _body(message: HeartbeatRequest) -> bytes:
+    return message.model_dump_json().encode()
+
+
+@pytest.fixture
+def reader() -> HeartbeatReader:
+    return HeartbeatReader(lambda _node_id: True)
+
+
+def test_a_reader_gives_the_same_pools_for_the_same_text_and_new_ones_for_new(
+    reader: HeartbeatReader,
+) -> None:
+    node = MadeUpNode()
+    first = reader.read(_body(node.heartbeat(ready("chat"), ready("code"))))
+    second_body = _body(node.heartbeat(ready("chat"), ready("code")))
+    second = reader.read(second_body)
+    third_body = _body(node.heartbeat(ready("chat", busy=1), ready("code")))
+    third = reader.read(third_body)
+    assert second.pools is first.pools
+    assert third.pools[1] is first.pools[1]
+    for message, body in ((second, second_body), (third, third_body)):
+        assert message == HeartbeatRequest.model_validate_json(body)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seq": -1},
+        {"seq": 1.5},
+        {"timestamp": -1},
+        {"timestamp": "0"},
+        {"incarnation": "no uuid"},
+        {"node_id": "No Id"},
+        {"labels": {"Zone": 1}},
+        {"models": [{"model_id": ""}]},
+        {"pools": [{"pool_id": "chat"}]},
+        {"pools": {}},
+        {"seq": 2**70},
+        {"favourite_colour": "green"},
+        {"labels": {"zone": "b"}},
+        {"models": [{"model_id": "tiny"}]},
+        {"pools": []},
+    ],
+    ids=str,
+)
+def test_a_reader_takes_and_refuses_what_the_model_does(
+    reader: HeartbeatReader, change: dict[str, object]
+) -> None:
+    node = MadeUpNode()
+    reader.read(_body(node.heartbeat(ready())))
+    body = json.dumps({**json.loads(_body(node.heartbeat(ready()))), **change}).encode()
+    fresh = HeartbeatReader(lambda _node_id: False)
+    assert _outcome(reader.read, body) == _outcome(fresh.read, body)
+
+
+def _outcome(read: Callable[[bytes], HeartbeatRequest], body: bytes) -> HeartbeatRequest | str:
+    try:
+        return read(body)
+    except ApiError as error:
+        return error.message
+
+
+def test_a_reader_forgets_nodes_that_are_gone() -> None:
+    here = {f"old-{number}" for number in range(1_100)}
+    reader = HeartbeatReader(here.__contains__)
+    for generation in ("old", "new", "newer"):
+        here.clear()
+        here |= {f"{generation}-{number}" for number in range(1_100)}
+        for node_id in here:
+            reader.read(_body(MadeUpNode(node_id).heartbeat()))
+    assert len(reader) <= 2_200
