@@ -129,7 +129,7 @@ async def running_home(settings: Settings, _access: Access) -> AsyncIterator[Com
                 broken=cluster.open_breakers,
             )
             course = PoolCourse(pool_events, pools.snapshot, known=pools.snapshots(), now_ms=now_ms)
-            pools.subscribe(course.look)
+            pools.subscribe(course.look, leases=False)
             machine = LocalMachine(
                 settings,
                 catalog=catalog,

@@ -35,8 +35,8 @@ class NodePools:
         self._subscribers: list[Callable[[], None]] = []
         self.leaving: str | None = None
         """Why the node takes no more work."""
-        pools.subscribe(self._course.look)
-        pools.subscribe(lambda _pool_id: self._tell())
+        pools.subscribe(self._course.look, leases=False)
+        pools.subscribe(lambda _pool_id: self._tell(), leases=False)
 
     def snapshots(self) -> tuple[PoolSnapshot, ...]:
         """Return how every pool is."""
@@ -47,7 +47,7 @@ class NodePools:
         return self._as_shown(self._pools.snapshot(pool_id))
 
     def subscribe(self, callback: Callable[[], None]) -> None:
-        """Call back soon after each change of a pool, or of all of them."""
+        """Call back soon after each change of a pool, or of all of them; a lease is none."""
         self._subscribers.append(callback)
 
     def drain(self, pool_id: str, deadline_ms: int) -> None:

@@ -123,7 +123,7 @@ class Presence:
             try:
                 async with asyncio.timeout(self._settings.heartbeat_interval_ms / 1000):
                     await self._wake.wait()
-                # Each lease is a change as well: hundreds of them are looked at together.
+                # A drain and a swap are many changes: those that come together are looked at once.
                 await asyncio.sleep(TOGETHER_S)
             except TimeoutError:
                 await self._models.refresh()

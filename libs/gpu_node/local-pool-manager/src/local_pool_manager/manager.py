@@ -224,12 +224,15 @@ class LocalPoolManager:
         """Return how one pool is; raises `PoolNotFound`."""
         return self._registry.pool(pool_id).snapshot(self._gpus())
 
-    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+    def subscribe(
+        self, callback: Callable[[str], None], *, leases: bool = True
+    ) -> Callable[[], None]:
         """Call back with the pool's id soon after each change; the result ends that.
 
-        Changes that come in one turn of the event loop are told once.
+        Changes that come in one turn of the event loop are told once. Without `leases` the lease of
+        a slot and its end are no change, unless the pool drains: there are thousands a second.
         """
-        return self._registry.subscribe(callback)
+        return self._registry.subscribe(callback, leases=leases)
 
     def endpoint(self, pool_id: str, replica_id: str) -> ReplicaEndpoint:
         """Return where the ready replica is; raises `PoolNotFound` or `ReplicaNotReady`."""
@@ -278,14 +281,14 @@ class LocalPoolManager:
             raise PoolDraining(f"{pool_id}/{replica_id} has another engine since")
         lease = replica.leases.acquire(task_key, on_revoked)
         pool.last_used_ms = monotonic_ms()
-        self._registry.touch(pool_id)
+        self._registry.leased(pool_id)
         return lease
 
     def release(self, lease: Lease) -> None:
         """Give the slot back, exactly once; raises `LeaseError` when it was given back before."""
         self._registry.replica(lease.pool_id, lease.replica_id).release(lease)
         self._registry.pools[lease.pool_id].last_used_ms = monotonic_ms()
-        self._registry.touch(lease.pool_id)
+        self._registry.leased(lease.pool_id)
 
     def drain(self, pool_id: str, deadline_ms: int) -> None:
         """Refuse new leases, also after a restart; at the deadline revoke those that still run."""

@@ -19,7 +19,7 @@ class _Seen:
 
 
 class PoolCourse:
-    """Looks at a pool whenever it has changed; `look` is what to subscribe with.
+    """Looks at a pool whenever it has changed; `look` is what to subscribe with, without leases.
 
     What `known` pools have behind them is not told: a drain of an earlier run is none of ours.
     """

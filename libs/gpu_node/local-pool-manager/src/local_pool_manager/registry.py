@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from local_pool_manager.config import PoolConfig, ProvisioningMode, ProvisioningOwner
@@ -16,8 +17,9 @@ class Registry:
     def __init__(self, owner: ProvisioningOwner = ProvisioningOwner.MANAGER) -> None:
         self._owner = owner
         self.pools: dict[str, Pool] = {}
-        self._subscribers: list[Callable[[str], None]] = []
-        self._changed: set[str] = set()
+        self._subscribers: list[_Subscriber] = []
+        self._changed: dict[str, bool] = {}
+        """Pools with whether more of them has changed than leases."""
 
     def add_pool(
         self, config: PoolConfig, *, model_ref: str | None = None, draining: bool = False
@@ -75,17 +77,30 @@ class Registry:
         why = pool.fault or pool.trouble or error or "its engine is starting"
         return ReplicaNotReady(f"{pool_id}/{replica_id} is not ready: {why}")
 
-    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Call back with the pool's id soon after each change; the result ends that."""
-        self._subscribers.append(callback)
-        return partial(self._subscribers.remove, callback)
+    def subscribe(
+        self, callback: Callable[[str], None], *, leases: bool = True
+    ) -> Callable[[], None]:
+        """Call back with the pool's id soon after each change; the result ends that.
+
+        Without `leases` the lease of a slot and its end are none, unless the pool drains.
+        """
+        subscriber = _Subscriber(callback, leases=leases)
+        self._subscribers.append(subscriber)
+        return partial(self._subscribers.remove, subscriber)
 
     def touch(self, pool_id: str) -> None:
         """Note that a pool has changed."""
+        self._note(pool_id, more_than_leases=True)
+
+    def leased(self, pool_id: str) -> None:
+        """Note that a slot of a pool was taken or given back."""
+        self._note(pool_id, more_than_leases=self.pools[pool_id].draining)
+
+    def _note(self, pool_id: str, *, more_than_leases: bool) -> None:
         self.pools[pool_id].forget_snapshot()
         if not self._changed:
             asyncio.get_running_loop().call_soon(self._tell)
-        self._changed.add(pool_id)
+        self._changed[pool_id] = more_than_leases or self._changed.get(pool_id, False)
 
     def refresh(self, replica: Replica) -> None:
         """Note that a replica has changed, which may have another engine now."""
@@ -93,7 +108,14 @@ class Registry:
         self.touch(replica.pool_id)
 
     def _tell(self) -> None:
-        changed, self._changed = self._changed, set()
-        for pool_id in changed:
-            for callback in tuple(self._subscribers):
-                callback(pool_id)
+        changed, self._changed = self._changed, {}
+        for pool_id, more_than_leases in changed.items():
+            for subscriber in tuple(self._subscribers):
+                if more_than_leases or subscriber.leases:
+                    subscriber.callback(pool_id)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Subscriber:
+    callback: Callable[[str], None]
+    leases: bool

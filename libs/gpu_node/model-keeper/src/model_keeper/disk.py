@@ -25,8 +25,13 @@ from telemetry_core import Metrics
 class Pools(RestingPools, Protocol):
     """The pools of this machine, as the disk needs them."""
 
-    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Call back soon after each change of a pool; the result ends that."""
+    def subscribe(
+        self, callback: Callable[[str], None], *, leases: bool = True
+    ) -> Callable[[], None]:
+        """Call back soon after each change of a pool, on request not for its leases alone.
+
+        The result ends that.
+        """
         ...
 
 
@@ -109,7 +114,7 @@ class LocalDisk:
                 freed=metrics.counter("model_gc_freed_bytes_total").labels().inc,
                 now_ms=now_ms,
             )
-            unsubscribe = pools.subscribe(lambda _pool_id: staging.stir())
+            unsubscribe = pools.subscribe(lambda _pool_id: staging.stir(), leases=False)
             loops = [
                 group.create_task(collector.note_uses(), name="uses of models"),
                 group.create_task(staging.follow(), name="models in RAM"),
