@@ -1,4 +1,4 @@
-"""How many steps a whole task takes in orchestratord as it runs: the same on a busy machine."""
+"""How many steps a whole task takes in a daemon as it runs: the same on a busy machine."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,8 @@ from benchmarks import load, places
 from benchmarks.counted import Steps, steps
 from benchmarks.load import Talk
 from benchmarks.loops import run
-from benchmarks.places import Place
+from benchmarks.places import SERVICE_TOKEN, Place
+from benchmarks.relay import ENGINE_PATH
 
 TASKS = 200
 CLIENTS = 16
@@ -46,3 +47,12 @@ def test_a_task_under_v1_takes_few_calls_and_writes(daemon: Place, told: Path) -
     found = counted(daemon, told, load.openai(TOKENS))
     assert found.calls <= 1_290
     assert found.writes <= 3
+
+
+def test_a_relayed_request_takes_few_calls_and_writes(tmp_path: Path) -> None:
+    told = tmp_path / "calls"
+    with places.engine() as engine, places.pool_managerd(engine, counted_into=told) as node:
+        found = counted(node, told, load.relayed(TOKENS, ENGINE_PATH, SERVICE_TOKEN))
+    assert found.calls <= 260
+    # To the engine and to the client.
+    assert found.writes <= 2.1

@@ -3,6 +3,7 @@
 import pytest
 
 from pool_managerd.relay.heads import (
+    HEAD_ENCODING,
     MAX_HEAD_BYTES,
     BadHead,
     Framing,
@@ -12,7 +13,7 @@ from pool_managerd.relay.heads import (
 )
 
 
-def lines_of(*headers: tuple[bytes, bytes], body_bytes: int | None = 0) -> list[str]:
+def lines_of(*headers: tuple[str, str], body_bytes: int | None = 0) -> list[str]:
     head = request_head(
         "POST",
         "/completion",
@@ -28,11 +29,11 @@ def lines_of(*headers: tuple[bytes, bytes], body_bytes: int | None = 0) -> list[
 
 def test_an_engine_sees_nothing_that_was_meant_for_the_node() -> None:
     lines = lines_of(
-        (b"Host", b"node:9200"),
-        (b"Authorization", b"Bearer service-token"),
-        (b"X-API-Key", b"service-token"),
-        (b"Cookie", b"a=b"),
-        (b"Accept", b"text/event-stream"),
+        ("Host", "node:9200"),
+        ("Authorization", "Bearer service-token"),
+        ("X-API-Key", "service-token"),
+        ("Cookie", "a=b"),
+        ("Accept", "text/event-stream"),
     )
     assert lines == [
         "POST /completion HTTP/1.1",
@@ -47,25 +48,49 @@ def test_an_engine_sees_nothing_that_was_meant_for_the_node() -> None:
 
 def test_what_is_said_about_one_connection_stays_on_it() -> None:
     lines = lines_of(
-        (b"Connection", b"keep-alive, X-Hop"),
-        (b"Keep-Alive", b"timeout=5"),
-        (b"TE", b"trailers"),
-        (b"X-Hop", b"1"),
-        (b"X-Kept", b"2"),
-        (b"traceparent", b"00-1-2-01"),
+        ("Connection", "keep-alive, X-Hop"),
+        ("Keep-Alive", "timeout=5"),
+        ("TE", "trailers"),
+        ("X-Hop", "1"),
+        ("X-Kept", "2"),
+        ("traceparent", "00-1-2-01"),
     )
     assert lines[-2:] == ["X-Kept: 2", "traceparent: 00-1-2-01"]
     assert not any("X-Hop" in line or "TE:" in line for line in lines)
 
 
+def test_what_is_not_ascii_is_passed_on_byte_by_byte() -> None:
+    every = bytes(range(0x80, 0x100))
+    text = every.decode(HEAD_ENCODING)
+    head = request_head(
+        *("GET", "/health", [("X-Odd", text)]),
+        authority="a",
+        engine_key=None,
+        correlation_id="mine",
+        body_bytes=0,
+    )
+    assert b"\r\nX-Odd: " + every + b"\r\n" in head
+    assert every in response(f"X-Odd: {text}").for_client
+
+
+def test_an_answer_that_begins_like_another_is_its_own() -> None:
+    lines = ("Content-Length: 2", "A: b")
+    first, second = response(*lines), response(*lines, keep_alive=False)
+    assert b"Connection: close" not in first.for_client
+    assert b"Connection: close" in second.for_client
+    for _ in range(2):
+        with pytest.raises(BadHead):
+            response("Content-Length: 1", "Content-Length: 2")
+
+
 def test_a_body_without_a_length_goes_on_in_chunks() -> None:
     assert "Transfer-Encoding: chunked" in lines_of(
-        (b"Transfer-Encoding", b"chunked"), body_bytes=None
+        ("Transfer-Encoding", "chunked"), body_bytes=None
     )
 
 
 def response(*lines: str, keep_alive: bool = True):
-    head = "\r\n".join(("HTTP/1.1 200 OK", *lines)).encode()
+    head = "\r\n".join(("HTTP/1.1 200 OK", *lines)).encode(HEAD_ENCODING)
     return response_head(head, correlation_id="mine", keep_alive=keep_alive)
 
 
@@ -87,6 +112,8 @@ def test_a_body_that_ends_with_its_connection_ends_the_clients_as_well() -> None
     [
         ("Content-Length: 1", "Content-Length: 2"),
         ("Content-Length: x",),
+        ("Content-Length: \u00b2",),
+        ("Content-Length: 1\u00a0",),
         ("Transfer-Encoding: gzip, chunked",),
         ("Transfer-Encoding: chunked", "Content-Length: 3"),
         ("no colon",),

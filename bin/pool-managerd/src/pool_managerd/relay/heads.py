@@ -3,28 +3,37 @@
 Pure. A head is rewritten once for each message; what follows it is passed on as it comes.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
 
 HOP_BY_HOP = frozenset(
     {
-        *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization"),
-        *(b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization"),
+        *("proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
     }
 )
 """What a message says about one connection only (RFC 9110, 7.6.1)."""
-FOR_THE_NODE = frozenset({b"host", b"authorization", b"x-api-key", b"cookie"})
+FOR_THE_NODE = frozenset({"host", "authorization", "x-api-key", "cookie"})
 """What a request says to the node, and the engine must not see."""
-SET_HERE = frozenset({b"content-length", b"expect", b"x-correlation-id"})
+SET_HERE = frozenset({"content-length", "expect", "x-correlation-id"})
 _NOT_FOR_THE_ENGINE = HOP_BY_HOP | FOR_THE_NODE | SET_HERE
-_NOT_FOR_THE_CLIENT = (HOP_BY_HOP - {b"transfer-encoding"}) | {b"x-correlation-id"}
+_NOT_FOR_THE_CLIENT = (HOP_BY_HOP - {"transfer-encoding"}) | {"x-correlation-id"}
 
 MAX_HEAD_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
+_LENGTH = re.compile("[0-9]+")
+_SPACE = " \t\n\r\v\f"
 LAST_CHUNK = b"0\r\n\r\n"
 TAIL_BYTES = len(b"\r\n" + LAST_CHUNK)
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+HEAD_ENCODING = "latin-1"
+"""In which each byte is a character: what is not ASCII is passed on as it came."""
+MAX_KNOWN_HEAD_BYTES = 1024
+
+Headers: TypeAlias = Sequence[tuple[str, str]]
 
 
 class BadHead(Exception):
@@ -34,7 +43,7 @@ class BadHead(Exception):
 def request_head(
     method: str,
     target: str,
-    headers: RawHeaders,
+    headers: Headers,
     *,
     authority: str,
     engine_key: str | None,
@@ -42,8 +51,6 @@ def request_head(
     body_bytes: int | None,
 ) -> bytes:
     """Return the head for the engine; `body_bytes` None means a body in chunks."""
-    kept = tuple(headers)
-    unwanted = _NOT_FOR_THE_ENGINE | _named_by_connection(kept)
     lines = [f"{method} {target} HTTP/1.1", f"Host: {authority}", "Connection: close"]
     if engine_key is not None:
         lines.append(f"Authorization: Bearer {engine_key}")
@@ -52,20 +59,20 @@ def request_head(
         lines.append("Transfer-Encoding: chunked")
     elif body_bytes or method == "POST":
         lines.append(f"Content-Length: {body_bytes}")
-    own = "\r\n".join(lines).encode("ascii")
-    passed = b"".join(
-        b"\r\n" + name + b": " + value for name, value in kept if name.lower() not in unwanted
-    )
-    return own + passed + _HEAD_END
+    unwanted = _NOT_FOR_THE_ENGINE | _named_by_connection(headers)
+    lines += [f"{name}: {value}" for name, value in headers if name.lower() not in unwanted]
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode(HEAD_ENCODING)
 
 
-def _named_by_connection(headers: RawHeaders) -> frozenset[bytes]:
-    return frozenset(
-        option.strip().lower()
-        for name, value in headers
-        if name.lower() == b"connection"
-        for option in value.split(b",")
-    )
+def _named_by_connection(headers: Headers) -> frozenset[str]:
+    told = [value for name, value in headers if name.lower() == "connection"]
+    if not told:
+        return _NOTHING
+    return frozenset(option.strip(_SPACE).lower() for value in told for option in value.split(","))
+
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +123,29 @@ def response_head(head: bytes, *, correlation_id: str, keep_alive: bool) -> Resp
 
     Transfer-Encoding stays, since the body's own framing is passed on with it.
     """
+    # An engine begins most of its answers alike.
+    read = _read_known if len(head) <= MAX_KNOWN_HEAD_BYTES else _read
+    status, framing, kept = read(head)
+    stays = keep_alive and framing.ends_itself
+    own = f"\r\nX-Correlation-Id: {correlation_id}{'' if stays else _CLOSE}\r\n\r\n"
+    return ResponseHead(status, framing, kept + own.encode("ascii"))
+
+
+_CLOSE = "\r\nConnection: close"
+
+
+def _read(head: bytes) -> tuple[int, Framing, bytes]:
+    """Return status, framing, and the lines that the client gets as well. Raises BadHead."""
     status_line, *lines = head.split(b"\r\n")
     headers = [_header(line) for line in lines]
     status = _status(status_line)
     framing = _framing(status, headers)
     unwanted = _NOT_FOR_THE_CLIENT | _named_by_connection(headers)
     kept = [line for line, (name, _) in zip(lines, headers, strict=True) if name not in unwanted]
-    kept.append(f"X-Correlation-Id: {correlation_id}".encode("ascii"))
-    if not (keep_alive and framing.ends_itself):
-        kept.append(b"Connection: close")
-    return ResponseHead(status, framing, b"\r\n".join([status_line, *kept]) + _HEAD_END)
+    return status, framing, b"\r\n".join([status_line, *kept])
+
+
+_read_known = lru_cache(maxsize=64)(_read)
 
 
 def _status(line: bytes) -> int:
@@ -136,22 +156,22 @@ def _status(line: bytes) -> int:
     return int(code)
 
 
-def _header(line: bytes) -> tuple[bytes, bytes]:
-    name, colon, value = line.partition(b":")
-    if not colon or not name or name != name.strip() or b"\n" in line or b"\0" in line:
+def _header(line: bytes) -> tuple[str, str]:
+    name, colon, value = line.decode(HEAD_ENCODING).partition(":")
+    if not colon or not name or name != name.strip(_SPACE) or b"\n" in line or b"\0" in line:
         raise BadHead("a header line is malformed")
-    return name.lower(), value.strip()
+    return name.lower(), value.strip(_SPACE)
 
 
-def _framing(status: int, headers: RawHeaders) -> Framing:
+def _framing(status: int, headers: Headers) -> Framing:
     if status in (204, 304) or status < 200:
         return Framing(length_bytes=0)
-    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    lengths = {value for name, value in headers if name == b"content-length"}
+    codings = [value.lower() for name, value in headers if name == "transfer-encoding"]
+    lengths = {value for name, value in headers if name == "content-length"}
     if codings:
-        if codings != [b"chunked"] or lengths:
+        if codings != ["chunked"] or lengths:
             raise BadHead("the framing of the body is ambiguous")
         return Framing(chunked=True)
-    if len(lengths) > 1 or any(not length.isdigit() for length in lengths):
+    if len(lengths) > 1 or any(not _LENGTH.fullmatch(length) for length in lengths):
         raise BadHead("the length of the body is ambiguous")
     return Framing(length_bytes=int(lengths.pop())) if lengths else Framing()

@@ -10,7 +10,7 @@ from adapter_api import TASK_HEADER, EnginePath, find_path
 from api_types import ApiError, ErrorCode
 from local_pool_manager import Lease, ReplicaEndpoint
 from narration_core import get_logger
-from pool_managerd.relay.heads import RawHeaders, request_head
+from pool_managerd.relay.heads import Headers, request_head
 from pool_managerd.relay.link import End, EngineLink
 from pool_managerd.relay.ports import Engines
 
@@ -38,7 +38,7 @@ class Passage:
         return host, port
 
     def head(
-        self, headers: RawHeaders, *, query: str, correlation_id: str, body_bytes: int | None
+        self, headers: Headers, *, query: str, correlation_id: str, body_bytes: int | None
     ) -> bytes:
         """Return the request's head for the engine; `body_bytes` None means a body in chunks."""
         path = self.path

@@ -9,6 +9,7 @@ from aiohttp import StreamReader, web
 from adapter_api import TASK_HEADER
 from api_types import ApiError, ErrorCode
 from http_shell import CORRELATION_ID, ROUTE, ClientConnection
+from pool_managerd.relay.heads import HEAD_ENCODING
 from pool_managerd.relay.link import End, EngineLink
 from pool_managerd.relay.passages import CONNECT_TIMEOUT_S, ROUTE_NAME, Passage, Passages
 from pool_managerd.relay.ports import Engines
@@ -84,7 +85,7 @@ async def _join(
 ) -> web.StreamResponse:
     length = request.content_length if request.body_exists else 0
     head = passage.head(
-        request.raw_headers,
+        [(n.decode(HEAD_ENCODING), v.decode(HEAD_ENCODING)) for n, v in request.raw_headers],
         query=request.rel_url.raw_query_string,
         correlation_id=request[CORRELATION_ID],
         body_bytes=length,

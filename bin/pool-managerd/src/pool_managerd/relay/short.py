@@ -109,16 +109,15 @@ class _Exchange:
     def start(self, pool_id: str, replica_id: str, path: str) -> None:
         """Take a slot, and open the way to the engine."""
         request, loop = self._request, asyncio.get_running_loop()
-        with bind_correlation(self._correlation_id, self._trace):
-            try:
-                self._passage = self._passages.admit(
-                    *(pool_id, replica_id),
-                    *(request.method, path, request.headers.get(TASK_HEADER, "")),
-                )
-            except Exception as error:  # noqa: BLE001 - as at the edge: all of them end here
-                self._refuse(error)
-                return
-            opening = self._opening = loop.create_task(self._open(self._passage))
+        try:
+            self._passage = self._passages.admit(
+                *(pool_id, replica_id),
+                *(request.method, path, request.headers.get(TASK_HEADER, "")),
+            )
+        except Exception as error:  # noqa: BLE001 - as at the edge: all of them end here
+            self._refuse(error)
+            return
+        opening = self._opening = loop.create_task(self._open(self._passage))
         opening.add_done_callback(self._opened)
         self._timer = loop.call_later(CONNECT_TIMEOUT_S, opening.cancel)
 
@@ -165,7 +164,7 @@ class _Exchange:
             return
         request = self._request
         head = passage.head(
-            [(name.encode(), value.encode()) for name, value in request.headers.items()],
+            tuple(request.headers.items()),
             query="",
             correlation_id=self._correlation_id,
             body_bytes=len(request.content),
