@@ -204,6 +204,8 @@ class EngineLink(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._on_gone()
+        # Whom they tell may know of this link: no circle is left to the collector.
+        del self._on_end, self._on_gone
 
     def _take_head(self, data: bytes) -> None:
         """Pass the head on once it is whole, in one write with what follows it."""
