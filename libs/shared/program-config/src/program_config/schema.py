@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from program_config.variables import Variable
 
@@ -13,13 +14,25 @@ PROGRAM_TABLES = frozenset({"orchestratord", "pool_managerd", "engine_provisione
 """A file may serve several programs: settings of one of them alone stand in its own table."""
 
 
-class ProgramSettings(BaseModel):
+class ProgramSettings(BaseSettings):
     """Base of a program's settings: what `load` has read is their only source.
 
     A field's name is its key in the file and, with dashes, its option on the command line.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `load` has read: it knows aliases that contradict and names each source."""
+        return (init_settings,)
 
 
 S = TypeVar("S", bound=ProgramSettings)
