@@ -132,6 +132,8 @@ async def seen(asked: bytes, script: Script, pool: OneEngine, *, short: bool) ->
         with suppress(ConnectionError):
             writer.write(request("GET", f"{ENGINE}/health", KNOWN))
             next_line = await reader.readline()
+        while len(observed.counted) < 1 + bool(next_line):
+            await asyncio.sleep(0)  # A client that left before would be counted as gone.
         writer.transport.abort()
     kept = sorted(pair for pair in headers.items() if pair[0] not in LEFT_TO_AIOHTTP)
     return Seen(
