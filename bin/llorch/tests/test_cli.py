@@ -1,11 +1,17 @@
+import argparse
 import re
 import shlex
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from llorch.cli import _parser, main
+from api_types import Priority, TaskState
+from llorch.calling import COMMANDS
+from llorch.cli import PRIORITIES, TASK_STATES, _parser, main
 from llorch.exits import Exit
 from llorch.tables import size, span
 from llorch.terminal import harmless
@@ -72,4 +78,33 @@ def test_every_command_of_the_readme_is_understood() -> None:
     for line in block.splitlines():
         words = shlex.split(line.partition("<")[0], comments=True)
         assert words[0] == "llorch"
-        assert _parser().parse_args(words[1:]).command
+        assert _parser().parse_args(words[1:]).command in COMMANDS
+
+
+def test_what_can_be_asked_for_can_be_done_and_the_other_way_round() -> None:
+    assert set(_commands(_parser())) == set(COMMANDS)
+    assert tuple(PRIORITIES) == tuple(Priority)
+    assert tuple(TASK_STATES) == tuple(TaskState)
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
+    if command := parser.get_default("command"):
+        yield command
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _commands(inner)
+
+
+def test_help_needs_nothing_that_talks_to_a_server() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "llorch", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.startswith("usage: llorch")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "llorch.cli" in imported
+    assert not {"aiohttp", "asyncio", "pydantic", "api_types", "orchestrator_client"} & imported

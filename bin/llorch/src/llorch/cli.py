@@ -1,36 +1,22 @@
-"""The command line: what may be asked, and how errors and interrupts end."""
+"""The command line: what may be asked, and how interrupts end.
+
+What talks to the server is imported after the command line was read, so that `--help` and a wrong
+word are answered quickly.
+"""
 
 import argparse
-import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import ValidationError
-
-from api_types import Priority, TaskState
-from llorch import keeping, listing
 from llorch.exits import Exit
-from llorch.running import run
-from llorch.serving import serve
-from llorch.terminal import harmless, take_any_text
-from llorch.top import top
-from orchestrator_client import (
-    ApiStatusError,
-    Client,
-    ConnectionLost,
-    LlamaOrchError,
-    RetryPolicy,
-    Unreachable,
-)
-
-Command = Callable[[Client, argparse.Namespace], Awaitable[Exit]]
+from llorch.terminal import take_any_text
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-_RETRY = RetryPolicy(attempts=3)
-"""Somebody waits at the terminal: tell soon that nothing answers."""
+PRIORITIES = ("interactive", "batch")
+TASK_STATES = ("queued", "preparing", "running", "stopping", "finished", "failed", "canceled")
 
 _EPILOG = """\
 environment: LLORCH_URL (the server), LLORCH_API_KEY (where it asks for one)
@@ -51,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     take_any_text(sys.stdout, as_utf8=getattr(args, "json", False))
     take_any_text(sys.stderr, as_utf8=False)
     try:
-        outcome = asyncio.run(_command(args))
+        from llorch.calling import call
+
+        outcome = call(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
@@ -59,22 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The interpreter flushes stdout once more when it ends; give it a place to do so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.BROKEN_PIPE
-    except ValidationError as error:
-        return _fail(Exit.USAGE, *_complaints(error))
-    except (Unreachable, ConnectionLost) as error:
-        return _fail(Exit.UNREACHABLE, str(error), *_how_to_reach(error, args.url))
-    except ApiStatusError as error:
-        return _fail(Exit.FAILED, str(error), *filter(None, [error.hint]))
-    except LlamaOrchError as error:
-        return _fail(Exit.FAILED, str(error))
     return outcome
-
-
-async def _command(args: argparse.Namespace) -> Exit:
-    api_key = os.environ.get("LLORCH_API_KEY") or None
-    async with Client(args.url, api_key=api_key, retry=_RETRY) as client:
-        command: Command = args.command
-        return await command(client, args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,37 +74,37 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--max-tokens", type=int, metavar="N")
     ask.add_argument("--seed", type=int, metavar="N")
     ask.add_argument("--temperature", type=float, metavar="T")
-    ask.add_argument("--priority", choices=[p.value for p in Priority])
+    ask.add_argument("--priority", choices=PRIORITIES)
     ask.add_argument("--session", metavar="ID", help="keep to the engine that knows this session")
     ask.add_argument("--chat", action="store_true", help="apply the model's chat template")
-    ask.set_defaults(command=run)
+    ask.set_defaults(command="run")
 
     tasks = commands.add_parser("tasks", help="list, show or cancel tasks")
     actions = tasks.add_subparsers(required=True, metavar="ACTION")
     listed = actions.add_parser("list", parents=[output], help="the newest tasks")
-    listed.add_argument("--state", choices=[s.value for s in TaskState])
+    listed.add_argument("--state", choices=TASK_STATES)
     listed.add_argument("--limit", type=int, default=20, metavar="N")
-    listed.set_defaults(command=listing.list_tasks)
+    listed.set_defaults(command="tasks list")
     shown = actions.add_parser("show", parents=[output], help="all about one task")
     shown.add_argument("task_id", type=UUID, metavar="ID")
-    shown.set_defaults(command=listing.show_task)
+    shown.set_defaults(command="tasks show")
     canceled = actions.add_parser("cancel", parents=[server], help="stop a task")
     canceled.add_argument("task_id", type=UUID, metavar="ID")
-    canceled.set_defaults(command=listing.cancel_task)
+    canceled.set_defaults(command="tasks cancel")
 
-    for name, command, about in (
-        ("pools", listing.list_pools, "what serves, and how it is doing"),
-        ("version", listing.version, "this program's version and the server's"),
+    for name, about in (
+        ("pools", "what serves, and how it is doing"),
+        ("version", "this program's version and the server's"),
     ):
         asked = commands.add_parser(name, parents=[output], help=about)
-        asked.set_defaults(command=command)
+        asked.set_defaults(command=name)
 
     _add_models(commands, output)
 
     watch = commands.add_parser("top", parents=[server], help="watch pools and queue")
     watch.add_argument("--once", action="store_true", help="print one picture and leave")
     watch.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds")
-    watch.set_defaults(command=top)
+    watch.set_defaults(command="top")
     return parser
 
 
@@ -143,7 +116,7 @@ def _add_models(
     pulled = commands.add_parser("pull", parents=[output, node], help="bring a model to the server")
     pulled.add_argument("reference", metavar="REF", help="https:, hf:, s3:, oci: or file:")
     pulled.add_argument("--digest", metavar="sha256:…", help="refuse any other content")
-    pulled.set_defaults(command=keeping.pull)
+    pulled.set_defaults(command="pull")
 
     served = commands.add_parser(
         "serve",
@@ -152,31 +125,31 @@ def _add_models(
         epilog="What stands after -- is given to a server that is started.",
     )
     served.add_argument("reference", metavar="REF", help="https:, hf:, s3:, oci: or file:")
-    served.set_defaults(command=serve)
+    served.set_defaults(command="serve")
 
     models = commands.add_parser("models", parents=[output, node], help="the models of the catalog")
-    models.set_defaults(command=listing.list_models)
+    models.set_defaults(command="models")
     actions = models.add_subparsers(metavar="ACTION")
     # May stand on either side of the action: without defaults, which would undo what stood before.
     again = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     again.add_argument("--url", type=_url, help="the server")
     again.add_argument("--json", action="store_true", help="print JSON")
     again.add_argument("--node", metavar="ID", help="which node, where there are several")
-    for name, command, about in (
-        ("pin", keeping.pin, "keep it from being deleted"),
-        ("unpin", keeping.unpin, "let it be deleted again"),
-        ("retire", keeping.retire, "offer it no longer; a collection may delete it"),
-        ("verify", keeping.verify, "read its files against their digests"),
+    for name, about in (
+        ("pin", "keep it from being deleted"),
+        ("unpin", "let it be deleted again"),
+        ("retire", "offer it no longer; a collection may delete it"),
+        ("verify", "read its files against their digests"),
     ):
         action = actions.add_parser(name, parents=[again], help=about)
         action.add_argument("model_id", metavar="ID")
-        action.set_defaults(command=command)
+        action.set_defaults(command=f"models {name}")
 
     reloaded = commands.add_parser("reload", parents=[output], help="give a pool another model")
     reloaded.add_argument("pool", metavar="POOL")
     reloaded.add_argument("reference", metavar="REF")
     reloaded.add_argument("--no-wait", action="store_true", help="do not wait until it serves")
-    reloaded.set_defaults(command=keeping.reload)
+    reloaded.set_defaults(command="reload")
 
     purged = commands.add_parser(
         "purge", parents=[output], help="stop a pool's engines and delete what it takes of the disk"
@@ -187,25 +160,25 @@ def _add_models(
     purged.add_argument("--caches", action="store_true", help="copies in RAM, logs of builds")
     purged.add_argument("--drain", action="store_true", help="let running tasks end first")
     purged.add_argument("--force", action="store_true", help="end running tasks now")
-    purged.set_defaults(command=keeping.purge)
+    purged.set_defaults(command="purge")
 
     cached = commands.add_parser("cache", parents=[output, node], help="the models in RAM")
-    cached.set_defaults(command=keeping.cache)
+    cached.set_defaults(command="cache")
     actions = cached.add_subparsers(metavar="ACTION")
     staged = actions.add_parser("stage", parents=[again], help="bring a model into RAM")
     staged.add_argument("model_id", metavar="ID")
     staged.add_argument("--pin", action="store_true", help="keep it there while nobody serves it")
     staged.add_argument("--no-wait", action="store_true", help="do not wait until it is there")
-    staged.set_defaults(command=keeping.stage)
+    staged.set_defaults(command="cache stage")
     dropped = actions.add_parser("drop", parents=[again], help="let its RAM go")
     dropped.add_argument("model_id", metavar="ID")
-    dropped.set_defaults(command=keeping.drop)
+    dropped.set_defaults(command="cache drop")
 
     collected = commands.add_parser(
         "gc", parents=[output, node], help="what a collection would delete"
     )
     collected.add_argument("--run", action="store_true", help="delete it")
-    collected.set_defaults(command=keeping.gc)
+    collected.set_defaults(command="gc")
 
 
 def _url(text: str) -> str:
@@ -213,23 +186,3 @@ def _url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// address")
     return text
-
-
-def _complaints(error: ValidationError) -> list[str]:
-    named = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
-    return [f"{place}: {message}" if place else message for place, message in named]
-
-
-def _how_to_reach(error: LlamaOrchError, url: str) -> list[str]:
-    if not isinstance(error, Unreachable):
-        return []
-    return [
-        "start a server with: uv run orchestratord --demo",
-        f"or name another than {url} with --url or LLORCH_URL",
-    ]
-
-
-def _fail(outcome: Exit, *lines: str) -> Exit:
-    first, *rest = map(harmless, lines)
-    sys.stderr.write("\n  ".join([f"llorch: {first}", *rest]) + "\n")
-    return outcome
