@@ -41,14 +41,18 @@ class Access:
             if settings.tls_cert is None
             else ServerTls(TlsFiles(settings.tls_cert, settings.tls_key))
         )
-        self._client = ClientTls(TlsFiles(ca=settings.tls_ca))
+        # Without nodes the CAs of the system would be read for nobody, at each start.
+        calls = settings.remote_nodes or settings.tls_ca is not None
+        self._client = ClientTls(TlsFiles(ca=settings.tls_ca)) if calls else None
 
     def server_context(self) -> ssl.SSLContext | None:
         """Return what the program listens with; None: in plain text."""
         return None if self._server is None else self._server.context
 
     def client_context(self) -> ssl.SSLContext:
-        """Return what nodes are called with."""
+        """Return what nodes are called with; there has to be one."""
+        if self._client is None:
+            raise RuntimeError("no node is configured that could be called")
         return self._client.context
 
     def token(self) -> str | None:
