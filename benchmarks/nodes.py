@@ -18,6 +18,10 @@ HEARTBEAT_S = 10.0
 CONNECTIONS = 20
 
 
+CHANGES = {"nothing new": 0, "one pool changes": 1, "all pools change": POOLS_A_NODE}
+"""How many pools of a node have other free slots and memory in each of its reports."""
+
+
 def heartbeats(scale: Scale) -> dict[str, Any]:
     """Nodes with five pools each report at the default interval: the share of a core it takes."""
     with places.engine() as engine, places.control_plane() as ours:
@@ -25,9 +29,12 @@ def heartbeats(scale: Scale) -> dict[str, Any]:
         return run(_reported(ours, members, scale))
 
 
-def pools(number: int) -> tuple[PoolSnapshot, ...]:
-    """What a node says in its report of this number: each has other free slots and memory."""
-    return tuple(_pool(f"pool-{n}", busy=(number + n) % 4) for n in range(POOLS_A_NODE))
+def pools(number: int, changing: int = POOLS_A_NODE) -> tuple[PoolSnapshot, ...]:
+    """What a node says in its report of this number, where so many of its pools change."""
+    return tuple(
+        _pool(f"pool-{n}", busy=(n + (number if n < changing else 0)) % 4)
+        for n in range(POOLS_A_NODE)
+    )
 
 
 def _pool(pool_id: str, *, busy: int) -> PoolSnapshot:
@@ -59,11 +66,37 @@ def _pool(pool_id: str, *, busy: int) -> PoolSnapshot:
 
 async def _reported(ours: Place, members: list[MadeUpNode], scale: Scale) -> dict[str, Any]:
     connections = [await load.connect(ours.port) for _ in range(CONNECTIONS)]
+    await welcome(ours, members, connections[0])
+    told: dict[str, Any] = {"nodes": len(members), "pools": len(members) * POOLS_A_NODE}
+    for kind, changing in CHANGES.items():
+        for member in members:
+            await heartbeat(connections[0], member, changing)
+        await _until_idle(ours)
+        told[kind] = await _paced(ours, members, connections, changing, scale)
+    with CpuMeter((ours.pid,)) as silent:
+        await asyncio.sleep(HEARTBEAT_S / 2)
+    for connection in connections:
+        connection.transport.close()
+    told["cpu_percent_without_heartbeats"] = round(100 * silent.used_s / (HEARTBEAT_S / 2), 2)
+    told["memory_mb"] = round(memory_bytes(ours.pid) / 1e6, 1)
+    return told
+
+
+async def welcome(ours: Place, members: list[MadeUpNode], connection: Connection) -> None:
+    """Register nodes, and wait until their engines have been asked what they can do."""
     for member in members:
-        await _post(connections[0], "/v2/nodes/register", member.register().model_dump_json())
-        await _heartbeat(connections[0], member)
-    # The first report of an engine has it asked what it can do; that is once for each.
+        await _post(connection, "/v2/nodes/register", member.register().model_dump_json())
+        await heartbeat(connection, member, 0)
     await _until_idle(ours)
+
+
+async def _paced(
+    ours: Place,
+    members: list[MadeUpNode],
+    connections: list[Connection],
+    changing: int,
+    scale: Scale,
+) -> dict[str, Any]:
     every_s = HEARTBEAT_S / len(members)
     loop = asyncio.get_running_loop()
     answers: list[load.Answer] = []
@@ -73,24 +106,15 @@ async def _reported(ours: Place, members: list[MadeUpNode], scale: Scale) -> dic
             due_s = began_s + number * every_s
             if (wait_s := due_s - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
-            member = members[number % len(members)]
-            answers.append(await _heartbeat(connections[number % CONNECTIONS], member))
+            connection, member = connections[number % CONNECTIONS], members[number % len(members)]
+            answers.append(await heartbeat(connection, member, changing))
         await asyncio.sleep(max(0.0, began_s + scale.nodes_s - loop.time()))
         took_s = loop.time() - began_s
-    with CpuMeter((ours.pid,)) as silent:
-        await asyncio.sleep(HEARTBEAT_S / 2)
-    for connection in connections:
-        connection.transport.close()
-    cpu_ms = 1000 * meter.used_s / len(answers)
     return {
-        "nodes": len(members),
-        "pools": len(members) * POOLS_A_NODE,
         "seconds": round(took_s, 1),
         "cpu_percent_of_a_core": round(100 * meter.used_s / took_s, 2),
-        "cpu_percent_without_heartbeats": round(100 * silent.used_s / (HEARTBEAT_S / 2), 2),
-        "cpu_ms_a_heartbeat": round(cpu_ms, 4),
+        "cpu_ms_a_heartbeat": round(1000 * meter.used_s / len(answers), 4),
         "answer_ms": latencies(answers, lambda answer: answer.total_s),
-        "memory_mb": round(memory_bytes(ours.pid) / 1e6, 1),
     }
 
 
@@ -102,8 +126,9 @@ async def _until_idle(ours: Place) -> None:
             return
 
 
-async def _heartbeat(connection: Connection, member: MadeUpNode) -> load.Answer:
-    message = member.heartbeat(*pools(member.seq))
+async def heartbeat(connection: Connection, member: MadeUpNode, changing: int) -> load.Answer:
+    """Have a node report."""
+    message = member.heartbeat(*pools(member.seq, changing))
     path = f"/v2/nodes/{member.node_id}/heartbeat"
     return await _post(connection, path, message.model_dump_json())
 

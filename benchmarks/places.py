@@ -130,7 +130,9 @@ def pool_managerd(
 
 
 @contextmanager
-def control_plane(node: Place | None = None) -> Iterator[Place]:
+def control_plane(
+    node: Place | None = None, *, counted_into: Path | None = None
+) -> Iterator[Place]:
     """Run orchestratord as in a cluster, with one node or none."""
     settings = {
         "LLORCH_PROFILE": "cloud",
@@ -141,7 +143,7 @@ def control_plane(node: Place | None = None) -> Iterator[Place]:
     }
     if node is not None:
         settings["ORCHD_POOL_MANAGERS"] = node.url
-    with orchestratord(None, **settings) as place:
+    with orchestratord(None, counted_into=counted_into, **settings) as place:
         yield place
 
 

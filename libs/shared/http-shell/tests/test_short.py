@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from pydantic import BaseModel
 
 from http_shell import (
     Edge,
@@ -15,9 +16,11 @@ from http_shell import (
     ShortRequest,
     answer_bytes,
     head_bytes,
+    json_answer,
+    json_bytes,
     serving,
 )
-from http_shell.short import MAX_HELD_BYTES
+from http_shell.short import MAX_HELD_BYTES, short_request
 from program_config import BindAddress
 
 
@@ -270,3 +273,39 @@ def test_no_header_can_end_its_line() -> None:
     for value in ("a\r\nB: c", "a\nB: c", "a\rB: c"):
         with pytest.raises(ValueError, match="line end"):
             head_bytes(200, "OK", {"A": value})
+
+
+class Told(BaseModel):
+    """Something to answer."""
+
+    success: bool
+
+
+def test_a_model_is_written_as_its_answer_would_be() -> None:
+    answer = json_answer(Told(success=True), headers={"X-Correlation-Id": "abc"})
+    written = json_bytes(Told(success=True), {"X-Correlation-Id": "abc"})
+    (head, body), (wanted, same) = (w.split(b"\r\n\r\n") for w in (written, answer_bytes(answer)))
+    assert body == same == b'{"success":true}'
+    assert sorted(head.splitlines()) == sorted(wanted.splitlines())
+
+
+async def test_what_headers_say_is_there_when_the_same_bytes_come_again() -> None:
+    way = Way()
+    first, again, others = (
+        short_request(head + b"Content-Length: 2\r\n\r\n{}", way, _NoPeer())
+        for head in (_HEAD, _HEAD, _HEAD + b"X-Other: 1\r\n")
+    )
+    assert isinstance(first, ShortRequest)
+    assert isinstance(again, ShortRequest)
+    assert isinstance(others, ShortRequest)
+    first.shared["found"] = True
+    assert again.shared == {"found": True}
+    assert others.shared == {}
+
+
+_HEAD = b"POST /it HTTP/1.1\r\nHost: shared.example\r\n"
+
+
+class _NoPeer:
+    def get_extra_info(self, _name: str) -> None:
+        return None

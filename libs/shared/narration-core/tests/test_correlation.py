@@ -29,7 +29,9 @@ def test_an_id_is_1_to_128_visible_ascii_characters(text: str) -> None:
 
 @pytest.mark.parametrize("header", [None, "", "a b", "x" * 129, "é", "a\n"])
 def test_without_a_valid_id_a_uuid_is_made(header: str | None) -> None:
-    uuid.UUID(accept_correlation_id(header))
+    made = accept_correlation_id(header)
+    assert str(uuid.UUID(made)) == made
+    assert (uuid.UUID(made).version, uuid.UUID(made).variant) == (4, uuid.RFC_4122)
 
 
 def test_the_id_holds_inside_and_is_given_back_outside() -> None:

@@ -1,18 +1,34 @@
 """Who may call: by credential, by address, and for browsers by Host and Origin."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from aiohttp import web
 
 from api_types import ApiError, ErrorCode
-from auth_min import LOCALHOST, Door, Refusal, is_loopback
-from http_shell import CALLER, Doors, preflight_headers
+from auth_min import LOCALHOST, Door, Refusal, TokenSet, is_loopback
+from http_shell import CALLER, Doors, ShortRequest, preflight_headers
 
 OPEN_PATHS = frozenset({"/health", "/ready", "/metrics"})
 """Without authentication: nothing secret is in them."""
 SERVICE_PREFIXES = ("/v2/nodes", "/v2/callbacks", "/callbacks")
 """What is for nodes and those who run them: the service token alone opens it."""
 _SERVICE_PATHS = tuple(f"{prefix}/" for prefix in SERVICE_PREFIXES)
+
+
+class _Passed(NamedTuple):
+    """Who came in with these headers, and by which tokens."""
+
+    name: str
+    headers: Mapping[str, str]
+    opens: TokenSet
+    others: TokenSet
+    by_credential: bool
+    """And so by what the headers say, wherever the request came from."""
+
+    def holds(self, door: Door) -> bool:
+        """Whether the tokens that count now are still the same."""
+        return door.opens() is self.opens and door.others() is self.others
 
 
 class Gate:
@@ -32,14 +48,28 @@ class Gate:
             return self._browsers.check_origin(request)
         if preflight_headers(request) is not None:  # A browser sends no credential with it.
             return self._browsers.admit(request)
-        verdict = self._door_of(request).admit(request.headers, request.remote)
+        door = self._door_of(request)
+        seen: object = request
+        shared = seen.shared if isinstance(seen, ShortRequest) else {}
+        passed = shared.get((self, door is self._services))
+        if passed is None or not passed.holds(door):
+            passed = self._pass(request, door)
+            if passed.by_credential:
+                shared[self, door is self._services] = passed
+        request[CALLER] = passed.name
+        return passed.headers
+
+    def _pass(self, request: web.BaseRequest, door: Door) -> "_Passed":
+        """Let a request in. Raises ApiError."""
+        opens, others = door.opens(), door.others()
+        verdict = door.admit(request.headers, request.remote)
         if isinstance(verdict, Refusal):
             raise ApiError(ErrorCode(verdict.code.value), verdict.message)
         if verdict is LOCALHOST:
             # Without a credential, a name that resolves to this machine must not do.
             self._browsers.check_host(request)
-        request[CALLER] = verdict.name
-        return self._browsers.check_origin(request)
+        headers = self._browsers.check_origin(request)
+        return _Passed(verdict.name, headers, opens, others, verdict is not LOCALHOST)
 
     def _door_of(self, request: web.BaseRequest) -> Door:
         service = f"{request.path}/".startswith(_SERVICE_PATHS)

@@ -19,6 +19,7 @@ from orchestratord.http.services import Nodes
 from service_discovery_types import (
     DeregisterRequest,
     HeartbeatRequest,
+    HeartbeatResponse,
     NodeMessage,
     PoolReadyCallback,
     RegisterRequest,
@@ -39,13 +40,13 @@ async def heartbeat_node(
     context: Context, call: Call[None, HeartbeatRequest]
 ) -> web.StreamResponse:
     """Take a node's report."""
-    return begin_heartbeat(context, call)
+    return json_answer(begin_heartbeat(context, call))
 
 
-def begin_heartbeat(context: Context, call: Call[None, HeartbeatRequest]) -> web.Response:
+def begin_heartbeat(context: Context, call: Call[None, HeartbeatRequest]) -> HeartbeatResponse:
     """Answer `heartbeat_node`."""
     _check_sender(call.path["node_id"], call.body)
-    return json_answer(_nodes(context).heartbeat(call.body))
+    return _nodes(context).heartbeat(call.body)
 
 
 async def deregister_node(

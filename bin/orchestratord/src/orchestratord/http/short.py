@@ -8,10 +8,11 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeAlias, cast
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from api_types import Route, parse_json
 from http_shell import (
@@ -27,6 +28,7 @@ from http_shell import (
     answer_bytes,
     answer_type_of,
     check_body,
+    json_bytes,
     offered_by,
 )
 from narration_core import bind_correlation
@@ -35,11 +37,16 @@ from orchestratord.http.handlers import Context
 from orchestratord.http.short_stream import ShortStream
 from orchestratord.http.sse import Streamed
 
-Begin: TypeAlias = Callable[[Context, Call[Any, Any]], web.Response | Streamed | None]
-"""Decides on an answer without awaiting; None, before anything is done, leaves it to aiohttp."""
+Begun: TypeAlias = web.Response | BaseModel | Streamed | None
+Begin: TypeAlias = Callable[[Context, Call[Any, Any]], Begun]
+"""Decides on an answer without awaiting; None, before anything is done, leaves it to aiohttp.
+
+A model is answered as JSON, with status 200.
+"""
+_REMEMBERED_PATHS = 2_048
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ShortRoute:
     """A route with what begins to answer it."""
 
@@ -75,6 +82,7 @@ class ShortRoutes:
             for short in routes
             if short.route.path_parameters
         ]
+        self._find = lru_cache(_REMEMBERED_PATHS)(self._look)
 
     def knows(self, method: str, path: str) -> bool:
         """Whether there is a short route for it."""
@@ -101,7 +109,7 @@ class ShortRoutes:
 
         with bind_correlation(correlation_id, trace):
             try:
-                answer = short.begin(self._context, call)
+                answer: Begun = short.begin(self._context, call)
             except Exception as error:  # noqa: BLE001 - as at the edge: all of them end here
                 answer = failed(error)
             if answer is None:
@@ -113,13 +121,17 @@ class ShortRoutes:
                 )
                 stream.start()
                 return stream
-        answer.headers.update(call.answer_headers)
-        connection.transport.write(answer_bytes(answer))
-        counted(answer.status)
+        if isinstance(answer, BaseModel):
+            connection.transport.write(json_bytes(answer, call.answer_headers))
+            counted(200)
+        else:
+            answer.headers.update(call.answer_headers)
+            connection.transport.write(answer_bytes(answer))
+            counted(answer.status)
         connection.answered()
         return _ANSWERED
 
-    def _find(self, method: str, path: str) -> tuple[_Known, dict[str, str]] | None:
+    def _look(self, method: str, path: str) -> tuple[_Known, dict[str, str]] | None:
         plain = self._plain.get((method, path))
         if plain is not None:
             return plain, {}
@@ -138,12 +150,15 @@ class ShortRoutes:
         """Check the request against its route; raises ApiError."""
         route = short.route
         seen = cast("web.Request", request)
-        check_body(seen, max_bytes=self._context.max_body_bytes)
+        shared = request.shared
+        if short not in shared:
+            check_body(seen, max_bytes=self._context.max_body_bytes)
+            shared[short] = answer_type_of(seen, offered)
         return Call(
             request=seen,
             path=path,
             query=None if route.query is None else route.query(),
-            answer_type=answer_type_of(seen, offered),
+            answer_type=shared[short],
             body=short.body(request.content),
             size_bytes=len(request.content),
             identity=request.get(CALLER, IDENTITY),

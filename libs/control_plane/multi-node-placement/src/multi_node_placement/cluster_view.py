@@ -104,7 +104,11 @@ class ClusterView:
             self._forget(key)
         self._nodes[node_id] = keys
         self._reports[node_id] = report
-        freed = [view.key for view, taken in report.known if self._reconcile(view.key, taken)]
+        freed = [
+            view.key
+            for view, taken in report.known
+            if self._ledger.report(view.key, taken) and self._recount(view.key)
+        ]
         for view, taken in report.new:
             self._ledger.report(view.key, taken)
             if self._put(view):
@@ -119,7 +123,12 @@ class ClusterView:
         report = self._reports.get(node_id)
         if report is None:
             return False
-        self._tell([view.key for view, taken in report.all if self._reconcile(view.key, taken)])
+        freed = []
+        for part in (report.known, report.new):
+            for view, taken in part:
+                if self._ledger.report(view.key, taken) and self._recount(view.key):
+                    freed.append(view.key)
+        self._tell(freed)
         return True
 
     def set_online(self, node_id: str, online: bool) -> None:
@@ -341,10 +350,8 @@ class ClusterView:
 
     # bookkeeping
 
-    def _reconcile(self, key: ReplicaKey, taken: int) -> bool:
-        """Take a count for a replica that is as it was; whether a task may start there anew."""
-        if not self._ledger.report(key, taken):
-            return False
+    def _recount(self, key: ReplicaKey) -> bool:
+        """Count the slots of a replica that is as it was; whether a task may start there anew."""
         view = self._index.get(key)
         assert view is not None
         free_before = self._index.slots_free(key)

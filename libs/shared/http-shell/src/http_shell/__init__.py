@@ -34,6 +34,7 @@ from http_shell.short import (
     ShortWay,
     answer_bytes,
     head_bytes,
+    json_bytes,
 )
 from http_shell.stopping import stop_signals
 
@@ -67,6 +68,7 @@ __all__ = [
     "check_body",
     "head_bytes",
     "json_answer",
+    "json_bytes",
     "negotiate",
     "offered_by",
     "preflight_headers",

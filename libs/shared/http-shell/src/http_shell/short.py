@@ -15,6 +15,9 @@ from typing import Any, Final, Literal, Protocol
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
+from pydantic import BaseModel
+
+from api_types import JSON
 
 MAX_HELD_BYTES = 65_536
 """A request that has come in part is held up to this size; a larger one is aiohttp's at once."""
@@ -41,6 +44,8 @@ class ShortRequest:
     headers: CIMultiDictProxy[str]
     content: bytes
     remote: str | None
+    shared: dict[Any, Any] = field(default_factory=dict)
+    """What was found out from the headers alone: there for the next request with the same bytes."""
     _kept: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -139,12 +144,15 @@ def short_request(
         return UNFINISHED if len(data) < size <= MAX_HELD_BYTES else None
     peer = transport.get_extra_info("peername")
     remote = peer[0] if isinstance(peer, tuple | list) else peer
-    return ShortRequest(method, path, found[0], data[end + 4 :], remote)
+    return ShortRequest(method, path, found[0], data[end + 4 :], remote, found[2])
 
 
 @lru_cache(maxsize=512)
-def _headers(lines: bytes) -> tuple[CIMultiDictProxy[str], int] | None:
-    """Return headers, and the length of the body: a client sends the same ones again and again."""
+def _headers(lines: bytes) -> tuple[CIMultiDictProxy[str], int, dict[Any, Any]] | None:
+    """Return headers, the length of the body, and room for what else they say.
+
+    A client sends the same ones again and again.
+    """
     headers: CIMultiDict[str] = CIMultiDict()
     for line in lines.split(b"\r\n"):
         name, colon, value = line.partition(b":")
@@ -161,7 +169,7 @@ def _headers(lines: bytes) -> tuple[CIMultiDictProxy[str], int] | None:
     length = headers.get(hdrs.CONTENT_LENGTH, "0")
     if not _LENGTH.fullmatch(length):
         return None
-    return CIMultiDictProxy(headers), int(length)
+    return CIMultiDictProxy(headers), int(length), {}
 
 
 def head_bytes(status: int, reason: str, headers: Mapping[str, str]) -> bytes:
@@ -176,6 +184,18 @@ def head_bytes(status: int, reason: str, headers: Mapping[str, str]) -> bytes:
 @lru_cache(maxsize=1)
 def _date(unix_s: int) -> str:
     return formatdate(unix_s, usegmt=True)
+
+
+def json_bytes(model: BaseModel, headers: Mapping[str, str]) -> bytes:
+    """Write what `answer_bytes` makes of a `json_answer` with more headers, in far fewer steps."""
+    body = model.model_dump_json().encode()
+    written = {
+        hdrs.CACHE_CONTROL: "no-store",
+        hdrs.CONTENT_TYPE: JSON,
+        **headers,
+        hdrs.CONTENT_LENGTH: str(len(body)),
+    }
+    return head_bytes(200, "OK", written) + body
 
 
 def answer_bytes(response: web.Response) -> bytes:
