@@ -224,11 +224,14 @@ async def test_both_ways_tell_alike_of_an_engine_that_is_not_there() -> None:
     assert not pool.leases.held
 
 
-async def test_an_address_that_is_none_is_our_fault_and_holds_no_slot() -> None:
-    pool = OneEngine("http://127.0.0.1:70000")
-    found = await seen(generate(TASK), Script(), pool, short=True)
-    assert b" 500 " in found.status_line
-    assert not pool.leases.held
+async def test_an_engine_that_cannot_even_be_asked_is_our_fault_and_holds_no_slot() -> None:
+    for pool in (
+        OneEngine("http://127.0.0.1:70000"),
+        OneEngine("http://127.0.0.1:1", key="no byte: \u20ac"),
+    ):
+        found = await seen(generate(TASK), Script(), pool, short=True)
+        assert b" 500 " in found.status_line
+        assert not pool.leases.held
 
 
 async def test_a_request_of_the_usual_form_never_meets_aiohttp(

@@ -38,8 +38,9 @@ class End(StrEnum):
 class EngineLink(asyncio.Protocol):
     """One connection to an engine, for one request.
 
-    `on_end` is called when the client has all that there will be, unless we left before. `on_gone`
-    is called once, when the engine has closed its side: only then it has let go of the request.
+    `on_made` is called when the engine has taken the connection, and `on_end` when the client has
+    all that there will be, unless we left before. `on_gone` is called once, when the engine has
+    closed its side: only then it has let go of the request.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class EngineLink(asyncio.Protocol):
         "_length",
         "_on_end",
         "_on_gone",
+        "_on_made",
         "_passing",
         "_paused",
         "_room",
@@ -71,6 +73,7 @@ class EngineLink(asyncio.Protocol):
         *,
         correlation_id: str,
         keep_alive: bool,
+        on_made: Callable[[], None] = lambda: None,
         on_end: Callable[[End], None],
         on_gone: Callable[[], None],
     ) -> None:
@@ -82,6 +85,7 @@ class EngineLink(asyncio.Protocol):
         self._write = client.write
         self._correlation_id = correlation_id
         self._keep_alive = keep_alive
+        self._on_made = on_made
         self._on_end = on_end
         self._on_gone = on_gone
         self._head_bytes = b""
@@ -166,6 +170,7 @@ class EngineLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, of which small writes leave at once: the loop has seen to that."""
         self._engine = cast("asyncio.Transport", transport)
+        self._on_made()
 
     def data_received(self, data: bytes) -> None:
         """Pass one read on: the path of every token, so no more is done than must be."""
@@ -205,7 +210,7 @@ class EngineLink(asyncio.Protocol):
             self._timer.cancel()
         self._on_gone()
         # Whom they tell may know of this link: no circle is left to the collector.
-        del self._on_end, self._on_gone
+        del self._on_made, self._on_end, self._on_gone
 
     def _take_head(self, data: bytes) -> None:
         """Pass the head on once it is whole, in one write with what follows it."""

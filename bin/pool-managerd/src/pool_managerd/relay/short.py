@@ -75,6 +75,7 @@ class _Exchange:
         "_passage",
         "_passages",
         "_request",
+        "_sent",
         "_since_s",
         "_timer",
         "_trace",
@@ -100,6 +101,8 @@ class _Exchange:
         self._trace = trace
         self._since_s = since_s
         self._passage: Passage
+        self._sent: bytes
+        """The request as its engine gets it."""
         self._link: EngineLink
         self._opening: asyncio.Task[None] | None = None
         """There while the engine has not taken the connection yet."""
@@ -132,22 +135,28 @@ class _Exchange:
         self._finish(CLIENT_GONE)
 
     async def _open(self, passage: Passage) -> None:
+        request = self._request
+        head = passage.head(
+            tuple(request.headers.items()),
+            query="",
+            correlation_id=self._correlation_id,
+            body_bytes=len(request.content),
+        )
+        self._sent = head + request.content
         link = self._link = EngineLink(
             self._transport,
             correlation_id=self._correlation_id,
             keep_alive=True,
+            on_made=self._send,
             on_end=self._ended,
             on_gone=lambda: self._passages.close(passage),
         )
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: link, *passage.address)
 
-    def _opened(self, opening: asyncio.Task[None]) -> None:
-        self._timer.cancel()
-        error = TimeoutError() if opening.cancelled() else opening.exception()
-        if error is not None:
-            self._not_opened(cast("Exception", error))
-            return
+    def _send(self) -> None:
+        """The engine has taken the connection: send the request, all of which is there."""
+        self._opening = None
         passage, link, connection = self._passage, self._link, self._connection
         passage.link = link
         if self._over:
@@ -158,18 +167,15 @@ class _Exchange:
             link.flow(False)
         if passage.revoked is not None:
             link.end(End.REVOKED)
-        self._opening = None
-        if link.ended is not None:
-            self._ended(link.ended)
             return
-        request = self._request
-        head = passage.head(
-            tuple(request.headers.items()),
-            query="",
-            correlation_id=self._correlation_id,
-            body_bytes=len(request.content),
-        )
-        link.send(head + request.content)
+        link.send(self._sent)
+
+    def _opened(self, opening: asyncio.Task[None]) -> None:
+        """Whatever became of the connection."""
+        self._timer.cancel()
+        error = TimeoutError() if opening.cancelled() else opening.exception()
+        if error is not None and self._opening is not None:
+            self._not_opened(cast("Exception", error))
 
     def _not_opened(self, error: Exception) -> None:
         self._passages.close(self._passage)
@@ -182,7 +188,7 @@ class _Exchange:
 
     def _ended(self, how: End) -> None:
         """The client has all that there will be."""
-        if self._over or self._opening is not None:
+        if self._over:
             return
         link = self._link
         link.leave()
