@@ -58,7 +58,7 @@ class ShortRelay:
         exchange = _Exchange(
             self._passages, self._edge, request, connection, trace=trace, since_s=since_s
         )
-        exchange.start(*found.groups())
+        exchange.start(request, *found.groups())
         return exchange
 
 
@@ -66,15 +66,17 @@ class _Exchange:
     """One request, from its client to its engine and back."""
 
     __slots__ = (
+        "_answer_headers",
         "_connection",
         "_correlation_id",
         "_edge",
         "_link",
+        "_method",
         "_opening",
         "_over",
         "_passage",
         "_passages",
-        "_request",
+        "_path",
         "_sent",
         "_since_s",
         "_timer",
@@ -94,7 +96,10 @@ class _Exchange:
     ) -> None:
         self._passages = passages
         self._edge = edge
-        self._request = request
+        # Not the request itself: its body need not be kept as long as its answer takes.
+        self._method = request.method
+        self._path = request.path
+        self._answer_headers: dict[str, str] = request[ANSWER_HEADERS]
         self._connection = connection
         self._transport: asyncio.Transport = connection.transport
         self._correlation_id: str = request[CORRELATION_ID]
@@ -109,9 +114,8 @@ class _Exchange:
         self._timer: asyncio.TimerHandle
         self._over = False
 
-    def start(self, pool_id: str, replica_id: str, path: str) -> None:
+    def start(self, request: ShortRequest, pool_id: str, replica_id: str, path: str) -> None:
         """Take a slot, and open the way to the engine."""
-        request, loop = self._request, asyncio.get_running_loop()
         try:
             self._passage = self._passages.admit(
                 *(pool_id, replica_id),
@@ -120,7 +124,8 @@ class _Exchange:
         except Exception as error:  # noqa: BLE001 - as at the edge: all of them end here
             self._refuse(error)
             return
-        opening = self._opening = loop.create_task(self._open(self._passage))
+        loop = asyncio.get_running_loop()
+        opening = self._opening = loop.create_task(self._open(self._passage, request))
         opening.add_done_callback(self._opened)
         self._timer = loop.call_later(CONNECT_TIMEOUT_S, opening.cancel)
 
@@ -134,8 +139,7 @@ class _Exchange:
             self._opening.cancel()
         self._finish(CLIENT_GONE)
 
-    async def _open(self, passage: Passage) -> None:
-        request = self._request
+    async def _open(self, passage: Passage, request: ShortRequest) -> None:
         head = passage.head(
             tuple(request.headers.items()),
             query="",
@@ -169,6 +173,7 @@ class _Exchange:
             link.end(End.REVOKED)
             return
         link.send(self._sent)
+        del self._sent
 
     def _opened(self, opening: asyncio.Task[None]) -> None:
         """Whatever became of the connection."""
@@ -209,8 +214,8 @@ class _Exchange:
             self._hang_up()
             return
         with bind_correlation(self._correlation_id, self._trace):
-            response = self._edge.answer(error, self._request.path, self._correlation_id)
-        response.headers.update(self._request[ANSWER_HEADERS])
+            response = self._edge.answer(error, self._path, self._correlation_id)
+        response.headers.update(self._answer_headers)
         self._transport.write(answer_bytes(response))
         self._finish(response.status)
         self._connection.answered()
@@ -221,5 +226,4 @@ class _Exchange:
 
     def _finish(self, status: int) -> None:
         self._over = True
-        method = self._request.method
-        self._edge.count(ROUTE_NAME, method=method, status=status, since_s=self._since_s)
+        self._edge.count(ROUTE_NAME, method=self._method, status=status, since_s=self._since_s)
