@@ -38,5 +38,5 @@ def test_a_heartbeat_takes_calls_by_what_is_new_in_it(tmp_path: Path) -> None:
                 plane, told, HEARTBEATS, lambda n=changing: run(report(plane, members, n))
             )
     assert found["nothing new"].calls <= 222
-    assert found["one pool changes"].calls <= 500
-    assert found["all pools change"].calls <= 740
+    assert found["one pool changes"].calls <= 372
+    assert found["all pools change"].calls <= 668

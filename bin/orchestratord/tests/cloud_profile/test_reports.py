@@ -69,9 +69,47 @@ async def test_an_equal_heartbeat_settles_whose_leases_a_node_counts(plane: Plan
 async def test_what_changes_in_one_pool_reaches_placement(plane: Plane) -> None:
     node = MadeUpNode()
     await plane.know(node, ready("chat"), ready("code"))
+    rounds = plane.rounds
     plane.hear(node.heartbeat(ready("chat"), ready("code", busy=3)))
-    await plane.feed.caught_up()
+    assert plane.rounds == rounds  # At once: how busy an engine is asks for nothing else.
     assert (plane.free("chat"), plane.free("code")) == (4, 1)
+
+
+async def test_what_else_than_load_changes_is_found_out_about(plane: Plane) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready("chat"), ready("code"))
+    (engine,) = ready("chat").replicas
+    asleep = engine.health.model_copy(update={"ready": False})
+    for engines in (
+        (engine.model_copy(update={"model_id": "other"}),),
+        (engine.model_copy(update={"health": asleep}),),
+        (engine.model_copy(update={"generation": 2}),),
+        (engine, engine.model_copy(update={"replica_id": "r1"})),
+        (),
+    ):
+        rounds = plane.rounds
+        chat = ready("chat", busy=1).model_copy(update={"replicas": engines})
+        plane.hear(node.heartbeat(chat, ready("code")))
+        await plane.feed.caught_up()
+        views = [view for view in plane.cluster.replicas() if view.key.pool_id == "chat"]
+        assert plane.rounds > rounds
+        assert [(view.model_id, view.generation) for view in views] == (
+            [(each.model_id, each.generation) for each in engines] or [("tiny", 0)]
+        )
+    drained = ready("code").model_copy(update={"draining": True})
+    plane.hear(node.heartbeat(ready("chat"), drained))
+    await plane.feed.caught_up()
+    assert {key.pool_id for key in plane.cluster.free_replicas("tiny")} == {"chat"}
+
+
+async def test_a_pool_that_is_busier_in_a_node_that_drains_stays_closed(plane: Plane) -> None:
+    node = MadeUpNode()
+    await plane.know(node, ready())
+    plane.registry.set_draining("gpu-a", True)
+    await plane.feed.caught_up()
+    plane.hear(node.heartbeat(ready(busy=1)))
+    await plane.feed.caught_up()
+    assert plane.cluster.decide(TASK).outcome is not Outcome.PLACED
 
 
 async def test_an_equal_heartbeat_after_a_callback_takes_it_back(plane: Plane) -> None:

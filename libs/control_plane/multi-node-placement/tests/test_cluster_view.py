@@ -131,10 +131,20 @@ def test_a_node_that_said_busy_is_believed_until_it_says_its_report_again(view, 
     assert freed == [R0]
 
 
+def test_a_report_of_load_changes_what_placement_sees_of_those_pools(view, freed):
+    view.apply_report("n", [pool_report(slots=2, leases=2)], labels={"zone": "a"})
+    assert view.report_load("n", [pool_report(slots=2, leases=1, vram_free_bytes=7)])
+    assert freed == [R0]
+    found = view.get(R0)
+    assert (found.vram_free_bytes, found.labels, view.slots_free(R0)) == (7, {"zone": "a"}, 1)
+    view.check_invariants()
+
+
 def test_after_silence_a_report_has_to_be_given_whole(view):
     view.apply_report("n", [pool_report()])
     view.set_online("n", False)
     assert not view.report_again("n")
+    assert not view.report_load("n", [pool_report(leases=1)])
     view.apply_report("n", [pool_report()])
     assert view.report_again("n")
     assert view.decide(ANY).outcome is Outcome.PLACED

@@ -20,7 +20,7 @@ from orchestratord.access import Access
 from orchestratord.breakers import host_key
 from orchestratord.cloud.directory import ClusterDirectory
 from orchestratord.rounds import Rounds
-from pool_registry_types import PoolSnapshot
+from pool_registry_types import PoolSnapshot, ReplicaSnapshot
 from service_registry import (
     NodeLease,
     NodeOffline,
@@ -104,7 +104,7 @@ class NodeFeed:
 
     def on_event(self, event: RegistryEvent) -> None:
         """Take note; what must not wait is done at once."""
-        if isinstance(event, NodeReported) and self._says_nothing_new(event.node):
+        if isinstance(event, NodeReported) and self._tells_load_only(event.node):
             return
         match event:
             case SafeModeEntered() | SafeModeLeft():
@@ -131,21 +131,26 @@ class NodeFeed:
             )
         self._wake.set()
 
-    def _says_nothing_new(self, node: NodeLease) -> bool:
-        """Take a report that is like the last one to the letter, which most are; else False."""
+    def _tells_load_only(self, node: NodeLease) -> bool:
+        """Take a report of the same engines, which most are, be they busier or not; else False."""
         node_id = node.node_id
         before, reach = self._applied.get(node_id, (None, None))
         if (
             before is None
             or node_id in self._news
             or node_id in self._gone
-            or not _says_the_same(before, node)
+            or not _stands_as(before, node)
             or reach != self._reach(node)
-            or not self._cluster.report_again(node_id)
         ):
             return False
-        self._newest[node_id] = node
-        return True
+        if before.pools is node.pools:
+            taken = self._cluster.report_again(node_id)
+        else:
+            taken = not node.drain_asked and self._cluster.report_load(node_id, node.pools)
+        if taken:
+            self._newest[node_id] = node
+            self._applied[node_id] = node, reach
+        return taken
 
     async def caught_up(self) -> None:
         """Return once placement knows all that has been noted so far; at once after the end."""
@@ -279,15 +284,45 @@ def _way(reach: Reach, key: ReplicaKey, generation: int) -> Way:
     return Way(reach.incarnation, generation, url, reach.token, reach.tls)
 
 
-def _says_the_same(before: NodeLease, now: NodeLease) -> bool:
-    """Whether nothing is new but that it was heard; equal pools are seen as such by who reads."""
+def _stands_as(before: NodeLease, now: NodeLease) -> bool:
+    """Whether nothing is new of a node but that it was heard, and how busy its pools are."""
     return (
-        before.pools is now.pools
-        and before.models == now.models
+        before.models == now.models
         and before.labels == now.labels
         and before.drain_asked == now.drain_asked
         and (before.online, before.reachable) == (now.online, now.reachable)
+        and (before.pools is now.pools or _are_apart_from_load(before.pools, now.pools))
     )
+
+
+def _are_apart_from_load(before: tuple[PoolSnapshot, ...], now: tuple[PoolSnapshot, ...]) -> bool:
+    """Whether these are the same pools, be they busier or not."""
+    return len(before) == len(now) and all(map(_is_apart_from_load, before, now))
+
+
+def _is_apart_from_load(before: PoolSnapshot, now: PoolSnapshot) -> bool:
+    """Whether nothing is new of a pool but free slots and memory."""
+    if before is now:
+        return True
+    apart_from_load = dict(
+        vars(now),
+        slots_free=before.slots_free,
+        active_leases=before.active_leases,
+        vram_free_bytes=before.vram_free_bytes,
+        replicas=before.replicas,
+    )
+    return (
+        apart_from_load == vars(before)
+        and len(before.replicas) == len(now.replicas)
+        and all(map(_is_same_engine, before.replicas, now.replicas))
+    )
+
+
+def _is_same_engine(before: ReplicaSnapshot, now: ReplicaSnapshot) -> bool:
+    apart_from_load = dict(
+        vars(now), slots_free=before.slots_free, active_leases=before.active_leases
+    )
+    return apart_from_load == vars(before)
 
 
 def _as_asked(pool: PoolSnapshot, node: NodeLease) -> PoolSnapshot:

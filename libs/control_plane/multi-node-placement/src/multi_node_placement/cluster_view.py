@@ -4,12 +4,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from multi_node_placement.affinity import SessionAffinity
-from multi_node_placement.errors import AmbiguousPool, NotPlaced, UnknownPool
+from multi_node_placement.errors import NotPlaced
 from multi_node_placement.models import ServedModel, summed_up
+from multi_node_placement.names import the_pool_named
 from multi_node_placement.paces import Measured
 from multi_node_placement.prefix_scorer import PrefixScorer, TaskScorer
 from multi_node_placement.prompts import Work
-from multi_node_placement.reports import NodeReport
+from multi_node_placement.reports import NodeReport, Reported
 from multi_node_placement.slots import Reservation, SlotLedger
 from multi_node_placement.snapshots import NodeFacts
 from multi_node_placement.swapping import SwapBook
@@ -84,31 +85,32 @@ class ClusterView:
         """Replace what is known of a node by its report: pools that are not in it are gone.
 
         `loadable` gives for a pool id the models it may load, `workloads` what its engines can
-        do. Leases that the node counts and we do not know of are foreign and take slots. Pools of
-        which the last report said the same cost next to nothing.
+        do. Leases that the node counts and we do not know of are foreign and take slots.
         """
-        report = NodeReport.of(
-            NodeFacts(
-                node_id=node_id,
-                labels=dict(labels or {}),
-                loadable=_frozen(loadable or {}),
-                workloads=_frozen(workloads or {}),
-                online=online,
-            ),
-            pools,
-            before=self._reports.get(node_id),
+        facts = NodeFacts.of(
+            node_id, labels or {}, loadable=loadable or {}, workloads=workloads or {}, online=online
         )
+        self._take(NodeReport.of(facts, pools, before=self._reports.get(node_id)))
+
+    def report_load(self, node_id: str, pools: Iterable[PoolSnapshot]) -> bool:
+        """Take a report whose pools have other free slots and memory than before, and are the same.
+
+        False, with nothing done: it has to be given whole, since other things have happened since.
+        """
+        before = self._reports.get(node_id)
+        if before is not None:
+            self._take(NodeReport.of(before.facts, pools, before=before))
+        return before is not None
+
+    def _take(self, report: NodeReport) -> None:
+        node_id = report.facts.node_id
         self.swapping.report(node_id, report.snapshots)
         keys = report.keys
         for key in self._nodes.get(node_id, set()) - keys:
             self._forget(key)
         self._nodes[node_id] = keys
         self._reports[node_id] = report
-        freed = [
-            view.key
-            for view, taken in report.known
-            if self._ledger.report(view.key, taken) and self._recount(view.key)
-        ]
+        freed = self._counted(report.known)
         for view, taken in report.new:
             self._ledger.report(view.key, taken)
             if self._put(view):
@@ -116,20 +118,11 @@ class ClusterView:
         self._tell(freed)
 
     def report_again(self, node_id: str) -> bool:
-        """Take a report that says what the last one of this node said, to the letter.
-
-        False, with nothing done: it has to be given whole, since other things have happened since.
-        """
+        """Take a report that says what the last one of this node said; False as `report_load`."""
         report = self._reports.get(node_id)
-        if report is None:
-            return False
-        freed = []
-        for part in (report.known, report.new):
-            for view, taken in part:
-                if self._ledger.report(view.key, taken) and self._recount(view.key):
-                    freed.append(view.key)
-        self._tell(freed)
-        return True
+        if report is not None:
+            self._tell(self._counted(report.all))
+        return report is not None
 
     def set_online(self, node_id: str, online: bool) -> None:
         """Stop or allow placement on a node; running tasks keep their reservations."""
@@ -323,17 +316,7 @@ class ClusterView:
 
     def resolve_pool(self, name: str) -> PoolRef:
         """Find a pool by `node_id:pool_id` or, where it is unique, by its bare id."""
-        node_id, colon, pool_id = name.partition(":")
-        known = self._index.pools()
-        if colon:
-            found = [pool for pool in known if pool == (node_id, pool_id)]
-        else:
-            found = sorted(pool for pool in known if pool.pool_id == name)
-        if not found:
-            raise UnknownPool(name)
-        if len(found) > 1:
-            raise AmbiguousPool(name, tuple(found))
-        return found[0]
+        return the_pool_named(name, self._index.pools())
 
     # sessions
 
@@ -350,8 +333,15 @@ class ClusterView:
 
     # bookkeeping
 
+    def _counted(self, reported: Iterable[Reported]) -> list[ReplicaKey]:
+        """Take counts for replicas that are as they were; those on which a task may start anew."""
+        return [
+            view.key
+            for view, taken in reported
+            if self._ledger.report(view.key, taken) and self._recount(view.key)
+        ]
+
     def _recount(self, key: ReplicaKey) -> bool:
-        """Count the slots of a replica that is as it was; whether a task may start there anew."""
         view = self._index.get(key)
         assert view is not None
         free_before = self._index.slots_free(key)
@@ -363,10 +353,9 @@ class ClusterView:
         key, old = view.key, self._index.get(view.key)
         if self._scorer is not None and old is not None and old.process != view.process:
             self._scorer.forget(key)
-        if self._suspects or self._open_breakers:
-            for marks in (self._suspects, self._open_breakers):
-                if marks.get(key, view.process) != view.process:
-                    del marks[key]
+        for marks in (self._suspects, self._open_breakers):
+            if marks and marks.get(key, view.process) != view.process:
+                del marks[key]
         suspect, breaker_closed = key in self._suspects, key not in self._open_breakers
         if (suspect, breaker_closed) != (view.suspect, view.breaker_closed):
             view = replace(view, suspect=suspect, breaker_closed=breaker_closed)
@@ -410,7 +399,3 @@ class ClusterView:
             assert active == self._ledger.active(view.key, view.slots_total)
             assert view.suspect == (view.key in self._suspects)
             assert view.breaker_closed == (view.key not in self._open_breakers)
-
-
-def _frozen(named: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
-    return {name: frozenset(values) for name, values in named.items()}

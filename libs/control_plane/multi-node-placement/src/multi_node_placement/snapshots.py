@@ -1,7 +1,8 @@
 """From a pool's report to the views that decisions read, once per report."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from orchestrator_core import ReplicaKey, ReplicaView
 from pool_registry_types import HealthState, HealthStatus, PoolSnapshot, ReplicaSnapshot
@@ -21,6 +22,25 @@ class NodeFacts:
     workloads: Mapping[str, frozenset[str]]
     """By pool id: what its engines can do."""
     online: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        node_id: str,
+        labels: Mapping[str, str],
+        *,
+        loadable: Mapping[str, Collection[str]],
+        workloads: Mapping[str, Collection[str]],
+        online: bool,
+    ) -> Self:
+        """Copy what is given, so that the next report can be compared with it."""
+        return cls(
+            node_id=node_id,
+            labels=dict(labels),
+            loadable={pool_id: frozenset(models) for pool_id, models in loadable.items()},
+            workloads={pool_id: frozenset(kinds) for pool_id, kinds in workloads.items()},
+            online=online,
+        )
 
 
 def views_of(pool: PoolSnapshot, node: NodeFacts) -> Iterator[tuple[ReplicaView, int]]:
