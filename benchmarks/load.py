@@ -235,8 +235,15 @@ async def open_loop(port: int, talk: Talk, *, rate_per_s: float, seconds: float)
     answers: list[Answer] = []
     under_way = [0]
 
+    async def open_connection() -> Connection:
+        while idle:  # The server closes what has rested for long.
+            connection = idle.pop()
+            if connection.alive and not connection.transport.is_closing():
+                return connection
+        return await connect(port, tls=talk.tls)
+
     async def one(due_s: float) -> None:
-        connection = idle.pop() if idle else await connect(port, tls=talk.tls)
+        connection = await open_connection()
         late_s = loop.time() - due_s
         answer = await talk.hold(connection)
         answers.append(replace(answer, data=b"", late_s=late_s))
