@@ -1,6 +1,7 @@
 """The event log and its cursors."""
 
 import asyncio
+import weakref
 
 import pytest
 from hypothesis import given
@@ -116,3 +117,21 @@ def test_every_cut_resumes_without_a_lost_or_doubled_frame(texts: list[str]) -> 
             assert whole[: cut + 1] + await read(log, whole[cut].id) == whole
 
     asyncio.run(play())
+
+
+def test_a_closed_cursor_lets_go_of_its_reader_without_a_look_at_garbage() -> None:
+    class Reader:
+        def __init__(self, log: EventLog) -> None:
+            self.cursor = log.open(on_close=self.read)
+            assert self.cursor is not None
+            self.cursor.follow(self.read)
+
+        def read(self) -> None:
+            """Nothing is read here."""
+
+    reader = Reader(EventLog(max_bytes=1_000))
+    seen = weakref.ref(reader)
+    assert reader.cursor is not None
+    reader.cursor.close()
+    del reader
+    assert seen() is None

@@ -148,6 +148,8 @@ class ShortStream:
         if watch is not None:
             watch.stop()
         self._cursor.close(by_server=watch is not None and watch.has_cut)
+        # They know each other: a circle would keep the whole task until a look at all garbage.
+        self._flow = self._watch = None
         self._context.services.observer.stream_closed()
         self._counted(status)
         self._connection.answered()

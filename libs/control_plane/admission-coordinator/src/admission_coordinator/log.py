@@ -280,5 +280,6 @@ class Cursor:
         if not self.closed:
             self.closed = True
             self._log.forget(self)
-            if self._on_close is not None and not (by_server or self.fell_off):
-                self._on_close()
+            on_close, self._on_close, self._news = self._on_close, None, None
+            if on_close is not None and not (by_server or self.fell_off):
+                on_close()
