@@ -126,6 +126,7 @@ def pool_managerd(
         command.insert(0, "benchmarks.counted")
         cloud["BENCH_CALLS"] = str(counted_into)
     with _daemon(command, behind, slots, "", cloud) as place:
+        until(lambda: _says(place.log, "pool_ready"), place.log, "its pool is ready")
         yield place
 
 
@@ -197,6 +198,10 @@ def _handoff(behind: Place, slots: int) -> HandoffPayload:
         model=HandoffModel(id=MODEL, path=f"/models/{MODEL}.gguf", size_bytes=1),
         created_ms=0,
     )
+
+
+def _says(log: Path, event: str) -> str | None:
+    return event if re.search(rf'"event": ?"{event}"', log.read_text()) else None
 
 
 def _served_port(log: Path) -> str | None:
