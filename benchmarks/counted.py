@@ -35,6 +35,7 @@ class Steps:
 
 def steps(place: Place, told: Path, tasks: int, work: Callable[[], object]) -> Steps:
     """Count what a daemon does that counts into `told`, while `work` asks for so many tasks."""
+    told.unlink(missing_ok=True)  # What was counted before says nothing of now.
     os.kill(place.pid, signal.SIGUSR2)
     until(lambda: told.exists() and told.read_text(), place.log, "it counts")
     written = writes(place.pid)

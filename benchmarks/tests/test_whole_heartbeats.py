@@ -33,7 +33,6 @@ def test_a_heartbeat_takes_calls_by_what_is_new_in_it(tmp_path: Path) -> None:
         run(welcome(plane, members))
         for kind, changing in nodes.CHANGES.items():
             run(report(plane, members, changing))  # What is new but once is new now.
-            told.unlink(missing_ok=True)
             found[kind] = steps(
                 plane, told, HEARTBEATS, lambda n=changing: run(report(plane, members, n))
             )
