@@ -98,6 +98,15 @@ def test_series_of_a_pool_that_is_gone_are_dropped_and_make_room() -> None:
     assert samples(metrics, "pool_ready") == {("n1", "new"): 1.0}
 
 
+def test_a_child_that_is_asked_for_again_after_its_removal_counts_anew() -> None:
+    metrics = Metrics(Program.ORCHESTRATORD)
+    tokens = metrics.counter("orchd_tokens_out_total")
+    tokens.labels(pool_id="a").inc(3)
+    tokens.remove(pool_id="a")
+    tokens.labels(pool_id="a").inc(2)
+    assert samples(metrics, "orchd_tokens_out_total") == {("a",): 2.0}
+
+
 def test_removing_by_a_label_the_metric_does_not_have_is_refused() -> None:
     with pytest.raises(WrongLabelsError, match="pool"):
         Metrics(Program.ORCHESTRATORD).counter("orchd_tokens_in_total").remove(pool="a")

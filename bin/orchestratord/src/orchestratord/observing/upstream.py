@@ -2,8 +2,6 @@
 
 import re
 
-from prometheus_client import Counter
-
 from adapter_host import Outcome, ReplicaKey
 from telemetry_core import Metrics
 
@@ -21,17 +19,10 @@ class UpstreamMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._requests = metrics.counter("orchd_upstream_requests_total")
-        # Looked up once: labels cost more than counting does.
-        self._engines: dict[tuple[str, Outcome], Counter] = {}
 
     def engine_called(self, key: ReplicaKey, outcome: Outcome) -> None:
         """Count a task's call to an engine."""
-        counter = self._engines.get((key.pool_id, outcome))
-        if counter is None:
-            counter = self._engines[key.pool_id, outcome] = self._requests.labels(
-                peer=key.pool_id, route=ENGINE, outcome=outcome.value
-            )
-        counter.inc()
+        self._requests.labels(peer=key.pool_id, route=ENGINE, outcome=outcome.value).inc()
 
     def node_called(self, node_id: str, path: str, outcome: str) -> None:
         """Count a call of a node's API."""
@@ -40,7 +31,6 @@ class UpstreamMetrics:
     def forget(self, peer: str) -> None:
         """Drop what was counted of a peer that has left."""
         self._requests.remove(peer=peer)
-        self._engines.clear()
 
 
 class PoolHealthMetrics:

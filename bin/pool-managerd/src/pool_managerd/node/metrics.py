@@ -30,7 +30,6 @@ class NodeMetrics:
         self._gpu_busy = gauge("gpu_utilization_percent")
         self._gpu_used = gauge("gpu_vram_used_bytes")
         # Looked up once: labels cost more than counting does.
-        self._relayed_by_pool: dict[str, Counter] = {}
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.before_exposition: Callable[[], None] = lambda: None
 
@@ -62,10 +61,7 @@ class NodeMetrics:
 
     def relayed(self, pool_id: str, count_bytes: int) -> None:
         """Count bytes that went through the relay."""
-        child = self._relayed_by_pool.get(pool_id)
-        if child is None:
-            child = self._relayed_by_pool[pool_id] = self._relayed.labels(pool_id=pool_id)
-        child.inc(count_bytes)
+        self._relayed.labels(pool_id=pool_id).inc(count_bytes)
 
     def exposition(self) -> tuple[bytes, str]:
         """Return all metrics as text, and its content type."""

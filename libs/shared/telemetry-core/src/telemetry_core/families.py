@@ -16,7 +16,7 @@ Child = TypeVar("Child", bound=MetricWrapperBase)
 
 
 class Family(Generic[Child]):
-    """One metric; look a child up once and keep it.
+    """One metric with its children; asking for one again costs a look into a dict.
 
     Each label takes `max_values` distinct values and the metric `max_series` children. What
     comes after is counted under `other`, so that no traffic can grow the exposition without end.
@@ -38,6 +38,8 @@ class Family(Generic[Child]):
         self._defaults = {name: defaults[name] for name in spec.labels if name in defaults}
         self._seen: dict[str, set[str]] = {name: set() for name in spec.labels}
         self._children: dict[tuple[str, ...], Child] = {}
+        self._asked: dict[tuple[tuple[str, str], ...], Child] = {}
+        """By the labels as they were given, which have been found right."""
         self._lock = threading.Lock()
         self._max_values = max_values
         self._max_series = max_series
@@ -46,16 +48,22 @@ class Family(Generic[Child]):
         """Give the child with these labels; labels that the program has set may be left out."""
         if not self.spec.labels and not labels:
             return self._root
+        asked = tuple(labels.items())
+        child = self._asked.get(asked)
+        if child is not None:
+            return child
         given = self._defaults | labels
         if len(given) != len(self.spec.labels) or not given.keys() <= self._seen.keys():
             raise WrongLabelsError(
                 f"{self.spec.name} has the labels {list(self.spec.labels)}, not {sorted(given)}."
             )
         wanted = tuple(str(given[name]) for name in self.spec.labels)
-        child = self._children.get(wanted)
-        if child is None:
-            with self._lock:
+        with self._lock:
+            child = self._children.get(wanted)
+            if child is None:
                 child = self._bounded_child(wanted)
+            if wanted in self._children:  # What is counted under `other` is told at each lookup.
+                self._asked[asked] = child
         return child
 
     def remove(self, **labels: str) -> None:
@@ -64,6 +72,7 @@ class Family(Generic[Child]):
             for values in self._matching(labels):
                 del self._children[values]
                 self._root.remove(*values)
+            self._asked.clear()
             for position, name in enumerate(self.spec.labels):
                 self._seen[name] = {values[position] for values in self._children}
 

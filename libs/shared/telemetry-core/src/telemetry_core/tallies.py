@@ -7,18 +7,32 @@ calls of functions for each number.
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.samples import Sample
 
 
-class TallyCounter(Counter):
-    """The client library's, but for `inc`."""
+class _Tallied(MetricWrapperBase):
+    """What has come since the last reading, beside the client library's own value."""
+
+    _value: Any
 
     def _metric_init(self) -> None:
-        super()._metric_init()
+        super()._metric_init()  # type: ignore[no-untyped-call]
         self._tally = 0.0
         self._tally_lock = threading.Lock()
+
+    def _child_samples(self) -> Iterable[Sample]:
+        with self._tally_lock:
+            tally, self._tally = self._tally, 0.0
+            self._value.inc(tally)
+        return super()._child_samples()
+
+
+class TallyCounter(_Tallied, Counter):
+    """The client library's, but for `inc`."""
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """Count so many; exemplars are not in this exposition."""
@@ -28,20 +42,9 @@ class TallyCounter(Counter):
         with self._tally_lock:
             self._tally += amount
 
-    def _child_samples(self) -> Iterable[Sample]:
-        with self._tally_lock:
-            tally, self._tally = self._tally, 0.0
-        self._value.inc(tally)
-        return super()._child_samples()
 
-
-class TallyGauge(Gauge):
+class TallyGauge(_Tallied, Gauge):
     """The client library's, but for `inc` and `dec`."""
-
-    def _metric_init(self) -> None:
-        super()._metric_init()
-        self._tally = 0.0
-        self._tally_lock = threading.Lock()
 
     def inc(self, amount: float = 1) -> None:
         """Rise by so much."""
@@ -58,12 +61,6 @@ class TallyGauge(Gauge):
         with self._tally_lock:
             self._tally = 0.0
             self._value.set(float(value))
-
-    def _child_samples(self) -> Iterable[Sample]:
-        with self._tally_lock:
-            tally, self._tally = self._tally, 0.0
-            self._value.inc(tally)
-        return super()._child_samples()
 
 
 class TallyHistogram(Histogram):
