@@ -13,7 +13,7 @@ from engine_provisionerd.http import create_app, create_edge
 from engine_provisionerd.metrics import ServiceMetrics
 from engine_provisionerd.wishes import Wishes
 from gpu_discovery import GpuChange, GpuMonitor
-from http_shell import serving, stop_signals
+from http_shell import StopSignals, serving
 from local_pool_manager import LocalPoolManager, ProvisioningOwner, RuntimeDirTaken, owning
 from model_provisioner import FetchSettings, ModelProvisioner, NetworkPolicy
 from narration_core import LogSettings, configure, get_logger
@@ -32,10 +32,10 @@ async def serve(settings: Settings) -> int:
             machine_id=settings.machine_id,
         )
     )
-    stop = asyncio.Event()
-    with stop_signals(stop.set):
+    signals = StopSignals()
+    with signals.listening():
         try:
-            await _serve_until(stop, settings)
+            await _serve_until(signals.stop, settings)
         except* (RuntimeDirTaken, OSError) as group:
             return_code = _cannot_start(settings, group)
         else:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 from admission_coordinator import AdmissionCoordinator
 from auth_min import AuthError
-from http_shell import serving, stop_signals
+from http_shell import StopSignals, serving
 from local_pool_manager import RuntimeDirTaken
 from narration_core import LogSettings, configure, get_logger
 from orchestratord.access import Access
@@ -43,14 +43,14 @@ async def serve(settings: Settings, layout: Layout) -> int:
 
 
 async def _serve(settings: Settings, layout: Layout, *, began_s: float) -> int:
-    signals = _Signals()
-    with stop_signals(signals.on_stop):
+    signals = StopSignals()
+    with signals.listening():
         reason = await _reason_to_end(signals, settings, layout, began_s=began_s)
     return 0 if reason is None else _cannot_start(reason)
 
 
 async def _reason_to_end(
-    signals: "_Signals", settings: Settings, layout: Layout, *, began_s: float
+    signals: StopSignals, settings: Settings, layout: Layout, *, began_s: float
 ) -> str | None:
     """Serve; return what stands in the way of that, else None."""
     reason: str | None = None
@@ -62,21 +62,8 @@ async def _reason_to_end(
     return reason
 
 
-class _Signals:
-    """What the operating system tells this process."""
-
-    def __init__(self) -> None:
-        self.stop = asyncio.Event()
-        self.hurry = asyncio.Event()
-        """Told to stop a second time."""
-
-    def on_stop(self) -> None:
-        """Take note of being told to stop."""
-        (self.hurry if self.stop.is_set() else self.stop).set()
-
-
 async def _serve_until(
-    signals: _Signals, settings: Settings, layout: Layout, *, began_s: float
+    signals: StopSignals, settings: Settings, layout: Layout, *, began_s: float
 ) -> None:
     access, log = Access(settings), get_logger(component="orchestratord")
     for warning in access.warnings():
@@ -117,7 +104,7 @@ async def _serve_until(
 
 
 async def _end_tasks(
-    coordinator: AdmissionCoordinator, signals: _Signals, *, grace_ms: int
+    coordinator: AdmissionCoordinator, signals: StopSignals, *, grace_ms: int
 ) -> None:
     """Let running tasks finish within the grace, or until told to stop once more."""
     async with asyncio.TaskGroup() as tasks:

@@ -7,13 +7,13 @@ import pytest
 
 PROGRAM = """
 import asyncio, sys
-from http_shell import run, stop_signals
+from http_shell import StopSignals, run
 
 async def main():
-    stop = asyncio.Event()
-    with stop_signals(stop.set):
+    signals = StopSignals()
+    with signals.listening():
         print("listens", flush=True)
-        await stop.wait()
+        await signals.stop.wait()
 
 {run}(main())
 print("leaves", flush=True)

@@ -6,7 +6,7 @@ import sys
 from contextlib import AsyncExitStack
 
 from auth_min import AuthError
-from http_shell import serving, stop_signals
+from http_shell import StopSignals, serving
 from local_pool_manager import RuntimeDirTaken
 from narration_core import LogSettings, configure, get_logger
 from pool_managerd.config import Settings
@@ -33,7 +33,7 @@ async def serve(settings: Settings) -> int:
         )
     )
     signals = _Signals()
-    with stop_signals(signals.on_stop):
+    with signals.listening():
         try:
             await _serve_until(signals, settings, Access(settings))
         except* (AuthError, RuntimeDirTaken, OSError) as group:
@@ -43,20 +43,13 @@ async def serve(settings: Settings) -> int:
     return return_code
 
 
-class _Signals:
-    """What the operating system tells this process."""
+class _Signals(StopSignals):
+    """With the one that says that this machine is about to be taken away."""
 
     def __init__(self) -> None:
-        self.stop = asyncio.Event()
-        self.hurry = asyncio.Event()
-        """Told to stop a second time."""
+        super().__init__()
         self.preempted = asyncio.Event()
-
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self.preempted.set)
-
-    def on_stop(self) -> None:
-        """Take note of being told to stop."""
-        (self.hurry if self.stop.is_set() else self.stop).set()
 
 
 async def _serve_until(signals: _Signals, settings: Settings, access: Access) -> None:

@@ -36,7 +36,7 @@ from http_shell.short import (
     head_bytes,
     json_bytes,
 )
-from http_shell.stopping import stop_signals
+from http_shell.stopping import StopSignals
 
 __all__ = [
     "ANSWER_HEADERS",
@@ -62,6 +62,7 @@ __all__ = [
     "ShortExchange",
     "ShortRequest",
     "ShortWay",
+    "StopSignals",
     "answer_bytes",
     "answer_type_of",
     "bind",
@@ -75,5 +76,4 @@ __all__ = [
     "read_body",
     "run",
     "serving",
-    "stop_signals",
 ]
