@@ -4,7 +4,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import adapter_host
-from adapter_host import AdapterHost
+from adapter_api import AdapterError, EngineOverloaded, EngineUnreachable
+from adapter_host import AdapterHost, BreakerOpen, NotBound
 from multi_node_placement import ClusterView
 from orchestrator_core import ReplicaKey
 
@@ -39,3 +40,10 @@ class Breakers:
 def host_key(key: ReplicaKey) -> adapter_host.ReplicaKey:
     """Return the name under which the adapter host knows a replica."""
     return adapter_host.ReplicaKey(str(key.pool), key.replica_id)
+
+
+def not_lent(error: BreakerOpen | NotBound, key: ReplicaKey) -> AdapterError:
+    """Return what an attempt is told where the adapter host has not begun its call."""
+    if isinstance(error, NotBound):
+        return EngineUnreachable(f"replica {key.replica_id} has just gone")
+    return EngineOverloaded(f"replica {key.replica_id} has failed too often")

@@ -10,7 +10,7 @@ from adapter_api import EngineOverloaded, EngineReset, EngineUnreachable, Worker
 from adapter_host import AdapterHost, BreakerOpen, NotBound
 from multi_node_placement import ClusterView
 from orchestrator_core import ReplicaKey
-from orchestratord.breakers import Breakers, host_key
+from orchestratord.breakers import Breakers, host_key, not_lent
 from orchestratord.cloud.calls import NodeCalls
 
 
@@ -55,10 +55,8 @@ class RelayedReplicas:
                 self._breakers.tell(key)
                 with self._calls.of(key, adapter, on_revoked) as call, self._noting(key):
                     yield call
-        except NotBound as error:
-            raise EngineUnreachable(f"replica {key.replica_id} has just gone") from error
-        except BreakerOpen as error:
-            raise EngineOverloaded(f"replica {key.replica_id} has failed too often") from error
+        except (BreakerOpen, NotBound) as error:
+            raise not_lent(error, key) from error
         finally:
             self._breakers.tell(key)
 

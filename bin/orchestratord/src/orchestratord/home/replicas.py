@@ -17,7 +17,7 @@ from local_pool_manager import (
 )
 from multi_node_placement import ClusterView
 from orchestrator_core import ReplicaKey
-from orchestratord.breakers import Breakers, host_key
+from orchestratord.breakers import Breakers, host_key, not_lent
 
 _Lent: TypeAlias = tuple[Lease, Call]
 
@@ -56,10 +56,8 @@ class LeasedReplicas:
             call = self._host.begin(host_key(key), self._now_ms())
         except BaseException as error:
             self._give_back(key, held)
-            if isinstance(error, NotBound):
-                raise EngineUnreachable(f"replica {key.replica_id} has just gone") from error
-            if isinstance(error, BreakerOpen):
-                raise EngineOverloaded(f"replica {key.replica_id} has failed too often") from error
+            if isinstance(error, BreakerOpen | NotBound):
+                raise not_lent(error, key) from error
             raise
         self._breakers.tell(key)
         return held, call
