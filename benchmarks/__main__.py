@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, report
+from benchmarks.calls import calls
 from benchmarks.footprint import idle_streams, overload, queued, slow_readers, start
 from benchmarks.interpreter import step_ns
 from benchmarks.micro import micro
@@ -26,6 +27,7 @@ from benchmarks.traffic import burst, paced
 
 SCENARIOS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "micro": micro,
+    "calls": calls,
     "start": start,
     "burst": burst,
     "paced": paced,

@@ -1,6 +1,7 @@
 """The results as a page: tables, and plots where matplotlib is installed."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,21 @@ def _curves(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {name}: {points}"
 
 
+def _counted(result: Mapping[str, Any]) -> Iterator[str]:
+    packages = dict.fromkeys(package for counts in result.values() for package in counts)
+    together = ["together", *(round(sum(counts.values())) for counts in result.values())]
+    yield from _table(
+        ["calls of functions in", *result],
+        chain(
+            (
+                [package, *(counts.get(package, "") for counts in result.values())]
+                for package in packages
+            ),
+            [together],
+        ),
+    )
+
+
 def _steady(result: Mapping[str, Any]) -> Iterator[str]:
     steady = dict(result["open loop"])
     loop = steady.pop("event_loop", None)
@@ -127,6 +143,7 @@ _RENDERERS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "paced": _compared,
     "relay": _relayed,
     "micro": _curves,
+    "calls": _counted,
     "rate": _steady,
 }
 

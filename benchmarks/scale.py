@@ -23,6 +23,8 @@ class Scale:
     engine_clients: tuple[int, ...]
     engine_rounds: int
     staging_rounds: int
+    counted_tasks: int = 400
+    """Counts do not depend on how many they are taken of, but for what is seldom."""
     peers: tuple[str, ...] = ()
 
 

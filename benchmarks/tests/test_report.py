@@ -41,3 +41,14 @@ def test_what_a_run_measured_has_its_table(measured: dict[str, Any], row: str) -
     told = brief("rate", {**EARLIER, "open loop": measured})
     assert row in told.splitlines()
     assert told.endswith("- closed loop: per s 655")
+
+
+def test_the_calls_of_each_kind_of_task_are_columns_of_one_table() -> None:
+    told = brief("calls", {"native": {"C": 40.1, "ours": 30.0}, "relayed": {"C": 20.0}})
+    assert told.splitlines() == [
+        "| calls of functions in | native | relayed |",
+        "|---|---|---|",
+        "| C | 40.1 | 20.0 |",
+        "| ours | 30.0 |  |",
+        "| together | 70 | 20 |",
+    ]

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import load, places
-from benchmarks.counted import Steps, steps
-from benchmarks.load import Talk
-from benchmarks.loops import run
+from benchmarks.calls import counted
 from benchmarks.places import SERVICE_TOKEN, Place
 from benchmarks.relay import ENGINE_PATH
 
@@ -27,24 +25,14 @@ def daemon(told: Path) -> Iterator[Place]:
         yield daemon
 
 
-def ask(daemon: Place, talk: Talk) -> None:
-    answers = run(load.closed_loop(daemon.port, talk, clients=CLIENTS, count=TASKS))
-    assert all(answer.good and answer.tokens == TOKENS for answer in answers)
-
-
-def counted(daemon: Place, told: Path, talk: Talk) -> Steps:
-    ask(daemon, talk)  # What is looked up once is looked up now.
-    return steps(daemon, told, TASKS, lambda: ask(daemon, talk))
-
-
 def test_a_task_in_one_request_takes_few_calls_and_writes(daemon: Place, told: Path) -> None:
-    found = counted(daemon, told, load.native(TOKENS))
+    found = counted(daemon, told, load.native(TOKENS), tasks=TASKS, clients=CLIENTS)
     assert found.calls <= 1_120
     assert found.writes <= 4
 
 
 def test_a_task_under_v1_takes_few_calls_and_writes(daemon: Place, told: Path) -> None:
-    found = counted(daemon, told, load.openai(TOKENS))
+    found = counted(daemon, told, load.openai(TOKENS), tasks=TASKS, clients=CLIENTS)
     assert found.calls <= 1_290
     assert found.writes <= 3
 
@@ -52,7 +40,8 @@ def test_a_task_under_v1_takes_few_calls_and_writes(daemon: Place, told: Path) -
 def test_a_relayed_request_takes_few_calls_and_writes(tmp_path: Path) -> None:
     told = tmp_path / "calls"
     with places.engine() as engine, places.pool_managerd(engine, counted_into=told) as node:
-        found = counted(node, told, load.relayed(TOKENS, ENGINE_PATH, SERVICE_TOKEN))
+        talk = load.relayed(TOKENS, ENGINE_PATH, SERVICE_TOKEN)
+        found = counted(node, told, talk, tasks=TASKS, clients=CLIENTS)
     assert found.calls <= 260
     # To the engine and to the client.
     assert found.writes <= 2.1
