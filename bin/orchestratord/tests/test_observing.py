@@ -4,10 +4,14 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from adapter_host import Outcome, ReplicaKey
 from admission_coordinator import EventLog, Task
 from api_types import ApiError, ErrorCode, TaskError, TaskRequest
 from local_pool_manager import ChangeOutcome, PoolCourse
@@ -19,10 +23,11 @@ from orchestratord.observing import (
     PoolGauges,
     TaskMetrics,
     TaskNarrator,
+    UpstreamMetrics,
     route_of,
 )
 from orchestratord.testing import FakePools
-from telemetry_core import Metrics, PoolMetrics, Program
+from telemetry_core import MANY, Facts, Metrics, PoolMetrics, Program
 
 
 @pytest.fixture
@@ -94,14 +99,105 @@ def test_the_queue_depth_follows_each_task(metrics: Metrics) -> None:
     observer.admitted(first)
     observer.admitted(second)
     assert depth(metrics) == 2
+    first.pool_id = "default"
     observer.dispatched(first)
     assert depth(metrics) == 1
+    first.pool_id = None
     observer.put_back(first, ErrorCode.WORKER_RESET)
     assert depth(metrics) == 2
     observer.ended(first)
+    second.pool_id = "default"
     observer.dispatched(second)
     observer.ended(second)
     assert depth(metrics) == 0
+
+
+def lead_through(observer: TaskMetrics, course: list[tuple[str, str, bool]]) -> Iterator[None]:
+    """Put a task back from one pool after the other; it ends on the last, or waiting again."""
+    task = a_task()
+    observer.admitted(task)
+    yield
+    for pool_id, cause, begins in course:
+        task.pool_id, task.dispatched_ms, task.placement_ms = pool_id, 1_100, 0.5
+        observer.dispatched(task)
+        yield
+        if begins:
+            task.first_token_at_ms, task.handover_ms = 1_300, 1.5
+            observer.first_token(task)
+            yield
+        if cause == "stop":
+            task.ended_ms, task.tokens_in, task.tokens_out = 1_700, 5, 7
+            break
+        task.pool_id = task.dispatched_ms = None
+        observer.put_back(task, cause)
+        yield
+    else:
+        task.error = TaskError(code="QUEUE_FULL_DROP_LRU", message="dropped", retriable=True)
+    observer.ended(task)
+    yield
+
+
+COURSES = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["one", "two"]),
+            st.sampled_from(["stop", "WORKER_RESET"]),
+            st.booleans(),
+        ),
+        max_size=3,
+    ),
+    max_size=4,
+)
+
+
+@given(COURSES)
+def test_it_makes_no_difference_to_the_numbers_when_somebody_reads_them(
+    courses: list[list[tuple[str, str, bool]]],
+) -> None:
+    read_often, read_once = Metrics(Program.ORCHESTRATORD), Metrics(Program.ORCHESTRATORD)
+    watched, unwatched = TaskMetrics(read_often), TaskMetrics(read_once)
+    for course in courses:
+        for _step in lead_through(watched, course):
+            read_often.settle()
+        for _step in lead_through(unwatched, course):
+            pass
+    assert sorted(exposed(read_often)) == sorted(exposed(read_once))
+    if courses:
+        assert depth(read_once) == 0
+
+
+def test_what_waits_to_be_counted_stays_small_when_nobody_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = list[Facts[Any]]()
+    metrics = Metrics(Program.ORCHESTRATORD)
+    make = metrics.facts
+
+    def noting(count: Callable[[Sequence[Any]], None]) -> Facts[Any]:
+        kept.append(make(count))
+        return kept[-1]
+
+    monkeypatch.setattr(metrics, "facts", noting)
+    tasks, http, upstream = TaskMetrics(metrics), HttpMetrics(metrics), UpstreamMetrics(metrics)
+    for _ in range(3 * MANY):
+        http.stream_opened()
+        http.task_admitted(0.3)
+        run_through(FanOut(tasks), a_task())
+        upstream.engine_called(ReplicaKey("default", "r0"), Outcome.SUCCESS)
+        http.stream_closed()
+        http.request_finished("/v2/tasks", method="POST", status=200, duration_ms=1.5)
+        assert max(len(facts.waiting) for facts in kept) <= 2 * MANY
+    text = exposed(metrics)
+    assert f"orchd_admission_latency_ms_count {3.0 * MANY}" in text
+    assert f'orchd_tokens_out_total{{pool_id="default"}} {21.0 * MANY}' in text
+    assert "orchd_sse_subscribers 0.0" in text
+
+
+def test_calls_of_a_peer_that_has_left_do_not_come_back(metrics: Metrics) -> None:
+    upstream = UpstreamMetrics(metrics)
+    upstream.engine_called(ReplicaKey("default", "r0"), Outcome.SUCCESS)
+    upstream.forget("default")
+    assert not [line for line in exposed(metrics) if 'peer="default"' in line]
 
 
 def test_a_dropped_task_counts_as_rejected(metrics: Metrics) -> None:

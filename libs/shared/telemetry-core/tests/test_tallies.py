@@ -7,6 +7,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from telemetry_core.tallies import TallyCounter, TallyGauge, TallyHistogram
 
 AMOUNTS = st.integers(0, 1000)
+HALVES = st.integers(0, 400).map(lambda number: number / 2)
+"""Of which no sum is rounded, in whatever order."""
 READ = st.just(("read", 0))
 
 
@@ -60,6 +62,22 @@ def test_a_histogram_tells_what_the_client_library_would(steps: list[tuple[str, 
         TallyHistogram("n", "help", ["l"], registry=None, buckets=buckets),
         Histogram("n", "help", ["l"], registry=None, buckets=buckets),
     )
+
+
+@given(st.lists(HALVES), HALVES)
+def test_many_values_at_once_are_the_same_as_each_of_them(
+    amounts: list[float], before: float
+) -> None:
+    buckets = (1, 10, 100)
+    ours = TallyHistogram("n", "help", registry=None, buckets=buckets)
+    theirs = Histogram("n", "help", registry=None, buckets=buckets)
+    for metric in (ours, theirs):
+        metric.observe(before)
+    ours.observe_all(amounts)
+    for amount in amounts:
+        theirs.observe(amount)
+    mine, other = exposed(ours, theirs)
+    assert mine == other
 
 
 def test_a_counter_never_falls() -> None:

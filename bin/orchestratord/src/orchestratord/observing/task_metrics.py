@@ -1,32 +1,48 @@
-"""Counts what becomes of tasks."""
+"""Counts what becomes of tasks.
 
+A task tells each of its steps in one append; what the steps of many tasks come to is found out
+in one go (`telemetry_core.Facts`).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from prometheus_client import Counter, Gauge, Histogram
+import prometheus_client
 
 from admission_coordinator import Task
-from api_types import ApiError
-from telemetry_core import Metrics
+from api_types import ApiError, ErrorCode, Priority
+from telemetry_core import MANY, Metrics, TallyHistogram
 
 ANY_POOL = "any"
 """The pool label of what is not bound to a pool."""
 
+_Queue = tuple[str | None, str, Priority]
+"""Where a task waits: the pool it is pinned to, its model, its priority."""
+_Place = tuple[str | None, Priority]
+"""Where it runs: the pool, and its priority there."""
+_Dispatch = tuple[_Queue, _Place, float, int, int | None, int]
+"""How long the decision took and among how many; the wait, and what had been told of it."""
+_FirstToken = tuple[_Place, float | None, int | None]
+"""How long the hand-over took, and all from the admission on."""
+_End = tuple[_Queue, _Place, str | None, int | None, int | None, int | None]
+"""The error's code; tokens in and out, and how long the latter took."""
+
 
 @dataclass(frozen=True, slots=True)
 class _PoolChildren:
-    """The children of one pool and priority, looked up once."""
+    """The children of one pool and priority."""
 
-    dispatched: Counter
-    handover: Histogram
-    first_token: Histogram
-    decode: Histogram
-    tokens_in: Counter
-    tokens_out: Counter
+    dispatched: prometheus_client.Counter
+    handover: TallyHistogram
+    first_token: TallyHistogram
+    decode: TallyHistogram
+    tokens_in: prometheus_client.Counter
+    tokens_out: prometheus_client.Counter
 
 
 class TaskMetrics:
-    """A TaskObserver that counts; the waiting tasks are counted by following each of them."""
+    """A TaskObserver that counts; a task without a pool is one that waits."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -34,95 +50,129 @@ class TaskMetrics:
         self._enqueued = metrics.counter("orchd_admission_enqueued_total")
         self._rejected = metrics.counter("orchd_admission_rejected_total")
         self._finished = metrics.counter("orchd_tasks_finished_total")
-        self._decisions = metrics.counter("orchd_placement_decisions_total")
         self._placement = metrics.histogram("orchd_placement_latency_ms").labels()
         self._candidates = metrics.histogram("orchd_placement_candidates").labels()
         self._start_error = metrics.histogram("orchd_predicted_start_error_ms").labels()
         self._failovers = metrics.counter("orchd_task_failovers_total")
-        self._waiting: dict[str, Gauge] = {}
-        self._pools: dict[tuple[str, str], _PoolChildren] = {}
-        # Labels cost more than counting does; clients choose some, so not all are kept for ever.
-        keep = lru_cache(maxsize=256)
-        self._enqueued_for = keep(self._find_enqueued)
-        self._finished_as = keep(self._find_finished)
-        self._depth_of = keep(self._find_depth)
+        decisions = metrics.counter("orchd_placement_decisions_total")
+        self._pools: dict[_Place, _PoolChildren] = {}
         self._placed = {
-            pinned: self._decisions.labels(outcome="placed", pinned=str(pinned).lower())
+            pinned: decisions.labels(outcome="placed", pinned=str(pinned).lower())
             for pinned in (False, True)
         }
+        self._admissions = metrics.facts(self._count_admissions)
+        self._dispatches = metrics.facts(self._count_dispatches)
+        self._first_tokens = metrics.facts(self._count_first_tokens)
+        self._ends = metrics.facts(self._count_ends)
 
     def admitted(self, task: Task) -> None:
-        """Count a task that waits from now on."""
-        self._enqueued_for(_wanted_pool(task)).inc()
-        self._wait(task)
+        """Note a task that waits from now on."""
+        request = task.request
+        self._admissions.tell((request.placement.pin_pool_id, task.model_id, request.priority))
 
     def refused(self, error: ApiError, *, model_id: str | None, identity: str) -> None:  # noqa: ARG002
         """Count a refusal by its code."""
         self._rejected.labels(pool_id=error.pool_id or ANY_POOL, reason=error.code).inc()
 
     def dispatched(self, task: Task) -> None:
-        """Count a task that waits no longer."""
-        self._leave(task)
-        self._pool(task).dispatched.inc()
-        self._placed[task.request.placement.pin_pool_id is not None].inc()
-        self._placement.observe(task.placement_ms)
-        self._candidates.observe(len(task.candidates))
-        if task.queue_time_ms is not None:
-            self._start_error.observe(abs(task.queue_time_ms - task.predicted_start_ms))
+        """Note a task that waits no longer."""
+        request = task.request
+        self._dispatches.tell(
+            (
+                (request.placement.pin_pool_id, task.model_id, request.priority),
+                (task.pool_id, request.priority),
+                task.placement_ms,
+                len(task.candidates),
+                task.queue_time_ms,
+                task.predicted_start_ms,
+            )
+        )
 
     def first_token(self, task: Task) -> None:
-        """Measure the time to the first token, and what of it was the hand-over."""
-        if task.handover_ms is not None:
-            self._pool(task).handover.observe(task.handover_ms)
-        if task.first_token_ms is not None:
-            self._pool(task).first_token.observe(task.first_token_ms)
+        """Note the time to the first token, and what of it was the hand-over."""
+        self._first_tokens.tell(
+            ((task.pool_id, task.request.priority), task.handover_ms, task.first_token_ms)
+        )
 
     def put_back(self, task: Task, cause: str) -> None:
-        """Count a lost attempt."""
+        """Count a lost attempt, after which the task waits again."""
+        request = task.request
         self._failovers.labels(kind=cause).inc()
-        self._wait(task)
+        self._depth_of((request.placement.pin_pool_id, task.model_id, request.priority)).inc()
 
     def ended(self, task: Task) -> None:
-        """Count an end, and what was generated."""
-        waited = self._leave(task)
-        outcome = "finished" if task.error is None else task.error.code
-        if waited and task.error is not None and task.error.code == "QUEUE_FULL_DROP_LRU":
-            self._rejected.labels(pool_id=_wanted_pool(task), reason=task.error.code).inc()
-        self._finished_as(task.pool_id or ANY_POOL, outcome).inc()
-        if task.pool_id is None:
-            return
-        pool = self._pool(task)
-        pool.tokens_in.inc(task.tokens_in or 0)
-        pool.tokens_out.inc(task.tokens_out or 0)
-        if task.decode_time_ms is not None:
-            pool.decode.observe(task.decode_time_ms)
+        """Note an end, and what was generated."""
+        request, error = task.request, task.error
+        self._ends.tell(
+            (
+                (request.placement.pin_pool_id, task.model_id, request.priority),
+                (task.pool_id, request.priority),
+                None if error is None else error.code,
+                task.tokens_in,
+                task.tokens_out,
+                task.decode_time_ms,
+            )
+        )
+        if len(self._ends.waiting) >= MANY:  # Every task ends, so there are few of all others too.
+            self._metrics.settle()
 
-    def _wait(self, task: Task) -> None:
-        gauge = self._depth_of(_wanted_pool(task), task.model_id, task.request.priority.value)
-        gauge.inc()
-        self._waiting[task.task_id] = gauge
+    def _count_admissions(self, facts: Sequence[_Queue]) -> None:
+        for queue, many in Counter(facts).items():
+            self._enqueued.labels(pool_id=queue[0] or ANY_POOL, outcome="enqueued").inc(many)
+            self._depth_of(queue).inc(many)
 
-    def _leave(self, task: Task) -> bool:
-        gauge = self._waiting.pop(task.task_id, None)
-        if gauge is not None:
-            gauge.dec()
-        return gauge is not None
+    def _count_dispatches(self, facts: Sequence[_Dispatch]) -> None:
+        queues, places, placement_ms, candidates, waited_ms, told_ms = zip(*facts, strict=True)
+        for queue, many in Counter(queues).items():
+            self._depth_of(queue).dec(many)
+            self._placed[queue[0] is not None].inc(many)
+        for place, many in Counter(places).items():
+            self._pool(place).dispatched.inc(many)
+        self._placement.observe_all(placement_ms)
+        self._candidates.observe_all(candidates)
+        self._start_error.observe_all(
+            abs(waited - told)
+            for waited, told in zip(waited_ms, told_ms, strict=True)
+            if waited is not None
+        )
 
-    def _find_enqueued(self, pool_id: str) -> Counter:
-        return self._enqueued.labels(pool_id=pool_id, outcome="enqueued")
+    def _count_first_tokens(self, facts: Sequence[_FirstToken]) -> None:
+        places, handover_ms, first_token_ms = zip(*facts, strict=True)
+        for place, amounts in _by_place(places, handover_ms):
+            self._pool(place).handover.observe_all(amounts)
+        for place, amounts in _by_place(places, first_token_ms):
+            self._pool(place).first_token.observe_all(amounts)
 
-    def _find_finished(self, pool_id: str, outcome: str) -> Counter:
-        return self._finished.labels(pool_id=pool_id, outcome=outcome)
+    def _count_ends(self, facts: Sequence[_End]) -> None:
+        queues, places, codes, tokens_in, tokens_out, decode_ms = zip(*facts, strict=True)
+        kinds = Counter(zip(queues, places, codes, strict=True))
+        for (queue, (pool_id, _priority), code), many in kinds.items():
+            outcome = "finished" if code is None else code
+            self._finished.labels(pool_id=pool_id or ANY_POOL, outcome=outcome).inc(many)
+            if pool_id is not None:
+                continue
+            self._depth_of(queue).dec(many)  # It still waited.
+            if code == ErrorCode.QUEUE_FULL_DROP_LRU:
+                self._rejected.labels(pool_id=queue[0] or ANY_POOL, reason=code).inc(many)
+        for place, amounts in _by_place(places, tokens_in):
+            self._pool(place).tokens_in.inc(sum(amounts))
+        for place, amounts in _by_place(places, tokens_out):
+            self._pool(place).tokens_out.inc(sum(amounts))
+        for place, amounts in _by_place(places, decode_ms):
+            self._pool(place).decode.observe_all(amounts)
 
-    def _find_depth(self, pool_id: str, model_id: str, priority: str) -> Gauge:
-        return self._depth.labels(pool_id=pool_id, model_id=model_id, priority=priority)
+    def _depth_of(self, queue: _Queue) -> prometheus_client.Gauge:
+        pin_pool_id, model_id, priority = queue
+        return self._depth.labels(
+            pool_id=pin_pool_id or ANY_POOL, model_id=model_id, priority=priority.value
+        )
 
-    def _pool(self, task: Task) -> _PoolChildren:
-        pool_id, priority = task.pool_id or ANY_POOL, task.request.priority.value
-        children = self._pools.get((pool_id, priority))
+    def _pool(self, place: _Place) -> _PoolChildren:
+        children = self._pools.get(place)
         if children is None:
+            pool_id, priority = place[0] or ANY_POOL, place[1].value
             counter, histogram = self._metrics.counter, self._metrics.histogram
-            children = self._pools[pool_id, priority] = _PoolChildren(
+            children = self._pools[place] = _PoolChildren(
                 counter("orchd_tasks_dispatched_total").labels(
                     pool_id=pool_id, outcome="dispatched"
                 ),
@@ -135,5 +185,12 @@ class TaskMetrics:
         return children
 
 
-def _wanted_pool(task: Task) -> str:
-    return task.request.placement.pin_pool_id or ANY_POOL
+def _by_place(
+    places: Sequence[_Place], amounts: Sequence[float | None]
+) -> Iterable[tuple[_Place, list[float]]]:
+    """Sort amounts by the place they were measured at; what was not measured is left out."""
+    found: defaultdict[_Place, list[float]] = defaultdict(list)
+    for place, amount in zip(places, amounts, strict=True):
+        if amount is not None:
+            found[place].append(amount)
+    return found.items()

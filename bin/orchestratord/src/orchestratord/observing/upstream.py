@@ -1,9 +1,11 @@
 """Counts the calls to others, and what they tell of the health of pools."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from adapter_host import Outcome, ReplicaKey
-from telemetry_core import Metrics
+from telemetry_core import MANY, Metrics
 
 ENGINE = "engine"
 """The route of everything that goes to an engine, directly or through its node."""
@@ -19,10 +21,13 @@ class UpstreamMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         self._requests = metrics.counter("orchd_upstream_requests_total")
+        self._engine_calls = metrics.facts(self._count_engine_calls)
 
     def engine_called(self, key: ReplicaKey, outcome: Outcome) -> None:
-        """Count a task's call to an engine."""
-        self._requests.labels(peer=key.pool_id, route=ENGINE, outcome=outcome.value).inc()
+        """Note a task's call to an engine."""
+        self._engine_calls.tell((key.pool_id, outcome))
+        if len(self._engine_calls.waiting) >= MANY:
+            self._engine_calls.settle()
 
     def node_called(self, node_id: str, path: str, outcome: str) -> None:
         """Count a call of a node's API."""
@@ -30,7 +35,12 @@ class UpstreamMetrics:
 
     def forget(self, peer: str) -> None:
         """Drop what was counted of a peer that has left."""
+        self._engine_calls.settle()  # What still waited would come back with the next reading.
         self._requests.remove(peer=peer)
+
+    def _count_engine_calls(self, facts: Sequence[tuple[str, Outcome]]) -> None:
+        for (pool_id, outcome), many in Counter(facts).items():
+            self._requests.labels(peer=pool_id, route=ENGINE, outcome=outcome.value).inc(many)
 
 
 class PoolHealthMetrics:

@@ -1,15 +1,16 @@
 """All metrics of a program on a registry of its own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
 from telemetry_core.contract import CONTRACT, MetricSpec, Program
 from telemetry_core.errors import UnknownMetricError
+from telemetry_core.facts import Fact, Facts
 from telemetry_core.families import Family
 from telemetry_core.tallies import TallyCounter, TallyGauge, TallyHistogram
 
@@ -39,8 +40,9 @@ class Metrics:
             for program in programs
             for spec in CONTRACT[program]
         }
+        self._facts: list[Facts[Any]] = []
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_ContractCollector(self._families.values()))
+        self._registry.register(_ContractCollector(self._families.values(), self.settle))
 
     def counter(self, name: str) -> Family[Counter]:
         """Give a counter of the contract."""
@@ -50,9 +52,20 @@ class Metrics:
         """Give a gauge of the contract."""
         return self._family(name, "gauge")
 
-    def histogram(self, name: str) -> Family[Histogram]:
+    def histogram(self, name: str) -> Family[TallyHistogram]:
         """Give a histogram of the contract."""
         return self._family(name, "histogram")
+
+    def facts(self, count: Callable[[Sequence[Fact]], None]) -> Facts[Fact]:
+        """Take facts that `count` turns into numbers, many in one go and before each reading."""
+        facts = Facts(count)
+        self._facts.append(facts)
+        return facts
+
+    def settle(self) -> None:
+        """Count all facts that wait."""
+        for facts in self._facts:
+            facts.settle()
 
     def expose(self) -> tuple[bytes, str]:
         """Write the text exposition for `/metrics`, and its content type."""
@@ -68,10 +81,12 @@ class Metrics:
 class _ContractCollector(Collector):
     """Exposes the families, and what their bounds have swallowed."""
 
-    def __init__(self, families: Iterable[Family[Any]]) -> None:
+    def __init__(self, families: Iterable[Family[Any]], settle: Callable[[], None]) -> None:
         self._families = tuple(families)
+        self._settle = settle
 
     def collect(self) -> Iterable[Metric]:
+        self._settle()
         collapsed = CounterMetricFamily(
             "telemetry_labels_collapsed",
             "Lookups counted under `other`, because the metric has all the series it may have.",
@@ -84,7 +99,7 @@ class _ContractCollector(Collector):
         yield collapsed
 
 
-def _build(spec: MetricSpec) -> Counter | Gauge | Histogram:
+def _build(spec: MetricSpec) -> Counter | Gauge | TallyHistogram:
     if spec.kind == "counter":
         return TallyCounter(spec.name, spec.help, spec.labels, registry=None)
     if spec.kind == "gauge":

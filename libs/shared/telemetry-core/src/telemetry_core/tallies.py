@@ -5,7 +5,7 @@ calls of functions for each number.
 """
 
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import Any
 
@@ -79,6 +79,17 @@ class TallyHistogram(Histogram):
         with self._tally_lock:
             self._tally[place] += 1
             self._tally_sum += amount
+
+    def observe_all(self, amounts: Iterable[float]) -> None:
+        """Count many values: one search for each bucket instead of one for each value."""
+        ordered = sorted(amounts)
+        up_to = [0, *(bisect_right(ordered, bound) for bound in self._upper_bounds)]
+        with self._tally_lock:
+            self._tally = [
+                count + upper - lower
+                for count, lower, upper in zip(self._tally, up_to, up_to[1:], strict=False)
+            ]
+            self._tally_sum += sum(ordered)
 
     def _child_samples(self) -> Iterable[Sample]:
         with self._tally_lock:
