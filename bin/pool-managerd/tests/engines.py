@@ -32,6 +32,11 @@ class Visit:
     async def body(self, size: int) -> bytes:
         return await self.reader.readexactly(size)
 
+    async def next(self) -> "Visit":
+        """Return the next request on the same connection."""
+        async with asyncio.timeout(5):
+            return Visit(self.reader, self.writer, await _head(self.reader))
+
     async def left(self) -> None:
         """Return when the other side has closed its half."""
         async with asyncio.timeout(5):
@@ -66,5 +71,8 @@ class PlainEngine:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
-        head = await reader.readuntil(b"\r\n\r\n")
-        await self.visits.put(Visit(reader, writer, head.decode()))
+        await self.visits.put(Visit(reader, writer, await _head(reader)))
+
+
+async def _head(reader: asyncio.StreamReader) -> str:
+    return (await reader.readuntil(b"\r\n\r\n")).decode()

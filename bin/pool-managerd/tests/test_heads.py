@@ -7,8 +7,9 @@ from pool_managerd.relay.heads import (
     MAX_HEAD_BYTES,
     BadHead,
     Framing,
+    ResponseHead,
+    read_response,
     request_head,
-    response_head,
     split_head,
 )
 
@@ -38,7 +39,6 @@ def test_an_engine_sees_nothing_that_was_meant_for_the_node() -> None:
     assert lines == [
         "POST /completion HTTP/1.1",
         "Host: 127.0.0.1:5",
-        "Connection: close",
         "Authorization: Bearer engine-key",
         "X-Correlation-Id: mine",
         "Content-Length: 0",
@@ -70,14 +70,16 @@ def test_what_is_not_ascii_is_passed_on_byte_by_byte() -> None:
         body_bytes=0,
     )
     assert b"\r\nX-Odd: " + every + b"\r\n" in head
-    assert every in response(f"X-Odd: {text}").for_client
+    assert every in for_client(response(f"X-Odd: {text}"))
 
 
 def test_an_answer_that_begins_like_another_is_its_own() -> None:
     lines = ("Content-Length: 2", "A: b")
-    first, second = response(*lines), response(*lines, keep_alive=False)
-    assert b"Connection: close" not in first.for_client
-    assert b"Connection: close" in second.for_client
+    assert response(*lines) is response(*lines)
+    assert response(*lines) != response("Content-Length: 3", "A: b")
+    assert b"X-Correlation-Id: other" in response(*lines).for_client(
+        correlation_id="other", keep_alive=True
+    )
     for _ in range(2):
         with pytest.raises(BadHead):
             response("Content-Length: 1", "Content-Length: 2")
@@ -89,22 +91,36 @@ def test_a_body_without_a_length_goes_on_in_chunks() -> None:
     )
 
 
-def response(*lines: str, keep_alive: bool = True):
-    head = "\r\n".join(("HTTP/1.1 200 OK", *lines)).encode(HEAD_ENCODING)
-    return response_head(head, correlation_id="mine", keep_alive=keep_alive)
+def response(*lines: str) -> ResponseHead:
+    return read_response("\r\n".join(("HTTP/1.1 200 OK", *lines)).encode(HEAD_ENCODING))
+
+
+def for_client(head: ResponseHead, *, keep_alive: bool = True) -> bytes:
+    return head.for_client(correlation_id="mine", keep_alive=keep_alive)
 
 
 def test_a_response_keeps_its_framing_and_loses_its_connection() -> None:
     head = response("Transfer-Encoding: chunked", "Connection: close", "Keep-Alive: 5", "A: b")
-    assert head.for_client == (
+    assert for_client(head) == (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\nX-Correlation-Id: mine\r\n\r\n"
     )
     assert head.framing == Framing(chunked=True)
 
 
 def test_a_body_that_ends_with_its_connection_ends_the_clients_as_well() -> None:
-    assert b"Connection: close" in response("A: b").for_client
-    assert b"Connection: close" in response("Content-Length: 1", keep_alive=False).for_client
+    assert b"Connection: close" in for_client(response("A: b"))
+    assert b"Connection: close" in for_client(response("Content-Length: 1"), keep_alive=False)
+    assert b"Connection: close" not in for_client(response("Content-Length: 1"))
+
+
+def test_a_connection_stays_open_unless_the_engine_says_otherwise_or_the_body_ends_with_it() -> (
+    None
+):
+    assert response("Content-Length: 1").keeps_open
+    assert response("Transfer-Encoding: chunked", "Connection: keep-alive").keeps_open
+    assert not response("Content-Length: 1", "Connection: X-Own, Close").keeps_open
+    assert not response("A: b").keeps_open
+    assert not read_response(b"HTTP/1.0 200 OK\r\nContent-Length: 1").keeps_open
 
 
 @pytest.mark.parametrize(
@@ -129,7 +145,7 @@ def test_a_head_that_two_readers_may_read_differently_is_refused(lines: tuple[st
 @pytest.mark.parametrize("line", ["HTTP/2 200", "ICY 200 OK", "HTTP/1.1 2x0", ""])
 def test_a_status_line_of_something_else_is_refused(line: str) -> None:
     with pytest.raises(BadHead):
-        response_head(line.encode(), correlation_id="mine", keep_alive=True)
+        read_response(line.encode())
 
 
 def test_a_head_is_cut_off_once_it_is_whole_and_never_grows_without_end() -> None:
@@ -140,13 +156,3 @@ def test_a_head_is_cut_off_once_it_is_whole_and_never_grows_without_end() -> Non
     )
     with pytest.raises(BadHead):
         split_head(b"x" * (MAX_HEAD_BYTES + 1))
-
-
-def test_a_body_is_whole_by_its_own_framing() -> None:
-    chunked = Framing(chunked=True)
-    assert chunked.is_whole(5, b"0\r\n\r\n")
-    assert chunked.is_whole(99, b"\r\n0\r\n\r\n")
-    assert not chunked.is_whole(99, b"\n10\r\n\r\n")
-    assert not chunked.is_whole(0, b"")
-    assert Framing(length_bytes=3).is_whole(3, b"")
-    assert not Framing(length_bytes=3).is_whole(2, b"")

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -55,6 +56,22 @@ async def test_the_engine_describes_itself_and_counts_tokens_through_the_relay(
         described = await adapter.describe()
         assert (described.engine, described.slots) == ("llamacpp", 2)
         assert await adapter.tokenize("hello")
+
+
+def opened_to(port: int) -> int:
+    """Connections to a port of this machine that are open, or were closed just now."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(port in (int(at.rpartition(":")[2], 16) for at in row[1:3]) for row in rows)
+
+
+async def test_hundreds_of_requests_use_few_connections_to_the_engine(endless: Node) -> None:
+    port = urlsplit(endless.handoff("endless")["url"]).port
+    assert port is not None
+    async with adapter_of(endless, "endless") as adapter:
+        before = opened_to(port)
+        for _ in range(200):
+            await adapter.tokenize("hello")
+        assert opened_to(port) - before < 20
 
 
 async def test_a_generating_request_is_a_lease_as_long_as_it_runs(endless: Node) -> None:

@@ -13,9 +13,11 @@ import pytest
 from local_pool_manager import Lease, PoolDraining
 from pool_managerd.testing import OneEngine, relaying
 
-from .engines import PlainEngine
+from .engines import PlainEngine, Visit
 
 TASK = "X-Llorch-Task: some-task/1"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CLOSING = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -62,6 +64,7 @@ class Bench:
     pool: OneEngine
     url: str
     released: asyncio.Event
+    short: bool
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -71,6 +74,10 @@ class Bench:
             yield Client(reader, writer, at.path)
         finally:
             writer.transport.abort()
+
+    async def next(self, visit: Visit | None) -> Visit:
+        """The next request: on the same connection, if its way uses one again."""
+        return await (visit.next() if visit is not None and self.short else self.engine.visit())
 
     def held(self) -> int:
         return len(self.pool.leases.held)
@@ -96,25 +103,32 @@ def deaf_engine() -> Iterator[str]:
             yield f"http://{at[0]}:{at[1]}"
 
 
-@pytest.fixture(params=[True, False], ids=["short way", "aiohttp"])
-async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+@asynccontextmanager
+async def benched(*, short: bool) -> AsyncIterator[Bench]:
     released = asyncio.Event()
     async with PlainEngine.running() as engine:
         pool = OneEngine(engine.url, slots=1, key="engine-key")
         pool.on_release = released.set
-        async with relaying(pool, short=request.param) as url:
-            yield Bench(engine, pool, url, released)
+        async with relaying(pool, short=short) as url:
+            yield Bench(engine, pool, url, released, short)
+
+
+@pytest.fixture(params=[True, False], ids=["short way", "aiohttp"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    async with benched(short=request.param) as bench:
+        yield bench
 
 
 async def test_bytes_pass_unchanged_and_the_connection_carries_the_next_request(
     bench: Bench,
 ) -> None:
     async with bench.client() as client:
+        visit: Visit | None = None
         for _ in range(2):
             client.generate(
                 "Authorization: Bearer service", "X-Correlation-Id: mine", body=b"hello"
             )
-            visit = await bench.engine.visit()
+            visit = await bench.next(visit)
             assert "Bearer engine-key" in visit.head
             assert "service" not in visit.head
             assert "X-Correlation-Id: mine" in visit.head
@@ -123,9 +137,7 @@ async def test_bytes_pass_unchanged_and_the_connection_carries_the_next_request(
             status, head = await client.head()
             assert (status, "X-Correlation-Id: mine" in head) == (200, True)
             assert await client.reader.readexactly(15) == b"5\r\nab\r\nc\r\n0\r\n\r\n"
-            await visit.left()
-            visit.writer.close()
-            await bench.freed()
+            assert not bench.held()
 
 
 async def test_only_paths_of_an_adapter_exist(bench: Bench) -> None:
@@ -162,7 +174,7 @@ async def test_a_full_replica_is_busy_and_a_draining_pool_says_so(bench: Bench) 
         assert await second.error() == (503, "POOL_DRAINING")
         second.ask("GET", "/health")
         visit = await bench.engine.visit()
-        visit.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        visit.writer.write(OK)
         assert await second.answer() == (200, b"ok")
 
 
@@ -286,14 +298,13 @@ async def test_a_request_that_comes_before_the_last_answer_has_ended_is_the_next
         client.generate()
         visit = await bench.engine.visit()
         client.ask("GET", "/health")
-        for _ in range(2):
-            visit.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            assert await client.answer() == (200, b"ok")
-            visit.writer.close()
-            if "/completion" in visit.head:
-                visit = await bench.engine.visit()
+        await visit.body(2)
+        visit.writer.write(OK)
+        assert await client.answer() == (200, b"ok")
+        visit = await bench.next(visit)
         assert visit.head.startswith("GET /health ")
-    await bench.freed()
+        visit.writer.write(OK)
+        assert await client.answer() == (200, b"ok")
 
 
 async def test_a_body_of_any_size_and_framing_goes_through(bench: Bench) -> None:
@@ -307,7 +318,7 @@ async def test_a_body_of_any_size_and_framing_goes_through(bench: Bench) -> None
             sent = (await visit.reader.readuntil(b"0\r\n\r\n")).split(b"\r\n")
         assert b"".join(sent[1::2]) == b"abcde"
         assert "Transfer-Encoding: chunked" in visit.head
-        visit.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        visit.writer.write(OK)
         visit.writer.close()
         assert await client.answer() == (200, b"ok")
 
@@ -316,7 +327,7 @@ async def test_a_body_of_any_size_and_framing_goes_through(bench: Bench) -> None
         visit = await bench.engine.visit()
         async with asyncio.timeout(10):
             assert await visit.body(len(big)) == big
-        visit.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        visit.writer.write(OK)
         assert await client.answer() == (200, b"ok")
 
 
@@ -335,14 +346,14 @@ async def test_a_body_that_ends_with_its_connection_is_passed_on_to_its_end(benc
     await bench.freed()
 
 
-async def test_an_engine_that_does_not_close_holds_its_slot_and_not_its_client(
+async def test_an_engine_that_says_it_closes_holds_its_slot_until_it_does_and_not_its_client(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pool_managerd.relay.link.GOODBYE_S", 0.05)
     async with bench.client() as client:
         client.generate()
         visit = await bench.engine.visit()
-        visit.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        visit.writer.write(CLOSING)
         assert await client.answer() == (200, b"ok")
         client.generate()
         assert await client.error() == (429, "REPLICA_BUSY")
@@ -369,28 +380,66 @@ async def test_a_reader_that_takes_nothing_stops_the_engine_and_grows_nothing(be
         async with asyncio.timeout(20):
             assert len(await client.reader.readexactly(expected)) == expected
             assert await client.reader.readexactly(5) == b"0\r\n\r\n"
-        await visit.left()
-        visit.writer.close()
-    await bench.freed()
+        assert not bench.held()
 
 
-async def test_passed_bytes_are_counted_also_of_a_stream_that_runs() -> None:
+async def test_a_request_that_meets_a_closed_connection_is_sent_once_more() -> None:
+    async with benched(short=True) as bench, bench.client() as client:
+        client.generate()
+        kept = await bench.engine.visit()
+        await kept.body(2)
+        kept.writer.write(OK)
+        assert await client.answer() == (200, b"ok")
+        client.generate(body=b"again")
+        (await kept.next()).writer.transport.abort()
+        fresh = await bench.engine.visit()
+        assert await fresh.body(5) == b"again"
+        assert bench.held() == 1
+        fresh.writer.transport.abort()  # And never a third time.
+        assert await client.error() == (502, "WORKER_RESET")
+        assert not bench.held()
+
+
+async def test_a_client_that_leaves_closes_a_kept_connection_as_any_other() -> None:
+    async with benched(short=True) as bench:
+        async with bench.client() as client:
+            client.generate()
+            kept = await bench.engine.visit()
+            await kept.body(2)
+            kept.writer.write(OK)
+            assert await client.answer() == (200, b"ok")
+            client.generate()
+            await (await kept.next()).body(2)
+        await kept.left()
+        assert bench.held() == 1
+        kept.writer.close()
+        await bench.freed()
+
+
+async def test_an_engine_that_has_another_address_is_asked_there() -> None:
+    async with benched(short=True) as bench, PlainEngine.running() as other, bench.client() as it:
+        for engine in (bench.engine, other):
+            bench.pool.at = replace(bench.pool.at, url=engine.url)
+            it.generate()
+            visit = await engine.visit()
+            await visit.body(2)
+            visit.writer.write(OK)
+            assert await it.answer() == (200, b"ok")
+
+
+async def test_passed_bytes_are_counted() -> None:
     counted: list[int] = []
     async with PlainEngine.running() as engine:
         pool = OneEngine(engine.url)
         async with relaying(pool, count=lambda _pool, size: counted.append(size)) as url:
             at = urlsplit(url)
             reader, writer = await asyncio.open_connection(at.hostname, at.port)
-            Client(reader, writer, at.path).generate()
-            visit = await engine.visit()
-            visit.writer.write(STREAM + b"3\r\nabc\r\n0\r\n\r\n")
-            await reader.readuntil(b"0\r\n\r\n")
-            await visit.body(2)
-            await visit.left()
-            gone = asyncio.Event()
-            pool.on_release = gone.set
-            visit.writer.close()
-            async with asyncio.timeout(5):
-                await gone.wait()
+            visit: Visit | None = None
+            for _ in range(2):
+                Client(reader, writer, at.path).generate()
+                visit = await (engine.visit() if visit is None else visit.next())
+                await visit.body(2)
+                visit.writer.write(STREAM + b"3\r\nabc\r\n0\r\n\r\n")
+                await reader.readuntil(b"\r\n0\r\n\r\n")
             writer.close()
-    assert sum(counted) > len(STREAM) + 13 + 2
+    assert sum(counted) > 2 * (len(STREAM) + 13 + 2)

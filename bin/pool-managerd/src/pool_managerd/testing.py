@@ -79,7 +79,10 @@ async def relaying(
     gate: Gate | None = None,
     observer: RequestObserver | None = None,
 ) -> AsyncIterator[str]:
-    """Serve a relay, on request without its short way; yields the base URL of the engine."""
+    """Serve a relay, on request without its short way; yields the base URL of the engine.
+
+    Bytes are counted at the end.
+    """
     app, relay = web.Application(), Relay(engine, count=count)
     app.router.add_route("*", RELAY_PATH, relay.handle)
     open_to_all = _Open()
@@ -88,4 +91,8 @@ async def relaying(
     async with serving(
         app, edge, BindAddress("127.0.0.1", 0), shutdown_timeout_s=1, short_way=short_way
     ) as address:
-        yield f"http://{address}/v2/pools/pool/replicas/r0/engine"
+        try:
+            yield f"http://{address}/v2/pools/pool/replicas/r0/engine"
+        finally:
+            relay.passages.count()
+            relay.passages.close_kept()

@@ -73,6 +73,7 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
             relay = Relay(pools, count=metrics.relayed)
             metrics.show(pools.snapshots, lambda: gpus.inventory)
             metrics.before_exposition = relay.passages.count
+            pools.subscribe(relay.passages.look)
             presence = Presence(
                 settings,
                 pools=pools,
@@ -110,7 +111,10 @@ async def running_node(settings: Settings, access: Access) -> AsyncIterator[Node
                     call_back=presence.call_back,
                     uptime_ms=lambda: int((time.monotonic() - began_s) * 1000),
                 )
-                yield Node(services, pools, relay, presence)
+                try:
+                    yield Node(services, pools, relay, presence)
+                finally:
+                    relay.passages.close_kept()
 
 
 def _now_ms() -> int:

@@ -26,9 +26,6 @@ MAX_HEAD_BYTES = 64 * 1024
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile("[0-9]+")
 _SPACE = " \t\n\r\v\f"
-LAST_CHUNK = b"0\r\n\r\n"
-TAIL_BYTES = len(b"\r\n" + LAST_CHUNK)
-
 HEAD_ENCODING = "latin-1"
 """In which each byte is a character: what is not ASCII is passed on as it came."""
 MAX_KNOWN_HEAD_BYTES = 1024
@@ -51,7 +48,7 @@ def request_head(
     body_bytes: int | None,
 ) -> bytes:
     """Return the head for the engine; `body_bytes` None means a body in chunks."""
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {authority}", "Connection: close"]
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {authority}"]
     if engine_key is not None:
         lines.append(f"Authorization: Bearer {engine_key}")
     lines.append(f"X-Correlation-Id: {correlation_id}")
@@ -87,25 +84,26 @@ class Framing:
         """Whether a reader knows the end without the connection being closed."""
         return self.chunked or self.length_bytes is not None
 
-    def is_whole(self, passed_bytes: int, tail: bytes) -> bool:
-        """Tell from the count and the last bytes of a body whether nothing is missing."""
-        if self.chunked:
-            return tail.endswith(b"\r\n" + LAST_CHUNK) or tail == LAST_CHUNK
-        return passed_bytes == self.length_bytes
-
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """The head of a response as the client gets it."""
+    """What the head of a response says; it is the same for all answers that begin alike."""
 
     status: int
     framing: Framing
-    for_client: bytes
+    keeps_open: bool
+    """Whether its connection can carry another request, once the body is whole."""
+    kept: bytes
+    """The lines that the client gets as well."""
 
-    @property
-    def is_interim(self) -> bool:
-        """Whether another head follows."""
-        return self.status < 200
+    def for_client(self, *, correlation_id: str, keep_alive: bool) -> bytes:
+        """Return it as the client gets it.
+
+        Transfer-Encoding stays, since the body's own framing is passed on with it.
+        """
+        stays = keep_alive and self.framing.ends_itself
+        end = f"\r\nX-Correlation-Id: {correlation_id}{'' if stays else _CLOSE}\r\n\r\n"
+        return self.kept + end.encode("ascii")
 
 
 def split_head(received: bytes) -> tuple[bytes, bytes] | None:
@@ -118,31 +116,27 @@ def split_head(received: bytes) -> tuple[bytes, bytes] | None:
     return received[:end], received[end + len(_HEAD_END) :]
 
 
-def response_head(head: bytes, *, correlation_id: str, keep_alive: bool) -> ResponseHead:
-    """Rewrite a response's head for the client. Raises BadHead.
-
-    Transfer-Encoding stays, since the body's own framing is passed on with it.
-    """
+def read_response(head: bytes) -> ResponseHead:
+    """Read a response's head. Raises BadHead."""
     # An engine begins most of its answers alike.
-    read = _read_known if len(head) <= MAX_KNOWN_HEAD_BYTES else _read
-    status, framing, kept = read(head)
-    stays = keep_alive and framing.ends_itself
-    own = f"\r\nX-Correlation-Id: {correlation_id}{'' if stays else _CLOSE}\r\n\r\n"
-    return ResponseHead(status, framing, kept + own.encode("ascii"))
+    return _read_known(head) if len(head) <= MAX_KNOWN_HEAD_BYTES else _read(head)
 
 
 _CLOSE = "\r\nConnection: close"
 
 
-def _read(head: bytes) -> tuple[int, Framing, bytes]:
-    """Return status, framing, and the lines that the client gets as well. Raises BadHead."""
+def _read(head: bytes) -> ResponseHead:
     status_line, *lines = head.split(b"\r\n")
     headers = [_header(line) for line in lines]
     status = _status(status_line)
     framing = _framing(status, headers)
-    unwanted = _NOT_FOR_THE_CLIENT | _named_by_connection(headers)
+    options = _named_by_connection(headers)
+    unwanted = _NOT_FOR_THE_CLIENT | options
     kept = [line for line, (name, _) in zip(lines, headers, strict=True) if name not in unwanted]
-    return status, framing, b"\r\n".join([status_line, *kept])
+    keeps_open = (
+        framing.ends_itself and status_line.startswith(b"HTTP/1.1") and "close" not in options
+    )
+    return ResponseHead(status, framing, keeps_open, b"\r\n".join([status_line, *kept]))
 
 
 _read_known = lru_cache(maxsize=64)(_read)

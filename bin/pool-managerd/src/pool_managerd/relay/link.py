@@ -8,19 +8,15 @@ that a relay holds one read and the transport's own buffer, whatever the engine 
 import asyncio
 from collections.abc import Callable
 from enum import StrEnum
-from typing import cast
+from typing import Protocol, cast
 
-from pool_managerd.relay.heads import (
-    LAST_CHUNK,
-    TAIL_BYTES,
-    BadHead,
-    ResponseHead,
-    response_head,
-    split_head,
-)
+from pool_managerd.relay.chunks import LAST_CHUNK, BadChunks, ChunkedBodies
+from pool_managerd.relay.heads import BadHead, ResponseHead, read_response, split_head
+from pool_managerd.relay.kept import KeptLinks
 
 GOODBYE_S = 1.0
-"""How long a client waits for its engine to close behind a whole answer; the slot waits longer."""
+"""How long a client waits for its engine to close behind a whole answer, if that says it will; the
+slot waits longer."""
 LET_GO_S = 600.0
 """How long an engine may go on with a request that was given up before we stop listening."""
 
@@ -33,79 +29,100 @@ class End(StrEnum):
     """The engine closed its side before its answer was whole."""
     REVOKED = "revoked"
     """The lease was taken back."""
+    STALE = "stale"
+    """The engine had closed the kept connection when the request came: it was not begun."""
+
+
+class Asking(Protocol):
+    """A request that is on its way through a link."""
+
+    def ended(self, how: End) -> None:
+        """The client has all that there will be; the link is not the request's any more.
+
+        Called once, unless the request has left before.
+        """
+        ...
+
+    def let_go(self) -> None:
+        """The engine has let go of the request, by a whole answer or by closing its side.
+
+        Called once, unless the end is `STALE`.
+        """
+        ...
 
 
 class EngineLink(asyncio.Protocol):
-    """One connection to an engine, for one request.
+    """One connection to an engine, which carries one request after the other.
 
-    `on_made` is called when the engine has taken the connection, and `on_end` when the client has
-    all that there will be, unless we left before. `on_gone` is called once, when the engine has
-    closed its side: only then it has let go of the request.
+    It is kept for the next once an answer is whole by its own framing, as long as the engine does
+    not say that it closes. In any other case it is closed, which is what ends a generation.
     """
 
     __slots__ = (
-        "_body_bytes",
+        "_asking",
+        "_chunks",
         "_correlation_id",
         "_engine",
         "_head_bytes",
         "_keep_alive",
-        "_last",
+        "_kept",
         "_left",
-        "_length",
-        "_on_end",
-        "_on_gone",
+        "_missing_bytes",
         "_on_made",
         "_passing",
         "_paused",
         "_room",
         "_said_goodbye",
-        "_sent_bytes",
         "_timer",
+        "_whole_request",
         "_write",
+        "aged",
         "ended",
         "fault",
         "head",
+        "is_open",
+        "passed_bytes",
+        "unanswered",
     )
 
     def __init__(
-        self,
-        client: asyncio.Transport,
-        *,
-        correlation_id: str,
-        keep_alive: bool,
-        on_made: Callable[[], None] = lambda: None,
-        on_end: Callable[[End], None],
-        on_gone: Callable[[], None],
+        self, kept: "KeptLinks[EngineLink]", *, on_made: Callable[[], None] = lambda: None
     ) -> None:
-        self._engine: asyncio.Transport
-        self.head: ResponseHead | None = None
-        """The response's, from when it has been passed on."""
-        self.ended: End | None = None
-        self.fault: str | None = None
-        self._write = client.write
-        self._correlation_id = correlation_id
-        self._keep_alive = keep_alive
+        self._kept = kept
         self._on_made = on_made
-        self._on_end = on_end
-        self._on_gone = on_gone
-        self._head_bytes = b""
-        self._sent_bytes = 0
-        self._body_bytes = 0
-        self._last = b""
-        self._length: int | None = None
-        self._passing = False
+        """Called when the engine has taken the connection."""
+        self._engine: asyncio.Transport
+        self.is_open = True
+        self.aged = False
+        self._asking: Asking | None = None
         self._left = False
         self._said_goodbye = False
+        self._passing = False
         self._paused = False
+        self._chunks: ChunkedBodies | None = None
+        """There once an answer came in chunks."""
         self._timer: asyncio.TimerHandle | None = None
         self._room: asyncio.Event | None = None
         """There only while the engine takes no more of the request, which is seldom."""
 
-    @property
-    def passed_bytes(self) -> int:
+    def carry(
+        self, asking: Asking, client: asyncio.Transport, *, correlation_id: str, keep_alive: bool
+    ) -> None:
+        """Take a request, whose bytes are then sent, and its client."""
+        self._asking = asking
+        self._write = client.write
+        self._correlation_id = correlation_id
+        self._keep_alive = keep_alive
+        self.head: ResponseHead | None = None
+        """The response's, from when it has been passed on."""
+        self.ended: End | None = None
+        self.fault: str | None = None
+        self.passed_bytes = 0
         """In both directions, heads included."""
-        head_bytes = 0 if self.head is None else len(self.head.for_client)
-        return self._sent_bytes + head_bytes + self._body_bytes
+        self.unanswered = b""
+        """What was sent on a kept connection, as long as it may have to be sent on another."""
+        self._whole_request = False
+        self._head_bytes = b""
 
     @property
     def reusable(self) -> bool:
@@ -113,11 +130,17 @@ class EngineLink(asyncio.Protocol):
         head = self.head
         return self._keep_alive and head is not None and head.framing.ends_itself
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, *, last: bool = False) -> None:
         """Write to the engine."""
-        if not self._left:
-            self._sent_bytes += len(data)
+        if not (self._left or self._said_goodbye):
+            self.passed_bytes += len(data)
+            self._whole_request = last
             self._engine.write(data)
+
+    def send_again(self, data: bytes) -> None:
+        """Write a whole request to a connection that was kept, and may be closed by now."""
+        self.unanswered = data
+        self.send(data, last=True)
 
     async def sent(self) -> None:
         """Wait until the engine takes more."""
@@ -135,10 +158,12 @@ class EngineLink(asyncio.Protocol):
             self._engine.pause_reading()
 
     def end(self, how: End) -> None:
-        """Tell how it ended; the first end counts, and none after we left."""
-        if self.ended is None and not self._left:
+        """End it from our side; the first end counts, and none after we left."""
+        asking = self._asking
+        if asking is not None and self.ended is None and not self._left:
             self.ended = how
-            self._on_end(how)
+            self.leave()
+            asking.ended(how)
 
     def leave(self) -> None:
         """Close our half and pass nothing more on; the rest closes when the engine lets go.
@@ -160,10 +185,12 @@ class EngineLink(asyncio.Protocol):
             return
         if not self._said_goodbye:
             self._engine.write_eof()
-        loop = asyncio.get_running_loop()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = loop.call_later(LET_GO_S, self._engine.abort)
+        self._call_later(LET_GO_S, self._engine.abort)
+
+    def abort(self) -> None:
+        """Close it at once."""
+        self.is_open = False
+        self._engine.abort()
 
     # asyncio.Protocol
 
@@ -171,22 +198,17 @@ class EngineLink(asyncio.Protocol):
         """Keep the transport, of which small writes leave at once: the loop has seen to that."""
         self._engine = cast("asyncio.Transport", transport)
         self._on_made()
+        del self._on_made  # Whom it tells may know of this link: no circle is left.
 
     def data_received(self, data: bytes) -> None:
         """Pass one read on: the path of every token, so no more is done than must be."""
-        if not self._passing:
-            if not self._left:
-                self._take_head(data)
-            return
-        self._write(data)
-        size = len(data)
-        self._body_bytes += size
-        if size < TAIL_BYTES:
-            self._note_end(self._last[-TAIL_BYTES:] + data)
-        elif data.endswith(LAST_CHUNK) or self._body_bytes == self._length:
-            self._note_end(data)
-        else:
-            self._last = data
+        if self._passing:
+            self._write(data)
+            self._follow(data)
+        elif self._asking is None:
+            self.abort()  # Bytes that nobody asked for.
+        elif not (self._left or self._said_goodbye):
+            self._take_head(data)
 
     def pause_writing(self) -> None:
         """The engine is slower than the client's upload."""
@@ -200,58 +222,107 @@ class EngineLink(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The engine closed its side; the transport closes ours."""
+        self.is_open = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The engine has let go."""
-        self.end(End.WHOLE if exc is None and self._is_whole() else End.BROKEN)
-        self._left = True
-        self.resume_writing()
+        self.is_open = False
         if self._timer is not None:
             self._timer.cancel()
-        self._on_gone()
-        # Whom they tell may know of this link: no circle is left to the collector.
-        del self._on_made, self._on_end, self._on_gone
+        self.resume_writing()
+        asking, self._asking = self._asking, None
+        if asking is None:
+            return
+        if self.unanswered and not self._left:
+            self._finish(asking, End.STALE)
+            return
+        asking.let_go()
+        self._finish(asking, End.WHOLE if exc is None and self._is_whole() else End.BROKEN)
 
     def _take_head(self, data: bytes) -> None:
         """Pass the head on once it is whole, in one write with what follows it."""
+        self.unanswered = b""
         self._head_bytes += data
         try:
             while (cut := split_head(self._head_bytes)) is not None:
                 raw, self._head_bytes = cut
-                head = response_head(
-                    raw, correlation_id=self._correlation_id, keep_alive=self._keep_alive
-                )
-                if not head.is_interim:
+                head = read_response(raw)
+                if head.status >= 200:
                     self._begin(head)
                     return
         except BadHead as error:
-            self.fault = str(error)
-            self.end(End.BROKEN)
+            self._break(error)
 
     def _begin(self, head: ResponseHead) -> None:
         body, self._head_bytes = self._head_bytes, b""
-        self.head, self._length = head, head.framing.length_bytes
+        self.head, self._missing_bytes = head, head.framing.length_bytes
+        if head.framing.chunked:
+            if self._chunks is None:
+                self._chunks = ChunkedBodies()
+            self._chunks.begin()
+        written = head.for_client(correlation_id=self._correlation_id, keep_alive=self._keep_alive)
+        self.passed_bytes += len(written)
+        self._write(written + body)
         self._passing = True
-        self._body_bytes = len(body)
-        self._write(head.for_client + body)
-        self._note_end(body)
+        self._follow(body)
 
-    def _note_end(self, received: bytes) -> None:
-        """Say goodbye behind a whole response: an engine that keeps connections would wait."""
-        self._last = received[-TAIL_BYTES:]
-        if self._ends_itself() and not self._said_goodbye:
+    def _follow(self, data: bytes) -> None:
+        """Count what was passed on, and see whether the body is whole with it."""
+        self.passed_bytes += len(data)
+        head = self.head
+        assert head is not None
+        if head.framing.chunked:
+            assert self._chunks is not None
+            try:
+                whole = self._chunks.ends_with(data)
+            except BadChunks as error:
+                self._break(error)
+                return
+            if whole:
+                # With trailers, or cut within its end, it is not looked at more closely.
+                self._complete(head, to_the_byte=data.endswith(LAST_CHUNK))
+        elif self._missing_bytes is not None:
+            self._missing_bytes -= len(data)
+            if self._missing_bytes == 0:
+                self._complete(head, to_the_byte=True)
+            elif self._missing_bytes < 0:
+                self._break(BadHead("the body is longer than its length"))
+
+    def _complete(self, head: ResponseHead, *, to_the_byte: bool) -> None:
+        """The answer is whole: the engine has let go, unless it says that it will by closing."""
+        asking = self._asking
+        assert asking is not None
+        self._passing = False
+        if not (head.keeps_open and self._whole_request):
             self._said_goodbye = True
             self._engine.write_eof()
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(GOODBYE_S, self.end, End.WHOLE)
+            self._call_later(GOODBYE_S, lambda: self.end(End.WHOLE))
+            return
+        self._asking = None
+        if self._paused:
+            self.flow(True)
+        if to_the_byte and self.is_open:
+            self._kept.keep(self)
+        else:
+            self.abort()
+        asking.let_go()
+        self._finish(asking, End.WHOLE)
 
-    def _ends_itself(self) -> bool:
-        """Whether the body is whole by its own framing."""
-        if self.head is None:
-            return False
-        return self.head.framing.is_whole(self._body_bytes, self._last[-TAIL_BYTES:])
+    def _break(self, error: Exception) -> None:
+        self.fault = str(error)
+        self.end(End.BROKEN)
+
+    def _finish(self, asking: Asking, how: End) -> None:
+        if self.ended is None and not self._left:
+            self.ended = how
+            asking.ended(how)
 
     def _is_whole(self) -> bool:
         """Whether the body is whole now that the engine has closed its side."""
         head = self.head
-        return head is not None and (not head.framing.ends_itself or self._ends_itself())
+        return head is not None and (self._said_goodbye or not head.framing.ends_itself)
+
+    def _call_later(self, delay_s: float, callback: Callable[[], object]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, callback)

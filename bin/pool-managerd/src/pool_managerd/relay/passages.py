@@ -1,16 +1,17 @@
 """The requests that are on their way to an engine, whichever way they came in."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from adapter_api import TASK_HEADER, EnginePath, find_path
 from api_types import ApiError, ErrorCode
-from local_pool_manager import Lease, ReplicaEndpoint
+from local_pool_manager import Lease, PoolError, ReplicaEndpoint
 from narration_core import get_logger
 from pool_managerd.relay.heads import Headers, request_head
+from pool_managerd.relay.kept import KeptLinks
 from pool_managerd.relay.link import End, EngineLink
 from pool_managerd.relay.ports import Engines
 
@@ -20,22 +21,35 @@ CONNECT_TIMEOUT_S = 2.0
 _TASK = re.compile(r"[!-.0-~]{1,128}/[1-9][0-9]{0,8}")
 
 
+MAX_KEPT = 256
+"""Connections kept to one engine, whatever number of slots it names."""
+
+
+class KnownEngine:
+    """What is known of one engine as long as it serves: where it is, and the ways to it."""
+
+    __slots__ = ("authority", "endpoint", "host", "kept", "port")
+
+    def __init__(self, endpoint: ReplicaEndpoint) -> None:
+        parts = urlsplit(endpoint.url)
+        self.endpoint = endpoint
+        self.host, self.port = parts.hostname or "", parts.port or 0
+        self.authority = parts.netloc
+        """What stands for both in a request."""
+        # llama.cpp has a thread for each slot and a few more, and an idle connection takes one.
+        self.kept: KeptLinks[EngineLink] = KeptLinks(min(endpoint.slots, MAX_KEPT))
+
+
 @dataclass(slots=True, eq=False)
 class Passage:
     """One request on its way, until its engine has let go of it."""
 
-    endpoint: ReplicaEndpoint
+    engine: KnownEngine
     path: EnginePath
     lease: Lease | None = None
     link: EngineLink | None = None
     revoked: str | None = None
     counted_bytes: int = 0
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Where the engine listens."""
-        host, port, _ = _address(self.endpoint.url)
-        return host, port
 
     def head(
         self, headers: Headers, *, query: str, correlation_id: str, body_bytes: int | None
@@ -46,8 +60,8 @@ class Passage:
             path.method,
             f"{path.path}?{query}" if query else path.path,
             headers,
-            authority=_address(self.endpoint.url)[2],
-            engine_key=self.endpoint.engine_key,
+            authority=self.engine.authority,
+            engine_key=self.engine.endpoint.engine_key,
             correlation_id=correlation_id,
             body_bytes=body_bytes,
         )
@@ -61,20 +75,20 @@ class Passage:
     def failure(self, link: EngineLink) -> ApiError:
         """Return what the client is told when it ended before anything was passed on."""
         if self.revoked is not None:
-            pool_id = self.endpoint.pool_id
+            pool_id = self.engine.endpoint.pool_id
             return ApiError(ErrorCode.POOL_DRAINING, self.revoked, pool_id=pool_id)
         return self._engine_lost(link.fault or "closed the connection unanswered")
 
     def unreachable(self, error: Exception) -> ApiError:
         """Tell the log that the engine takes no connection, and return what the client is told."""
-        pool_id = self.endpoint.pool_id
+        pool_id = self.engine.endpoint.pool_id
         get_logger(component="relay").warning(
             "engine_unreachable", pool_id=pool_id, error=str(error)
         )
         return self._engine_lost("takes no connection")
 
     def _engine_lost(self, what: str) -> ApiError:
-        at = self.endpoint
+        at = self.engine.endpoint
         return ApiError(
             ErrorCode.WORKER_RESET,
             f"the engine of {at.pool_id}/{at.replica_id} {what}",
@@ -89,7 +103,10 @@ class Passages:
     def __init__(self, engines: Engines, *, count: Callable[[str, int], None]) -> None:
         self._engines = engines
         self._count = count
+        self._known: dict[tuple[str, str], KnownEngine] = {}
         self._running: set[Passage] = set()
+        self._passed_bytes: defaultdict[str, int] = defaultdict(int)
+        """By pool, since they were last counted."""
         self._claims = 0
 
     def admit(self, pool_id: str, replica_id: str, method: str, path: str, task: str) -> Passage:
@@ -101,7 +118,7 @@ class Passages:
         known = find_path(endpoint.engine, method, path)
         if known is None:
             raise ApiError(ErrorCode.NOT_FOUND, f"no adapter uses this path of {endpoint.engine}")
-        passage = Passage(endpoint, known)
+        passage = Passage(self._engine_at(endpoint), known)
         if known.generates:
             self._lease(passage, task)
         self._running.add(passage)
@@ -111,11 +128,28 @@ class Passages:
         """The engine has let go, or was never reached: the slot is free again."""
         if passage not in self._running:
             return
-        self._count_of(passage)
         self._running.discard(passage)
-        passage.link = None  # Which knows of the passage: no circle is left to the collector.
+        link, passage.link = passage.link, None  # No circle is left to the collector.
+        if link is not None:
+            self._note_bytes(passage, link)
         if passage.lease is not None:
             self._engines.release(passage.lease)
+
+    def look(self) -> None:
+        """Forget the engines that have gone, and close what is kept open to them."""
+        for (pool_id, replica_id), known in tuple(self._known.items()):
+            try:
+                serving = self._engines.endpoint(pool_id, replica_id)
+            except PoolError:
+                self._forget(known)
+            else:
+                if serving != known.endpoint:
+                    self._forget(known)
+
+    def close_kept(self) -> None:
+        """Close the connections that wait for a request: none comes any more."""
+        for known in tuple(self._known.values()):
+            self._forget(known)
 
     def revoke(self, reason: str) -> None:
         """End every generating request."""
@@ -126,31 +160,42 @@ class Passages:
     def count(self) -> None:
         """Count the bytes that have passed since the last call."""
         for passage in self._running:
-            self._count_of(passage)
+            if passage.link is not None:
+                self._note_bytes(passage, passage.link)
+        passed, self._passed_bytes = self._passed_bytes, defaultdict(int)
+        for pool_id, passed_bytes in passed.items():
+            self._count(pool_id, passed_bytes)
+
+    def _engine_at(self, endpoint: ReplicaEndpoint) -> KnownEngine:
+        at = endpoint.pool_id, endpoint.replica_id
+        known = self._known.get(at)
+        if known is not None:
+            if known.endpoint == endpoint:
+                return known
+            self._forget(known)
+        known = self._known[at] = KnownEngine(endpoint)
+        return known
+
+    def _forget(self, known: KnownEngine) -> None:
+        known.kept.close()
+        del self._known[known.endpoint.pool_id, known.endpoint.replica_id]
 
     def _lease(self, passage: Passage, task: str) -> None:
         if not _TASK.fullmatch(task):
             raise ApiError(
                 ErrorCode.INVALID_PARAMS, f"a generating request needs {TASK_HEADER}: id/attempt"
             )
-        # A connection is the claim: the same task may come again while an engine still lets go.
+        # A request is the claim: the same task may come again while an engine still lets go.
         self._claims += 1
         passage.lease = self._engines.acquire(
-            passage.endpoint.pool_id,
-            passage.endpoint.replica_id,
+            passage.engine.endpoint.pool_id,
+            passage.engine.endpoint.replica_id,
             f"{task}#{self._claims}",
             on_revoked=passage.revoke,
         )
 
-    def _count_of(self, passage: Passage) -> None:
-        if passage.link is not None:
-            passed_bytes = passage.link.passed_bytes
-            self._count(passage.endpoint.pool_id, passed_bytes - passage.counted_bytes)
-            passage.counted_bytes = passed_bytes
-
-
-@lru_cache(maxsize=256)
-def _address(url: str) -> tuple[str, int, str]:
-    """Return host, port, and what stands for both in a request."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or 0, parts.netloc
+    def _note_bytes(self, passage: Passage, link: EngineLink) -> None:
+        self._passed_bytes[passage.engine.endpoint.pool_id] += (
+            link.passed_bytes - passage.counted_bytes
+        )
+        passage.counted_bytes = link.passed_bytes

@@ -20,7 +20,10 @@ BODY_TIMEOUT_S = 30.0
 
 
 class Relay:
-    """Passes requests of any form to engines, as a handler of aiohttp."""
+    """Passes requests of any form to engines, as a handler of aiohttp.
+
+    Each gets a connection of its own, since a body that came in parts could not be sent again.
+    """
 
     def __init__(self, engines: Engines, *, count: Callable[[str, int], None]) -> None:
         self.passages = Passages(engines, count=count)
@@ -35,54 +38,85 @@ class Relay:
             *(at["pool_id"], at["replica_id"]),
             *(request.method, at["path"], request.headers.get(TASK_HEADER, "")),
         )
-        ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         try:
-            link = passage.link = await self._connect(request, passage, ended)
+            link = await _connect(passage)
+            client = request.transport
+            if client is None:
+                link.abort()
+                raise ConnectionResetError("the client has gone")
         except BaseException:
             self.passages.close(passage)
             raise
         protocol = cast("ClientConnection", request.protocol)
-        protocol.on_flow = link.flow
+        talk = _Talk(self.passages, passage, link, protocol)
+        link.carry(
+            *(talk, client),
+            correlation_id=request[CORRELATION_ID],
+            keep_alive=request.keep_alive,
+        )
+        passage.link = link
         try:
             if protocol.writing_paused:
                 link.flow(False)
             if passage.revoked is not None:
                 link.end(End.REVOKED)
-            return await _join(request, passage, link, ended)
+            return await _converse(request, passage, talk)
         finally:
-            protocol.on_flow = None
-            link.leave()
-
-    async def _connect(
-        self, request: web.Request, passage: Passage, ended: asyncio.Future[End]
-    ) -> EngineLink:
-        client = request.transport
-        if client is None:
-            raise ConnectionResetError("the client has gone")
-
-        def on_end(how: End) -> None:
-            if not ended.done():  # A handler that is just being cancelled waits no more.
-                ended.set_result(how)
-
-        link = EngineLink(
-            client,
-            correlation_id=request[CORRELATION_ID],
-            keep_alive=request.keep_alive,
-            on_end=on_end,
-            on_gone=lambda: self.passages.close(passage),
-        )
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                loop = asyncio.get_running_loop()
-                await loop.create_connection(lambda: link, *passage.address)
-        except (TimeoutError, OSError) as error:
-            raise passage.unreachable(error) from error
-        return link
+            talk.leave()
 
 
-async def _join(
-    request: web.Request, passage: Passage, link: EngineLink, ended: asyncio.Future[End]
-) -> web.StreamResponse:
+async def _connect(passage: Passage) -> EngineLink:
+    engine = passage.engine
+    link = EngineLink(engine.kept)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await loop.create_connection(lambda: link, engine.host, engine.port)
+    except (TimeoutError, OSError) as error:
+        raise passage.unreachable(error) from error
+    return link
+
+
+class _Talk:
+    """One request as its link knows it; once it has ended, the link may be another's."""
+
+    def __init__(
+        self, passages: Passages, passage: Passage, link: EngineLink, client: ClientConnection
+    ) -> None:
+        self.link = link
+        self.over = asyncio.Event()
+        self.outcome: _Relayed | ApiError
+        """There when it is over."""
+        self._passages = passages
+        self._passage = passage
+        self._client = client
+        client.on_flow = link.flow
+
+    def ended(self, how: End) -> None:
+        """See `Asking`."""
+        link, head = self.link, self.link.head
+        if head is None:
+            self.outcome = self._passage.failure(link)
+        else:
+            # Whatever is missing shows to the client as a body that was cut.
+            stays = how is End.WHOLE and link.reusable
+            self.outcome = _Relayed(head.status, keep_alive=stays)
+        self._client.on_flow = None
+        self.over.set()
+
+    def let_go(self) -> None:
+        """See `Asking`."""
+        self._passages.close(self._passage)
+
+    def leave(self) -> None:
+        """Give up what has not ended."""
+        if not self.over.is_set():
+            self._client.on_flow = None
+            self.link.leave()
+
+
+async def _converse(request: web.Request, passage: Passage, talk: _Talk) -> web.StreamResponse:
+    """Send the request, its body as it comes in, and wait for the end of the answer."""
     length = request.content_length if request.body_exists else 0
     head = passage.head(
         [(n.decode(HEAD_ENCODING), v.decode(HEAD_ENCODING)) for n, v in request.raw_headers],
@@ -90,11 +124,11 @@ async def _join(
         correlation_id=request[CORRELATION_ID],
         body_bytes=length,
     )
-    end = await _converse(request.content, link, ended, head, chunked=length is None)
-    if link.head is None:
-        raise passage.failure(link)
-    # Whatever is missing shows to the client as a body that was cut.
-    return _Relayed(link.head.status, keep_alive=end is End.WHOLE and link.reusable)
+    if not talk.over.is_set():
+        await _send(request.content, talk, head, chunked=length is None)
+    if isinstance(talk.outcome, ApiError):
+        raise talk.outcome
+    return talk.outcome
 
 
 class _Relayed(web.StreamResponse):
@@ -121,30 +155,21 @@ class _Relayed(web.StreamResponse):
         """Nothing is left to do."""
 
 
-async def _converse(
-    content: StreamReader,
-    link: EngineLink,
-    ended: asyncio.Future[End],
-    head: bytes,
-    *,
-    chunked: bool,
-) -> End:
-    """Send the request, its body as it comes in, and wait for the end of the answer."""
-    if ended.done():
-        return ended.result()
+async def _send(content: StreamReader, talk: _Talk, head: bytes, *, chunked: bool) -> None:
     if content.at_eof() or (not chunked and content.is_eof()):
-        link.send(head + content.read_nowait())  # all of it is there: one segment
-        return await ended
+        talk.link.send(head + content.read_nowait(), last=True)  # all of it is there: one segment
+        await talk.over.wait()
+        return
     async with asyncio.TaskGroup() as group:
-        link.send(head)
-        sending = group.create_task(_send(content, link, chunked=chunked))
+        talk.link.send(head)
+        sending = group.create_task(_send_parts(content, talk.link, chunked=chunked))
         try:
-            return await ended
+            await talk.over.wait()
         finally:
             sending.cancel()
 
 
-async def _send(content: StreamReader, link: EngineLink, *, chunked: bool) -> None:
+async def _send_parts(content: StreamReader, link: EngineLink, *, chunked: bool) -> None:
     try:
         while True:
             async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -156,5 +181,4 @@ async def _send(content: StreamReader, link: EngineLink, *, chunked: bool) -> No
     except (TimeoutError, web.RequestPayloadError):
         link.end(End.BROKEN)
     else:
-        if chunked:
-            link.send(b"0\r\n\r\n")
+        link.send(b"0\r\n\r\n" if chunked else b"", last=True)

@@ -77,7 +77,6 @@ class _Exchange:
         "_passage",
         "_passages",
         "_path",
-        "_sent",
         "_since_s",
         "_timer",
         "_trace",
@@ -106,8 +105,6 @@ class _Exchange:
         self._trace = trace
         self._since_s = since_s
         self._passage: Passage
-        self._sent: bytes
-        """The request as its engine gets it."""
         self._link: EngineLink
         self._opening: asyncio.Task[None] | None = None
         """There while the engine has not taken the connection yet."""
@@ -115,19 +112,32 @@ class _Exchange:
         self._over = False
 
     def start(self, request: ShortRequest, pool_id: str, replica_id: str, path: str) -> None:
-        """Take a slot, and open the way to the engine."""
+        """Take a slot, and pass the request on."""
         try:
-            self._passage = self._passages.admit(
+            passage = self._passage = self._passages.admit(
                 *(pool_id, replica_id),
                 *(request.method, path, request.headers.get(TASK_HEADER, "")),
             )
         except Exception as error:  # noqa: BLE001 - as at the edge: all of them end here
             self._refuse(error)
             return
-        loop = asyncio.get_running_loop()
-        opening = self._opening = loop.create_task(self._open(self._passage, request))
-        opening.add_done_callback(self._opened)
-        self._timer = loop.call_later(CONNECT_TIMEOUT_S, opening.cancel)
+        try:
+            head = passage.head(
+                tuple(request.headers.items()),
+                query="",
+                correlation_id=self._correlation_id,
+                body_bytes=len(request.content),
+            )
+        except Exception as error:  # noqa: BLE001
+            self._passages.close(passage)
+            self._refuse(error)
+            return
+        sent = head + request.content
+        kept = passage.engine.kept.take()
+        if kept is None:
+            self._open(sent)
+        elif self._join(kept):
+            kept.send_again(sent)
 
     def lost(self) -> None:
         """The client has gone: the engine is told at once."""
@@ -139,47 +149,71 @@ class _Exchange:
             self._opening.cancel()
         self._finish(CLIENT_GONE)
 
-    async def _open(self, passage: Passage, request: ShortRequest) -> None:
-        head = passage.head(
-            tuple(request.headers.items()),
-            query="",
-            correlation_id=self._correlation_id,
-            body_bytes=len(request.content),
-        )
-        self._sent = head + request.content
-        link = self._link = EngineLink(
-            self._transport,
-            correlation_id=self._correlation_id,
-            keep_alive=True,
-            on_made=self._send,
-            on_end=self._ended,
-            on_gone=lambda: self._passages.close(passage),
-        )
-        loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: link, *passage.address)
+    # pool_managerd.relay.link.Asking
 
-    def _send(self) -> None:
-        """The engine has taken the connection: send the request, all of which is there."""
-        self._opening = None
-        passage, link, connection = self._passage, self._link, self._connection
-        passage.link = link
+    def ended(self, how: End) -> None:
+        """The client has all that there will be, unless the engine never heard of the request."""
+        if self._over:
+            return
+        link = self._link
+        if how is End.STALE:
+            self._open(link.unanswered)
+            return
+        if link.head is None:
+            self._refuse(self._passage.failure(link))
+            return
+        self._finish(link.head.status)
+        if how is End.WHOLE and link.reusable:
+            self._connection.answered()
+        else:
+            # Whatever is missing shows to the client as a body that was cut.
+            self._hang_up()
+
+    def let_go(self) -> None:
+        """The slot is free."""
+        self._passages.close(self._passage)
+
+    def _join(self, link: EngineLink) -> bool:
+        """Join the client and a connection to the engine; False: too late to send anything."""
+        passage, connection = self._passage, self._connection
+        link.carry(self, self._transport, correlation_id=self._correlation_id, keep_alive=True)
+        self._link = passage.link = link
         if self._over:
             link.leave()
-            return
+            return False
         connection.on_flow = link.flow
         if connection.writing_paused:
             link.flow(False)
         if passage.revoked is not None:
             link.end(End.REVOKED)
-            return
-        link.send(self._sent)
-        del self._sent
+            return False
+        return True
+
+    def _open(self, sent: bytes) -> None:
+        """Open a connection, and send the request as soon as the engine takes it."""
+        engine = self._passage.engine
+        loop = asyncio.get_running_loop()
+
+        def made() -> None:
+            self._opening = None
+            if self._join(link):
+                link.send(sent, last=True)
+
+        link = EngineLink(engine.kept, on_made=made)
+
+        async def connect() -> None:
+            await loop.create_connection(lambda: link, engine.host, engine.port)
+
+        self._opening = opening = loop.create_task(connect())
+        opening.add_done_callback(self._opened)
+        self._timer = loop.call_later(CONNECT_TIMEOUT_S, opening.cancel)
 
     def _opened(self, opening: asyncio.Task[None]) -> None:
         """Whatever became of the connection."""
         self._timer.cancel()
         error = TimeoutError() if opening.cancelled() else opening.exception()
         if error is not None and self._opening is not None:
+            self._opening = None
             self._not_opened(cast("Exception", error))
 
     def _not_opened(self, error: Exception) -> None:
@@ -190,22 +224,6 @@ class _Exchange:
             with bind_correlation(self._correlation_id, self._trace):
                 error = self._passage.unreachable(error)
         self._refuse(error)
-
-    def _ended(self, how: End) -> None:
-        """The client has all that there will be."""
-        if self._over:
-            return
-        link = self._link
-        link.leave()
-        if link.head is None:
-            self._refuse(self._passage.failure(link))
-            return
-        self._finish(link.head.status)
-        if how is End.WHOLE and link.reusable:
-            self._connection.answered()
-        else:
-            # Whatever is missing shows to the client as a body that was cut.
-            self._hang_up()
 
     def _refuse(self, error: Exception) -> None:
         """Answer with an error, as long as nothing was passed on."""

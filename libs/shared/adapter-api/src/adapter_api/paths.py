@@ -1,7 +1,7 @@
 """Which paths of an engine's API are used, as data: read by the adapters and by the node's relay.
 
 A path that is not listed does not exist for the relay. One that generates is a lease: it carries
-`X-Llorch-Task` and its connection is the claim on a slot.
+`X-Llorch-Task` and is itself the claim on a slot.
 """
 
 from collections.abc import Mapping
