@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 
 from multi_node_placement import ClusterView, Reservation
 from multi_node_placement.testing import pool_report
-from orchestrator_core import Constraint, Outcome, ReplicaKey
+from orchestrator_core import Constraint, Outcome, ReplicaKey, When
 
 ANY = Constraint(model_id="m")
 NODES = ("a", "b")
@@ -111,6 +111,11 @@ class ReservationMachine(RuleBasedStateMachine):
         for node in NODES:
             ours = sum(held.key.node_id == node for held in self.held)
             assert ours <= self.slots
+
+    @invariant()
+    def what_is_remembered_of_replicas_is_asked_for(self) -> None:
+        assert self.view.could_serve(ANY).when is When.NOW
+        assert self.view.slots_for(ANY) == self.slots * len(NODES)
 
     @invariant()
     def no_lease_is_counted_twice(self) -> None:

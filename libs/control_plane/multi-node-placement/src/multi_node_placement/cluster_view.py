@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from multi_node_placement.affinity import SessionAffinity
 from multi_node_placement.errors import NotPlaced
-from multi_node_placement.models import ServedModel, summed_up
+from multi_node_placement.models import ServedModel
 from multi_node_placement.names import the_pool_named
 from multi_node_placement.paces import Measured
 from multi_node_placement.prefix_scorer import PrefixScorer, TaskScorer
@@ -13,6 +13,7 @@ from multi_node_placement.prompts import Work
 from multi_node_placement.reports import NodeReport, Reported
 from multi_node_placement.slots import Reservation, SlotLedger
 from multi_node_placement.snapshots import NodeFacts
+from multi_node_placement.standing import Standing
 from multi_node_placement.swapping import SwapBook
 from orchestrator_core import (
     Constraint,
@@ -24,8 +25,6 @@ from orchestrator_core import (
     ReplicaKey,
     ReplicaView,
     Servable,
-    When,
-    could_serve,
     decide,
 )
 from pool_registry_types import PoolSnapshot
@@ -33,7 +32,6 @@ from pool_registry_types import PoolSnapshot
 _NO_WISHES = Preferences()
 _COLD = 0.05
 """Below this warmth a session is placed like any other task."""
-_REMEMBERED_SUMS = 1024
 
 
 class ClusterView:
@@ -61,8 +59,7 @@ class ClusterView:
         self._suspects: dict[ReplicaKey, tuple[int, int | None]] = {}
         """With the engine process that is suspect: a new one starts afresh."""
         self._open_breakers: dict[ReplicaKey, tuple[int, int | None]] = {}
-        self._slots_for: dict[Constraint, int] = {}
-        self._models: dict[str, ServedModel] | None = None
+        self._standing = Standing(self._index)
         self.swapping = SwapBook()
         """The pools that change models by what tasks wait for."""
 
@@ -219,7 +216,8 @@ class ClusterView:
         view = decision.chosen
         if view is None:
             raise NotPlaced(f"the decision was {decision.outcome}")
-        if not self._index.can_start(decision.input.constraint, view.key):
+        fresh = decision.version == self._index.version
+        if not fresh and not self._index.can_start(decision.input.constraint, view.key):
             raise NotPlaced(f"{'/'.join(view.key)} cannot start the task any more")
         reservation = self._ledger.reserve(view.key, view.generation)
         if self._scorer is not None and work is not None:
@@ -240,9 +238,9 @@ class ClusterView:
         if view is None:
             self._ledger.forget(key)
             return True
-        self._index.set_active(key, self._ledger.active(key, view.slots_total))
-        if view.takes_tasks and self._index.slots_free(key):
-            self._tell([key])
+        can_start = self._index.set_active(key, self._ledger.active(key, view.slots_total))
+        if can_start and self._on_slot_free is not None:
+            self._on_slot_free(key)
         return True
 
     # what the scorer learns of tasks
@@ -269,8 +267,7 @@ class ClusterView:
 
     def could_serve(self, constraint: Constraint) -> Servable:
         """Tell at admission whether waiting makes sense."""
-        having_it = could_serve(constraint, self._index.of_model(constraint.model_id))
-        return having_it if having_it.when is When.NOW else could_serve(constraint, self._index)
+        return self._standing.could_serve(constraint)
 
     # questions
 
@@ -297,9 +294,7 @@ class ClusterView:
 
     def models(self) -> Mapping[str, ServedModel]:
         """Sum up every model that is or could be served, by model id; kept until one changes."""
-        if self._models is None:
-            self._models = summed_up(self._index)
-        return self._models
+        return self._standing.models()
 
     def slots_free(self, key: ReplicaKey) -> int:
         """Tell how many tasks a replica has room for; what its state is does not matter here."""
@@ -307,12 +302,7 @@ class ClusterView:
 
     def slots_for(self, constraint: Constraint) -> int:
         """Count the slots, free or not, of the replicas that may serve: for estimates."""
-        found = self._slots_for.get(constraint)
-        if found is None:
-            if len(self._slots_for) >= _REMEMBERED_SUMS:
-                self._slots_for.clear()
-            found = self._slots_for[constraint] = self._index.slots_for(constraint)
-        return found
+        return self._standing.slots_for(constraint)
 
     def resolve_pool(self, name: str) -> PoolRef:
         """Find a pool by `node_id:pool_id` or, where it is unique, by its bare id."""
@@ -363,7 +353,7 @@ class ClusterView:
         if view == old:
             view = old
         else:
-            self._forget_sums()
+            self._standing.changed()
             self.swapping.put(view)
         self._index.put(view, self._ledger.active(key, view.slots_total))
         free = self._index.slots_free(key)
@@ -377,11 +367,7 @@ class ClusterView:
             self._scorer.forget(key)
         self._suspects.pop(key, None)
         self._open_breakers.pop(key, None)
-        self._forget_sums()
-
-    def _forget_sums(self) -> None:
-        self._slots_for.clear()
-        self._models = None
+        self._standing.changed()
 
     def _tell(self, freed: Iterable[ReplicaKey]) -> None:
         if self._on_slot_free is not None:
@@ -392,6 +378,7 @@ class ClusterView:
         """Assert that index, ledger and nodes agree; linear, for tests."""
         self._index.check_invariants()
         self._ledger.check_invariants()
+        self._standing.check_invariants()
         assert {view.key for view in self._index} == {k for ks in self._nodes.values() for k in ks}
         assert all(key in self._index for key in self._open_breakers)
         for view in self._index:

@@ -44,7 +44,9 @@ class SlotLedger:
 
     def reserve(self, key: ReplicaKey, generation: int) -> Reservation:
         """Count one more reservation; whether a slot is free is the caller's to know."""
-        slots = self._slots.setdefault(key, _Slots())
+        slots = self._slots.get(key)
+        if slots is None:
+            slots = self._slots[key] = _Slots()
         slots.ours += 1
         slots.granted += 1
         slots.peak = max(slots.peak, slots.ours)

@@ -19,9 +19,9 @@ from orchestrator_core.estimates import (
     predicted_start_ms,
     start_ms,
 )
+from orchestrator_core.explanation import Candidate, Explanation
 from orchestrator_core.feasibility import Refusal, Servable, When, could_serve, may_load
 from orchestrator_core.policy import (
-    Candidate,
     Outcome,
     PlacementDecision,
     PlacementInput,
@@ -61,6 +61,7 @@ __all__ = [
     "Exceeded",
     "Expired",
     "ExpiredBecause",
+    "Explanation",
     "FullPolicy",
     "Hold",
     "ModelQueue",

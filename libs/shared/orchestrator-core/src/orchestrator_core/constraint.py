@@ -6,7 +6,7 @@ among the replicas that have a free slot now: they never make a task wait.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from orchestrator_core.replicas import PoolRef, ReplicaKey
 
@@ -38,6 +38,15 @@ class Constraint:
     """Set by `resume`: the text so far was made by these weights."""
     engine_version: str | None = None
     """Set by `resume`, like the digest."""
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Made once: a constraint is looked up many times a task."""
+
+    def __post_init__(self) -> None:
+        compared = (getattr(self, each.name) for each in fields(self) if each.compare)
+        object.__setattr__(self, "_hash", hash(tuple(compared)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,16 @@ expected one. Without measurements every estimate is None, never a guess.
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
+from typing import NamedTuple
 
 OPTIMISTIC = 0.1
 _MIN_RETRY_MS = 1_000
 _MAX_RETRY_MS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(NamedTuple):
     first_token_ms: float
     total_ms: float
     ms_per_token: float
@@ -39,9 +38,11 @@ class ServiceTimes:
 
     def record(self, first_token_ms: float, total_ms: float, tokens: int) -> None:
         """Count a finished task: from its dispatch to its first token and to its end."""
-        decode_ms = max(0.0, total_ms - first_token_ms)
-        self._samples.append(_Sample(first_token_ms, total_ms, decode_ms / max(1, tokens - 1)))
-        self._sorted.clear()
+        decode_ms = total_ms - first_token_ms if total_ms > first_token_ms else 0.0
+        gaps = tokens - 1 if tokens > 2 else 1
+        self._samples.append(_Sample(first_token_ms, total_ms, decode_ms / gaps))
+        if self._sorted:
+            self._sorted = {}
 
     def service_ms(self, quantile: float, expected_tokens: int | None = None) -> float | None:
         """Tell how long a task takes; with `expected_tokens`, one of that length."""
@@ -201,8 +202,9 @@ class DrainRate:
         """
         gap_ms = waited_ms or 0
         if self._last_ms is not None:
-            gap_ms = now_ms - self._last_ms
-            gap_ms = gap_ms if waited_ms is None else min(gap_ms, waited_ms)
+            since_ms = now_ms - self._last_ms
+            if waited_ms is None or since_ms < waited_ms:
+                gap_ms = since_ms
         self._gaps_ms.append(max(0, gap_ms))
         self._last_ms = now_ms
 

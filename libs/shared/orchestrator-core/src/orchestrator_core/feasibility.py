@@ -94,7 +94,7 @@ def _misfit(constraint: Constraint, view: ReplicaView, *, as_loaded: bool = True
     empty = not as_loaded and not view.slots_total
     if c.device_mask is not None and view.device_mask != c.device_mask and not empty:
         return Refusal.DEVICE_MASK
-    if any(view.labels.get(name) != value for name, value in c.only_labels):
+    if c.only_labels and any(view.labels.get(name) != value for name, value in c.only_labels):
         return Refusal.LABELS
     if c.strict and (view.prompt_cache or (view.slots_total != 1 and not empty)):
         return Refusal.NOT_STRICT

@@ -7,6 +7,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from itertools import islice
 from operator import attrgetter
 
+from api_types import Priority
 from orchestrator_core.constraint import Constraint
 from orchestrator_core.waiting import QueuedTask
 
@@ -96,6 +97,10 @@ class Turns:
         rounds = self.held.get(identity, 0) + 1
         sent = sum(min(length, rounds) * count for length, count in self._lengths.items())
         return len(self.front) + sent
+
+    def oldest(self) -> list[QueuedTask]:
+        """Give those put back, and the arrival that waits longest: one of them is the oldest."""
+        return [*self.front.values(), *islice(self.arrivals.values(), 1)]
 
     def in_order(self) -> Iterator[QueuedTask]:
         """Give every task as it would go if one replica served every lane."""
@@ -232,3 +237,7 @@ class Lane:
         self.interactive = Line()
         self.batch = Line()
         self.length = 0
+
+    def line(self, priority: Priority) -> Line:
+        """Give the line of a priority."""
+        return self.batch if priority is Priority.BATCH else self.interactive

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from heapq import nsmallest
 from itertools import chain, islice
 
 from orchestrator_core.constraint import NO_PREFERENCES, Constraint, Preferences
 from orchestrator_core.errors import StaleDecision
-from orchestrator_core.feasibility import Refusal, passing_refusal, standing_refusal
+from orchestrator_core.explanation import Candidate, Explanation
+from orchestrator_core.feasibility import standing_refusal
 from orchestrator_core.replica_index import ReplicaIndex
 from orchestrator_core.replicas import ReplicaKey, ReplicaView
 from orchestrator_core.scoring import Estimate, Scorer
@@ -51,16 +51,6 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A replica that was looked at; `refused` is None for the chosen one."""
-
-    key: ReplicaKey
-    refused: Refusal | None
-    estimate: Estimate | None = None
-    """If a scorer had to say something of it."""
-
-
-@dataclass(frozen=True, slots=True)
 class PlacementDecision:
     """The chosen replica or none, and on demand the reason of every refusal."""
 
@@ -72,8 +62,8 @@ class PlacementDecision:
     estimates: Mapping[ReplicaKey, Estimate] = field(default_factory=lambda: _NO_ESTIMATES)
     """Of the replicas that were scored."""
 
-    def candidates(self, limit: int | None = None) -> tuple[Candidate, ...]:
-        """Explain: the chosen replica first, then why the others were not, nearest miss first.
+    def explain(self, limit: int | None = None) -> Explanation:
+        """Keep what there is to tell of it: the chosen replica, and why the others were not.
 
         Not paid for by `decide`; so ask before the index changes (before reserving), afterwards
         it raises StaleDecision. Replicas of other models are left out while there is one that
@@ -83,59 +73,44 @@ class PlacementDecision:
         if index.version != self.version:
             raise StaleDecision(f"decided at version {self.version}, now {index.version}")
         most = None if limit is None else max(_LOOKED_AT, limit)
-        views = {view.key: view for view in islice(index.of_model(constraint.model_id), most)}
-        views = views or {view.key: view for view in islice(index, most)}
-        for key in self.estimates:
-            if key not in views and (scored := index.get(key)) is not None:
-                views[key] = scored
-        if self.chosen is not None:
-            views[self.chosen.key] = self.chosen
-        named = [
-            Candidate(key, self._refusal(view), self.estimates.get(key))
-            for key, view in views.items()
-        ]
-        return tuple(
-            nsmallest(
-                len(named) if limit is None else limit,
-                named,
-                key=lambda c: (
-                    c.refused is not None,
-                    -_HOPE.get(c.refused, 0),
-                    float("inf") if c.estimate is None else c.estimate.total_s,
-                    index.rank(c.key),
-                ),
-            )
+        chosen = None if self.chosen is None else self.chosen.key
+        return Explanation(
+            index.moment(constraint.model_id, most, chosen, self.estimates),
+            chosen=chosen,
+            constraint=constraint,
+            tried=self.input.tried,
+            estimates=self.estimates,
+            limit=limit,
         )
 
-    def _refusal(self, view: ReplicaView) -> Refusal | None:
-        if self.chosen is not None and view.key == self.chosen.key:
-            return None
-        standing = standing_refusal(self.input.constraint, view)
-        if standing is None and view.key in self.input.tried:
-            standing = Refusal.ALREADY_TRIED
-        free = self.input.replicas.slots_free(view.key)
-        return standing or passing_refusal(view) or (Refusal.NOT_FIRST if free else Refusal.NO_SLOT)
-
-
-_HOPE: dict[Refusal | None, int] = {refusal: hope for hope, refusal in enumerate(Refusal)}
+    def candidates(self, limit: int | None = None) -> tuple[Candidate, ...]:
+        """Explain now."""
+        return tuple(self.explain(limit))
 
 
 def decide(input_: PlacementInput) -> PlacementDecision:
     """Choose a replica for a task, or none; reads, reserves nothing."""
     estimates: dict[ReplicaKey, Estimate] = {}
-    chosen = None
+    chosen: ReplicaView | None = None
     if input_.preferences.any or input_.scorer:
         chosen = _preferred(input_, estimates)
     fits = chosen is not None
     if chosen is None:
-        for view, active in _feasible(input_):
+        first = _first(input_)
+        # Either it has a free slot, or it is full and so are all that follow.
+        if first is not None:
             fits = True
-            if active < view.slots_total:
-                chosen = view
-            # Either it has a free slot, or it is full and so are all that follow.
-            break
+            view, active = first
+            chosen = view if active < view.slots_total else None
     outcome = Outcome.PLACED if chosen else Outcome.BUSY if fits else Outcome.INFEASIBLE
     return PlacementDecision(outcome, chosen, input_, input_.replicas.version, estimates)
+
+
+def _first(input_: PlacementInput) -> tuple[ReplicaView, int] | None:
+    """Give the replica that comes first of those that fit, free or full."""
+    if input_.constraint.only_pools:
+        return next(_feasible(input_), None)
+    return input_.replicas.first(input_.constraint, input_.tried)
 
 
 def _feasible(input_: PlacementInput) -> Iterator[tuple[ReplicaView, int]]:

@@ -83,6 +83,22 @@ class ModelQueue:
             tuple(victims),
         )
 
+    def pass_through(self, number: int, priority: Priority, size_bytes: int, now_ms: int) -> bool:
+        """Count a new task that goes to a free slot at once, as if it was offered and taken.
+
+        That is, while nothing waits and it is within every bound; else False, with nothing done.
+        """
+        if (
+            self._tasks
+            or self.limits.capacity < 1
+            or size_bytes > self.byte_budget.free_bytes
+            or (self._last_number is not None and number <= self._last_number)
+        ):
+            return False
+        self._last_number = number
+        self._count_dispatch(priority, now_ms)
+        return True
+
     def put_back(self, task: QueuedTask, *, away_ms: int = 0) -> QueuedTask:
         """Return a task that had left, to the front of its priority, over any limit.
 
@@ -112,12 +128,15 @@ class ModelQueue:
         if task is None:
             return None
         self._remove(task, served=True)
-        if task.priority is Priority.BATCH:
+        self._count_dispatch(task.priority, now_ms)
+        return task
+
+    def _count_dispatch(self, priority: Priority, now_ms: int) -> None:
+        if priority is Priority.BATCH:
             self._run = 0
             self._last_batch_ms = now_ms
         else:
             self._run += 1
-        return task
 
     def cancel(self, task_id: str) -> QueuedTask | None:
         """Take a task out wherever it stands; None if it does not wait here."""
@@ -162,8 +181,7 @@ class ModelQueue:
             heappop(self._deadlines)
         moments = [self._deadlines[0][0]] if self._deadlines else []
         for turns in (self._interactive, self._batch):
-            longest = [*turns.front.values(), *_oldest(turns)]
-            moments += [task.enqueued_ms + self.limits.max_wait_ms for task in longest]
+            moments += [task.enqueued_ms + self.limits.max_wait_ms for task in turns.oldest()]
         return min(moments, default=None)
 
     def position(self, task_id: str) -> int | None:
@@ -180,7 +198,7 @@ class ModelQueue:
         if task.requeued:
             before = sum(number < task.number for number in turns.front)
             return self._among_both(task.priority, before)
-        lines = (_line(lane, task.priority) for lane in self._lanes.values())
+        lines = (lane.line(task.priority) for lane in self._lanes.values())
         return self._position(task.priority, sum(line.ahead_of(task) for line in lines))
 
     def position_of_new(self, priority: Priority, identity: str) -> int:
@@ -268,7 +286,7 @@ class ModelQueue:
         """
         if self._run >= self.limits.interactive_run:
             return True
-        oldest = [*self._batch.front.values(), *_oldest(self._batch)]
+        oldest = self._batch.oldest()
         if not oldest:
             return False
         since = min(task.enqueued_ms for task in oldest)
@@ -312,7 +330,7 @@ class ModelQueue:
         if lane is None:
             lane = self._lanes[task.constraint] = Lane(task.constraint)
         lane.length += 1
-        _line(lane, task.priority).add(task, turns.turn_of.get(task.identity, 0))
+        lane.line(task.priority).add(task, turns.turn_of.get(task.identity, 0))
         self.size_bytes += task.size_bytes
         self.byte_budget.add(task.size_bytes)
         if task.deadline_ms is not None:
@@ -328,7 +346,7 @@ class ModelQueue:
         lane = self._lanes[task.constraint]
         lane.length -= 1
         if lane.length:
-            _line(lane, task.priority).remove(task)
+            lane.line(task.priority).remove(task)
         else:
             del self._lanes[task.constraint]
         self.size_bytes -= task.size_bytes
@@ -373,12 +391,3 @@ class ModelQueue:
             lane.batch.check_invariants(self._batch.turn_of)
             assert lane.length > 0
         assert self._live_deadlines == sum(task.deadline_ms is not None for task in tasks)
-
-
-def _line(lane: Lane, priority: Priority) -> Line:
-    return lane.batch if priority is Priority.BATCH else lane.interactive
-
-
-def _oldest(turns: Turns) -> list[QueuedTask]:
-    """Give the one arrival that has waited longest, or none."""
-    return [next(iter(turns.arrivals.values()))] if turns.arrivals else []

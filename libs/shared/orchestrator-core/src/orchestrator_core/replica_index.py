@@ -1,8 +1,10 @@
 """The replicas of a cluster with their load, kept in the order in which placement prefers them."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
 
 from orchestrator_core.constraint import Constraint
 from orchestrator_core.errors import UnknownReplica
@@ -14,13 +16,39 @@ Rank = tuple[float, int, ReplicaKey]
 """active/slots ascending, free VRAM descending, key ascending."""
 
 
+class Moment(NamedTuple):
+    """Replicas as they were at one moment; what comes later does not change it."""
+
+    views: tuple[ReplicaView, ...]
+    loads: tuple[int, ...]
+
+
 class _Entry:
-    __slots__ = ("active", "rank", "view")
+    __slots__ = ("active", "fitting", "open", "rank", "view")
 
     def __init__(self, view: ReplicaView, active: int) -> None:
         self.view = view
         self.active = active
         self.rank = rank_of(view, active)
+        self.open = view.takes_tasks
+        self.fitting: Constraint | None = None
+        """What was found to fit this view last: mostly the next one is the very same."""
+
+    def look(self, view: ReplicaView) -> None:
+        """Replace the view."""
+        self.view, self.open, self.fitting = view, view.takes_tasks, None
+
+    def fits(self, constraint: Constraint) -> bool:
+        """Whether such a task may run here, be it full or not ready."""
+        if standing_refusal(constraint, self.view) is not None:
+            return False
+        self.fitting = constraint
+        return True
+
+
+_NONE: Mapping[ReplicaKey, _Entry] = {}
+_VIEW = attrgetter("view")
+_ACTIVE = attrgetter("active")
 
 
 def rank_of(view: ReplicaView, active: int) -> Rank:
@@ -45,8 +73,8 @@ class ReplicaIndex:
     ) -> None:
         self._entries: dict[ReplicaKey, _Entry] = {}
         self._order: dict[str, list[Rank]] = {}
-        self._models: dict[str, dict[ReplicaKey, None]] = {}
-        self._pools: dict[PoolRef, dict[ReplicaKey, None]] = {}
+        self._models: dict[str, dict[ReplicaKey, _Entry]] = {}
+        self._pools: dict[PoolRef, dict[ReplicaKey, _Entry]] = {}
         self.version = 0
         """Rises with every change."""
         for view in views:
@@ -63,10 +91,10 @@ class ReplicaIndex:
             self._unlist(old)
         self.version += 1
         entry = self._entries[view.key] = _Entry(view, active)
-        self._pools.setdefault(view.key.pool, {})[view.key] = None
+        self._pools.setdefault(view.key.pool, {})[view.key] = entry
         if view.model_id is not None:
-            self._models.setdefault(view.model_id, {})[view.key] = None
-            if view.takes_tasks:
+            self._models.setdefault(view.model_id, {})[view.key] = entry
+            if entry.open:
                 insort(self._order.setdefault(view.model_id, []), entry.rank)
 
     def remove(self, key: ReplicaKey) -> None:
@@ -81,7 +109,7 @@ class ReplicaIndex:
         _discard(self._pools, view.key.pool, view.key)
         if view.model_id is not None:
             _discard(self._models, view.model_id, view.key)
-            if view.takes_tasks:
+            if entry.open:
                 self._unrank(view.model_id, entry.rank)
 
     def _unrank(self, model_id: str, rank: Rank) -> None:
@@ -90,25 +118,35 @@ class ReplicaIndex:
         if not order:
             del self._order[model_id]
 
-    def set_active(self, key: ReplicaKey, active: int) -> None:
-        """Say how many tasks a replica runs, reservations counted."""
+    def set_active(self, key: ReplicaKey, active: int) -> bool:
+        """Say how many tasks a replica runs, reservations counted; whether one more may start."""
         entry = self._entries.get(key)
         if entry is None:
             raise UnknownReplica(str(key))
         if active != entry.active:
-            self._change(entry, entry.view, active)
+            self.version += 1
+            rank, model_id = rank_of(entry.view, active), entry.view.model_id
+            if entry.open and model_id is not None and rank != entry.rank:
+                _move(self._order[model_id], entry.rank, rank)
+            entry.active, entry.rank = active, rank
+        return entry.open and active < entry.view.slots_total
 
     def _change(self, entry: _Entry, view: ReplicaView, active: int) -> None:
         """Replace what is known of a replica that keeps its model; it moves only in the order."""
         self.version += 1
-        rank, model_id = rank_of(view, active), view.model_id
-        was_open, is_open = entry.view.takes_tasks, view.takes_tasks
-        moves = model_id is not None and (rank != entry.rank or was_open != is_open)
-        if moves and was_open and model_id is not None:
-            self._unrank(model_id, entry.rank)
-        entry.view, entry.active, entry.rank = view, active, rank
-        if moves and is_open and model_id is not None:
-            insort(self._order.setdefault(model_id, []), rank)
+        was_open, old = entry.open, entry.rank
+        if entry.view is not view:
+            entry.look(view)
+        entry.active, entry.rank = active, rank_of(view, active)
+        if view.model_id is None:
+            return
+        if was_open and entry.open:
+            if entry.rank != old:
+                _move(self._order[view.model_id], old, entry.rank)
+        elif was_open:
+            self._unrank(view.model_id, old)
+        elif entry.open:
+            insort(self._order.setdefault(view.model_id, []), entry.rank)
 
     def get(self, key: ReplicaKey) -> ReplicaView | None:
         """Look a replica up."""
@@ -138,9 +176,20 @@ class ReplicaIndex:
         return (
             entry is not None
             and entry.active < entry.view.slots_total
-            and entry.view.takes_tasks
-            and standing_refusal(constraint, entry.view) is None
+            and entry.open
+            and (entry.fitting is constraint or entry.fits(constraint))
         )
+
+    def first(
+        self, constraint: Constraint, passed_over: Collection[ReplicaKey] = ()
+    ) -> tuple[ReplicaView, int] | None:
+        """Give the best of the replicas that take such tasks, with its load; it may be full."""
+        for _, _, key in self._order.get(constraint.model_id, ()):
+            entry = self._entries[key]
+            fits = entry.fitting is constraint or entry.fits(constraint)
+            if fits and key not in passed_over:
+                return entry.view, entry.active
+        return None
 
     def slots_for(self, constraint: Constraint) -> int:
         """Count the slots, free or not, of the replicas that take such tasks; linear."""
@@ -158,11 +207,31 @@ class ReplicaIndex:
 
     def of_model(self, model_id: str) -> Iterator[ReplicaView]:
         """Give every replica that has the model, whatever its state."""
-        return (self._entries[key].view for key in self._models.get(model_id, ()))
+        return (entry.view for entry in self._models.get(model_id, _NONE).values())
+
+    def moment(
+        self,
+        model_id: str,
+        most: int | None = None,
+        chosen: ReplicaKey | None = None,
+        also: Collection[ReplicaKey] = (),
+    ) -> Moment:
+        """Keep the replicas that have a model as they are, or any where none has it.
+
+        No more than `most`, but in any case the chosen one and those that are named also.
+        """
+        found = self._models.get(model_id) or self._entries
+        if most is None or len(found) <= most:
+            entries = list(found.values())
+        else:
+            named = dict.fromkeys(also if chosen is None else (chosen, *also))
+            first = {key: self._entries[key] for key in (*islice(found, most), *named)}
+            entries = list(first.values())
+        return Moment(tuple(map(_VIEW, entries)), tuple(map(_ACTIVE, entries)))
 
     def of_pool(self, pool: PoolRef) -> Iterator[ReplicaView]:
         """Give the replicas of a pool."""
-        return (self._entries[key].view for key in self._pools.get(pool, ()))
+        return (entry.view for entry in self._pools.get(pool, _NONE).values())
 
     def pools(self) -> Iterator[PoolRef]:
         """Give every pool that has a replica."""
@@ -192,10 +261,20 @@ class ReplicaIndex:
         assert sum(map(len, self._pools.values())) == len(self._entries)
         for entry in self._entries.values():
             assert entry.rank == rank_of(entry.view, entry.active)
-            assert (passing_refusal(entry.view) is None) == entry.view.takes_tasks
+            assert (passing_refusal(entry.view) is None) == entry.view.takes_tasks == entry.open
 
 
-def _discard(index: dict[K, dict[ReplicaKey, None]], at: K, key: ReplicaKey) -> None:
+def _move(order: list[Rank], old: Rank, new: Rank) -> None:
+    """Move an entry of a sorted list; mostly it stays between its neighbours."""
+    at = bisect_left(order, old)
+    if (at == 0 or order[at - 1] < new) and (at + 1 == len(order) or new < order[at + 1]):
+        order[at] = new
+    else:
+        del order[at]
+        insort(order, new)
+
+
+def _discard(index: dict[K, dict[ReplicaKey, _Entry]], at: K, key: ReplicaKey) -> None:
     bucket = index[at]
     del bucket[key]
     if not bucket:

@@ -91,11 +91,13 @@ class Expired:
 class ByteBudget:
     """Bytes of waiting tasks, shared by all queues of a process."""
 
-    __slots__ = ("limit_bytes", "used_bytes")
+    __slots__ = ("limit_bytes", "tasks", "used_bytes")
 
     def __init__(self, limit_bytes: int = 64 * 1024 * 1024) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
+        self.tasks = 0
+        """How many tasks the used bytes belong to."""
 
     @property
     def free_bytes(self) -> int:
@@ -103,9 +105,11 @@ class ByteBudget:
         return self.limit_bytes - self.used_bytes
 
     def add(self, size_bytes: int) -> None:
-        """Count bytes in; a task put back may push the sum over the limit."""
+        """Count a task in; one that was put back may push the sum over the limit."""
         self.used_bytes += size_bytes
+        self.tasks += 1
 
     def remove(self, size_bytes: int) -> None:
-        """Count bytes out."""
+        """Count a task out."""
         self.used_bytes -= size_bytes
+        self.tasks -= 1

@@ -86,6 +86,29 @@ def test_every_replica_is_the_chosen_one_or_has_a_reason(
         assert Refusal.NO_SLOT not in reasons
 
 
+@given(
+    constraint=constraints,
+    index=replica_indexes(),
+    limit=st.none() | st.integers(1, 3),
+    data=st.data(),
+)
+def test_an_explanation_tells_of_the_moment_of_the_decision_whenever_it_is_read(
+    constraint: Constraint, index: ReplicaIndex, limit: int | None, data: st.DataObject
+) -> None:
+    keys = [view.key for view in index]
+    scorer = data.draw(st.none() | scorers(keys))
+    decision = decide(PlacementInput(constraint=constraint, replicas=index, scorer=scorer))
+    told_at_once, kept = decision.candidates(limit), decision.explain(limit)
+    for key in keys:
+        if data.draw(st.booleans()):
+            index.set_active(key, data.draw(st.integers(0, 5)))
+        else:
+            index.remove(key)
+    assert len(kept) == len(told_at_once)
+    assert tuple(kept) == told_at_once == kept[:]
+    assert len(kept) == len(told_at_once)
+
+
 @given(constraint=constraints, index=replica_indexes())
 def test_a_task_that_could_start_is_servable_now(
     constraint: Constraint, index: ReplicaIndex

@@ -64,17 +64,7 @@ class QueueMachine(RuleBasedStateMachine):
         patience=st.none() | st.integers(0, 100),
     )
     def offer(self, identity, priority, lane, size, patience) -> None:
-        self.number += 1
-        task = QueuedTask(
-            task_id=f"task-{self.number}",
-            number=self.number,
-            priority=priority,
-            identity=identity,
-            constraint=lane,
-            enqueued_ms=self.now_ms,
-            size_bytes=size,
-            deadline_ms=None if patience is None else self.now_ms + patience,
-        )
+        task = self.new(identity, priority, lane, size, patience)
         before = len(self.queue)
         foretold = self.queue.position_of_new(priority, identity)
         said, expected = self.queue.offer(task), self.model.offer(task)
@@ -88,6 +78,38 @@ class QueueMachine(RuleBasedStateMachine):
             self.leave(*said.dropped)
             assert said.position == self.queue.position(task.task_id)
             assert said.dropped or said.position == foretold
+
+    def new(self, identity, priority, lane, size, patience) -> QueuedTask:
+        self.number += 1
+        return QueuedTask(
+            task_id=f"task-{self.number}",
+            number=self.number,
+            priority=priority,
+            identity=identity,
+            constraint=lane,
+            enqueued_ms=self.now_ms,
+            size_bytes=size,
+            deadline_ms=None if patience is None else self.now_ms + patience,
+        )
+
+    @rule(
+        identity=identities,
+        priority=st.sampled_from(Priority),
+        size=st.integers(0, LIMIT_BYTES + 1),
+    )
+    def comes_when_a_slot_is_free(self, identity, priority, size) -> None:
+        """The model offers and takes: passing through must do to the queue what that does."""
+        before = len(self.queue)
+        task = self.new(identity, priority, LANES[0], size, None)
+        passed = self.queue.pass_through(task.number, priority, size, self.now_ms)
+        if not passed:
+            assert before or size > LIMIT_BYTES
+            return
+        assert not before
+        assert self.model.offer(task) == Admitted(position=0)
+        assert self.model.take(LANES.__contains__, self.now_ms) == task
+        self.log += [("offer", task), ("take", frozenset(LANES), self.now_ms)]
+        self.away.append(task)
 
     @rule(able=st.sets(st.sampled_from(LANES)))
     def slot_frees(self, able) -> None:
@@ -156,6 +178,7 @@ class QueueMachine(RuleBasedStateMachine):
     def bounds_hold(self) -> None:
         self.queue.check_invariants()
         assert self.budget.used_bytes == self.queue.size_bytes
+        assert self.budget.tasks == len(self.queue)
         put_back = sum(t.size_bytes for t in self.model.waiting if t.requeued)
         assert self.budget.used_bytes <= LIMIT_BYTES + put_back
 

@@ -211,6 +211,30 @@ def test_no_identity_holds_more_than_half_while_others_wait():
     assert bench.offer("a4", "ada") == Admitted(2)
 
 
+def test_a_task_passes_through_only_where_nothing_waits_and_it_would_be_taken():
+    budget = ByteBudget(100)
+    bench = Bench(byte_budget=budget)
+    queue = bench.queue
+    assert queue.pass_through(1, INTERACTIVE, 100, 0)
+    assert not queue.pass_through(1, INTERACTIVE, 0, 0), "numbers rise"
+    assert not queue.pass_through(2, INTERACTIVE, 101, 0), "too many bytes"
+    Bench(byte_budget=budget).offer("of another model", size_bytes=70)
+    assert not queue.pass_through(2, INTERACTIVE, 31, 0), "bytes are shared"
+    assert queue.pass_through(2, INTERACTIVE, 30, 0)
+    queue.offer(bench.task("waits", number=3))
+    assert not queue.pass_through(4, INTERACTIVE, 0, 0), "behind who waits"
+    assert not Bench(capacity=0).queue.pass_through(1, INTERACTIVE, 0, 0), "nothing may wait"
+
+
+def test_tasks_that_pass_through_count_for_the_turn_of_batch():
+    bench = Bench(interactive_run=2)
+    for number in (1, 2):
+        assert bench.queue.pass_through(number, INTERACTIVE, 0, 0)
+    bench.offer("day", number=3)
+    bench.offer("night", priority=BATCH, number=4)
+    assert bench.take_all() == ["night", "day"]
+
+
 def test_bytes_are_shared_by_all_queues_of_a_process():
     budget = ByteBudget(100)
     one, two = Bench(byte_budget=budget), Bench(byte_budget=budget)
