@@ -1,10 +1,10 @@
 """Who gets in: everything that may refuse a request, asked before anything is changed."""
 
 from itertools import count
-from uuid import uuid4
 
 from admission_coordinator import errors
 from admission_coordinator.ending import StreamEnds
+from admission_coordinator.ids import new_task_id
 from admission_coordinator.log import EventLog
 from admission_coordinator.placing import constraint_of, preferences_of, refusal_of
 from admission_coordinator.ports import ModelDirectory, NowMs
@@ -14,10 +14,10 @@ from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import TaskTable
 from admission_coordinator.task import Task
-from admission_coordinator.waiting import WaitingRoom
+from admission_coordinator.waiting import ModelLine, WaitingRoom, as_queued
 from api_types import ApiError, ErrorCode, PlacementMode, TaskRequest
 from multi_node_placement import ClusterView
-from orchestrator_core import QueuedTask, Refused, When
+from orchestrator_core import Refused, When
 
 
 class Admission:
@@ -53,18 +53,17 @@ class Admission:
         size_bytes: int,
         traceparent: str | None,
     ) -> Task:
-        """Return a task that waits in its line; raises `ApiError` and then leaves no trace."""
+        """Return a task that may wait or start; raises `ApiError` and then leaves no trace."""
         self._check_what_is_offered(request)
         now_ms = self._now_ms()
         model = self._models.resolve(request.model_ref)
         _check_context(request, model.model_id, model.ctx_max)
         constraint = constraint_of(request, model.model_id, self._cluster)
         servable = self._cluster.could_serve(constraint)
-        refusal = refusal_of(servable, request, constraint, self._cluster)
-        if refusal is not None:
-            raise refusal
+        if servable.when is When.NEVER:
+            raise refusal_of(servable, request, constraint, self._cluster)
         task = Task(
-            task_id=str(request.task_id or uuid4()),
+            task_id=new_task_id() if request.task_id is None else str(request.task_id),
             number=next(self._numbers),
             identity=identity,
             correlation_id=correlation_id,
@@ -79,48 +78,41 @@ class Admission:
             deadline_at_ms=None if request.deadline_ms is None else now_ms + request.deadline_ms,
             kv_bytes_per_token=model.kv_bytes_per_token,
         )
-        line = self._room.line(model.model_id)
-        slots = self._cluster.slots_for(constraint)
-        if servable.when is When.NOW and not line.deadline_feasible(task, slots, now_ms):
-            raise errors.deadline_out_of_reach(request.deadline_ms or 0)
-        self._enqueue(task, now_ms)
-        return task
-
-    def _enqueue(self, task: Task, now_ms: int) -> None:
-        """Give the task its place; everything that may refuse it has been asked before."""
-        line = self._room.line(task.model_id)
-        if task.request.session_id is not None:
+        if request.deadline_ms is not None and servable.when is When.NOW:
+            self._check_deadline(task, request.deadline_ms)
+        if request.session_id is not None:
             task.turn = self._sessions.begin_turn(
-                task.identity,
-                task.request.session_id,
-                expected_tokens=task.request.max_tokens or 0,
-                price_per_1k=self._settings.price_per_1k_tokens.get(task.model_id),
+                identity,
+                request.session_id,
+                expected_tokens=request.max_tokens or 0,
+                price_per_1k=self._settings.price_per_1k_tokens.get(model.model_id),
                 now_ms=now_ms,
             )
-        task.queued = QueuedTask(
-            task_id=task.task_id,
-            number=task.number,
-            priority=task.request.priority,
-            identity=task.identity,
-            constraint=task.constraint,
-            enqueued_ms=now_ms,
-            size_bytes=task.size_bytes,
-            deadline_ms=task.deadline_at_ms,
-        )
+        return task
+
+    def enqueue(self, task: Task, line: ModelLine) -> None:
+        """Give an admitted task its place; raises `ApiError` and then leaves no trace of it."""
+        now_ms = task.created_ms
+        task.queued = as_queued(task)
         admission = line.queue.offer(task.queued)
         if isinstance(admission, Refused):
             if task.turn is not None:
                 self._sessions.take_back(task.turn)
             raise self._room.refusal(admission, line, now_ms)
-        if self._cluster.scores:
+        if self._cluster.scores and task.work is None:
             task.work = work_of(task)
         task.told_position = admission.position + 1
-        self._table.add(task)
         line.moved = True
         for victim in admission.dropped:
             loser = self._table.find(victim.task_id)
             if loser is not None:
                 self._ends.fail(loser, self._room.dropped(line, now_ms))
+
+    def _check_deadline(self, task: Task, deadline_ms: int) -> None:
+        line = self._room.line(task.model_id)
+        slots = self._cluster.slots_for(task.constraint)
+        if not line.deadline_feasible(task, slots, task.created_ms):
+            raise errors.deadline_out_of_reach(deadline_ms)
 
     def _check_what_is_offered(self, request: TaskRequest) -> None:
         check_resumable(request)

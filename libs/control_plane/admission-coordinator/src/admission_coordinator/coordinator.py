@@ -160,16 +160,32 @@ class AdmissionCoordinator:
             if self._closing:
                 raise errors.shutting_down()
             task = self._admission.admit(request, identity, correlation_id, size_bytes, traceparent)
+            line = self._room.line(task.model_id)
+            decision = self._dispatcher.place_at_once(task, line)
+            if decision is None:
+                self._admission.enqueue(task, line)
         except ApiError as error:
             self._observer.refused(error, model_id=request.model_ref, identity=identity)
             raise
+        self._table.add(task)
         self._observer.admitted(task)
-        self._dispatcher.pump(task.model_id)
+        if decision is None:
+            self._dispatcher.pump(line)
+        else:
+            self._dispatcher.start(task, line, decision)
         self._dispatcher.wake_ticker()
+        return self._started(task)
+
+    def _started(self, task: Task) -> Submission:
+        """Open the stream of a task that is new."""
         if task.state is TaskState.QUEUED:
             self._demand.note()
-        self._write_started(task)
-        return self._submission(task, repeated=False)
+        position, start_ms = self.position(task)
+        task.told_position = position
+        task.predicted_start_ms = start_ms
+        task.told_at_ms = task.created_ms
+        self._ends.begin(task, position, start_ms)
+        return self._submission(task, position, start_ms, repeated=False)
 
     def _repeat(self, request: TaskRequest, identity: str) -> Submission | None:
         if request.task_id is None:
@@ -183,17 +199,11 @@ class AdmissionCoordinator:
                 f"task_id {request.task_id} is taken by another request",
                 hint="use a new task_id, or send the very same body again",
             )
-        return self._submission(known, repeated=True)
+        return self._submission(known, *self.position(known), repeated=True)
 
-    def _write_started(self, task: Task) -> None:
-        position, start_ms = self.position(task)
-        task.told_position = position
-        task.predicted_start_ms = start_ms
-        task.told_at_ms = task.created_ms
-        self._ends.begin(task, position, start_ms)
-
-    def _submission(self, task: Task, *, repeated: bool) -> Submission:
-        position, start_ms = self.position(task)
+    def _submission(
+        self, task: Task, position: int, start_ms: int, *, repeated: bool
+    ) -> Submission:
         return Submission(
             task,
             position,

@@ -13,12 +13,13 @@ from admission_coordinator.ending import StreamEnds
 from admission_coordinator.machine import Move
 from admission_coordinator.placing import refusal_of
 from admission_coordinator.ports import ModelDirectory, NowMs, Replicas, TaskObserver
+from admission_coordinator.scoring import work_of
 from admission_coordinator.sessions import SessionTable
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.table import TaskTable
 from admission_coordinator.task import Task
 from admission_coordinator.telling import PositionTeller
-from admission_coordinator.waiting import ModelLine, WaitingRoom
+from admission_coordinator.waiting import ModelLine, WaitingRoom, as_queued
 from api_types import ApiError, TaskState
 from multi_node_placement import ClusterView
 from orchestrator_core import (
@@ -79,12 +80,16 @@ class Dispatcher:
         )
         self._pump_due = False
         self._ticker_wake = asyncio.Event()
+        self._ticker_rests = True
 
     # handing out
 
     def slot_freed(self, _key: ReplicaKey) -> None:
-        """Hand out work once whoever reported the slot is done."""
-        if not self._pump_due:
+        """Hand out what waits once whoever reported the slot is done.
+
+        What has yet to come needs no handing out: it looks for a free slot itself.
+        """
+        if self._room.waiting and not self._pump_due:
             self._pump_due = True
             asyncio.get_running_loop().call_soon(self._pump_all)
 
@@ -92,15 +97,38 @@ class Dispatcher:
         self._pump_due = False
         for line in list(self._room):
             if len(line.queue):
-                self.pump(line.model_id)
+                self.pump(line)
 
-    def pump(self, model_id: str) -> None:
+    def place_at_once(self, task: Task, line: ModelLine) -> PlacementDecision | None:
+        """Choose the replica of a new task if it need not wait, as if it came out of the queue.
+
+        None: something waits already, no slot is free, or the queue would not take it.
+        """
+        if len(line.queue):
+            return None
+        if self._cluster.scores:
+            task.work = work_of(task)
+        began_s = time.perf_counter()
+        decision = self._wished(task)
+        if decision.outcome is not Outcome.PLACED or not line.queue.pass_through(
+            task.number, task.request.priority, task.size_bytes, task.created_ms
+        ):
+            return None
+        task.placement_ms = (time.perf_counter() - began_s) * 1000
+        task.told_position = 1
+        return decision
+
+    def start(self, task: Task, line: ModelLine, decision: PlacementDecision) -> None:
+        """Bind a new task to the replica that was chosen at once."""
+        self._bind(task, line, decision, task.created_ms)
+
+    def pump(self, line: ModelLine) -> None:
         """Bind waiting tasks of a model to free slots until one of both runs out."""
-        line = self._room.line(model_id)
         while len(line.queue):
             began_s = time.perf_counter()
             decided: dict[Constraint, PlacementDecision] = {}
-            item = line.queue.take(partial(self._has_room, decided), self._now_ms())
+            now_ms = self._now_ms()
+            item = line.queue.take(partial(self._has_room, decided), now_ms)
             if item is None:
                 return
             task = self._table.find(item.task_id)
@@ -108,7 +136,9 @@ class Dispatcher:
                 raise RuntimeError(f"task {item.task_id} waits but is not known")
             decision = self._decide(task, decided.get(task.constraint))
             task.placement_ms = (time.perf_counter() - began_s) * 1000
-            self._bind(task, line, decision)
+            line.moved = True
+            self._demand.note()
+            self._bind(task, line, decision, now_ms)
 
     def _has_room(
         self, decided: dict[Constraint, PlacementDecision], constraint: Constraint
@@ -121,29 +151,29 @@ class Dispatcher:
 
         `known` is what was decided to see that, and stands for a task without wishes of its own.
         """
-        session_key = task.session_key
-        wishes = task.preferences.any or task.tried or session_key or task.work
+        wishes = task.preferences.any or task.tried or task.session_key or task.work
         if known is not None and not wishes:
             return known
-        decision = self._cluster.decide(
-            task.constraint,
-            preferences=task.preferences,
-            session_id=session_key,
-            tried=frozenset(task.tried),
-            work=task.work,
-        )
+        decision = self._wished(task)
         if decision.outcome is Outcome.PLACED:
             return decision
         # Every replica that has a slot has been tried: better again there than never.
         return self._cluster.decide(task.constraint, preferences=task.preferences, work=task.work)
 
-    def _bind(self, task: Task, line: ModelLine, decision: PlacementDecision) -> None:
+    def _wished(self, task: Task) -> PlacementDecision:
+        return self._cluster.decide(
+            task.constraint,
+            preferences=task.preferences,
+            session_id=task.session_key,
+            tried=frozenset(task.tried),
+            work=task.work,
+        )
+
+    def _bind(self, task: Task, line: ModelLine, decision: PlacementDecision, now_ms: int) -> None:
         if decision.chosen is None:
             raise RuntimeError(f"task {task.task_id} was taken for a slot that is not there")
-        session_key = task.session_key
-        task.candidates = decision.candidates(_EXPLAINED_CANDIDATES)
-        reservation = self._cluster.reserve(decision, session_id=session_key, work=task.work)
-        now_ms = self._now_ms()
+        task.candidates = decision.explain(_EXPLAINED_CANDIDATES)
+        reservation = self._cluster.reserve(decision, session_id=task.session_key, work=task.work)
         key = decision.chosen.key
         task.node_id, task.replica_id = key.node_id, key.replica_id
         task.pool_id = self._settings.pool_name(key.pool)
@@ -153,9 +183,8 @@ class Dispatcher:
         task.move(Move.DISPATCH)
         line.drain.record(now_ms, waited_ms=now_ms - task.created_ms)
         line.running.add(task)
-        line.moved = True
-        self._demand.note()
-        if task.log.next_id > 1:
+        # What has never waited has told its readers nothing yet.
+        if task.queued is not None and task.log.next_id > 1:
             task.log.append_metrics(
                 {"queue_position": 0, "predicted_start_ms": 0, "pool_id": task.pool_id},
                 human="running now",
@@ -166,12 +195,10 @@ class Dispatcher:
     # ends
 
     def _put_back(self, task: Task, cause: str) -> None:
-        if task.queued is None:
-            raise RuntimeError(f"task {task.task_id} has never waited")
         task.move(Move.PUT_BACK)
         line = self._room.line(task.model_id)
         away_ms = self._now_ms() - (task.dispatched_ms or task.created_ms)
-        waiting = replace(task.queued, constraint=task.constraint)
+        waiting = replace(task.queued or as_queued(task), constraint=task.constraint)
         task.queued = line.queue.put_back(waiting, away_ms=away_ms)
         task.node_id = task.pool_id = task.replica_id = None
         task.dispatched_ms = None
@@ -184,7 +211,7 @@ class Dispatcher:
 
     def _after_put_back(self, task: Task) -> None:
         self.end_orphans()
-        self.pump(task.model_id)
+        self.pump(self._room.line(task.model_id))
 
     def stop(self, task: Task, error: ApiError) -> None:
         """End a task for a reason of ours or its client's.
@@ -218,7 +245,7 @@ class Dispatcher:
             task = self._table.find(item.task_id)
             if task is not None:
                 error = refusal_of(servable, task.request, constraint, self._cluster)
-                self._ends.fail(task, error or errors.internal())
+                self._ends.fail(task, error)
 
     # time
 
@@ -229,7 +256,8 @@ class Dispatcher:
 
     def wake_ticker(self) -> None:
         """Something waits that has a time limit or a reader."""
-        self._ticker_wake.set()
+        if self._ticker_rests:
+            self._ticker_wake.set()
 
     async def tick_for_ever(self) -> None:
         """Expire and tell, as long as anything waits; sleep otherwise."""
@@ -237,7 +265,9 @@ class Dispatcher:
         while True:
             if not self._room.waiting:
                 self._ticker_wake.clear()
+                self._ticker_rests = True
                 await self._ticker_wake.wait()
+                self._ticker_rests = False
             busy_s, began_s = 0.0, time.perf_counter()
             for _ in self.tick(self._now_ms()):
                 busy_s += time.perf_counter() - began_s

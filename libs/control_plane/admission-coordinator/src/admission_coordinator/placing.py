@@ -1,11 +1,14 @@
 """From the wishes of a request to the constraint and preferences that placement understands."""
 
+from functools import lru_cache
+
 from api_types import (
     ApiError,
     Determinism,
     ErrorCode,
     PlacementMode,
     TaskRequest,
+    Workload,
 )
 from multi_node_placement import AmbiguousPool, ClusterView, UnknownPool
 from orchestrator_core import (
@@ -14,12 +17,27 @@ from orchestrator_core import (
     Preferences,
     Refusal,
     Servable,
-    When,
 )
+
+NO_PREFERENCES = Preferences()
+
+
+@lru_cache(maxsize=1024)
+def _any_replica_of(model_id: str) -> Constraint:
+    """Return what nearly every task demands: one object, so that nobody has to compare it."""
+    return Constraint(model_id=model_id)
 
 
 def constraint_of(request: TaskRequest, model_id: str, cluster: ClusterView) -> Constraint:
     """Return what a replica must fulfil; raises `ApiError` for a pool that nobody has."""
+    if (
+        request.engine is None
+        and request.ctx is None
+        and request.workload is Workload.COMPLETION
+        and request.determinism is not Determinism.STRICT
+        and "placement" not in request.model_fields_set
+    ):
+        return _any_replica_of(model_id)
     place = request.placement
     fallback = _fallback(request)
     pinned = place.mode is PlacementMode.PIN and not fallback
@@ -46,6 +64,8 @@ def constraint_of(request: TaskRequest, model_id: str, cluster: ClusterView) -> 
 
 def preferences_of(request: TaskRequest, cluster: ClusterView) -> Preferences:
     """Return what would be nice; unknown pools are passed over."""
+    if "placement" not in request.model_fields_set:
+        return NO_PREFERENCES
     place = request.placement
     wished = place.prefer_pools
     if place.pin_pool_id is not None and _fallback(request):
@@ -59,10 +79,8 @@ def preferences_of(request: TaskRequest, cluster: ClusterView) -> Preferences:
 
 def refusal_of(
     servable: Servable, request: TaskRequest, constraint: Constraint, cluster: ClusterView
-) -> ApiError | None:
-    """Return why a task must not wait, or None when waiting makes sense."""
-    if servable.when is not When.NEVER:
-        return None
+) -> ApiError:
+    """Return why a task that could NEVER be served must not wait."""
     model = constraint.model_id
     if (failed := cluster.swapping.failure(model)) is not None:
         pool, failure = failed

@@ -1,6 +1,7 @@
 """One task, from its admission to the end of its retention."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -57,7 +58,7 @@ class Task:
     """Attempts that the client has seen begin."""
     lost: int = 0
     """Attempts that were lost before their first token."""
-    candidates: tuple[Candidate, ...] = ()
+    candidates: Sequence[Candidate] = ()
     """The replicas that the last placement looked at, the chosen one first."""
     pool_id: str | None = None
     """As clients know it: in a cluster with the name of its node."""

@@ -12,6 +12,7 @@ from orchestrator_core import (
     DrainRate,
     FullPolicy,
     ModelQueue,
+    QueuedTask,
     QueueLimits,
     Refused,
     ServiceTimes,
@@ -78,6 +79,20 @@ class ModelLine:
         )
 
 
+def as_queued(task: Task) -> QueuedTask:
+    """Return what a queue has to know of a task."""
+    return QueuedTask(
+        task_id=task.task_id,
+        number=task.number,
+        priority=task.request.priority,
+        identity=task.identity,
+        constraint=task.constraint,
+        enqueued_ms=task.created_ms,
+        size_bytes=task.size_bytes,
+        deadline_ms=task.deadline_at_ms,
+    )
+
+
 class WaitingRoom:
     """The lines of all models; they share the bytes."""
 
@@ -119,7 +134,7 @@ class WaitingRoom:
     @property
     def waiting(self) -> bool:
         """Whether any task waits."""
-        return any(len(line.queue) for line in self._lines.values())
+        return self._bytes.tasks > 0
 
     def refusal(self, refused: Refused, line: ModelLine, now_ms: int) -> ApiError:
         """Return the answer for a task that the queue did not take."""
