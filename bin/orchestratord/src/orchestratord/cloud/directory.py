@@ -24,22 +24,33 @@ class ClusterDirectory:
         self._aliases = aliases
         self._reported: dict[str, _Models] = {}
         self._sum: _Models | None = None
+        self._choices: dict[str | None, ModelChoice] = {}
+        """What names of models meant, as long as the sum stays the same."""
 
     def heard(self, node: NodeLease) -> None:
         """Note what a node has reported."""
         models = _Models.of(node)
         if self._reported.get(node.node_id) != models:
             self._reported[node.node_id] = models
-            self._sum = None
+            self._changed()
 
     def forget(self, node_id: str) -> None:
         """Note that a node has left."""
         self._reported.pop(node_id, None)
+        self._changed()
+
+    def _changed(self) -> None:
         self._sum = None
+        self._choices.clear()
 
     def resolve(self, model_ref: str | None) -> ModelChoice:
         """Return the model; raises `ApiError` with the near names of an unknown one."""
-        models = self._summed_up()
+        choice = self._choices.get(model_ref)
+        if choice is None:
+            choice = self._choices[model_ref] = self._find(model_ref, self._summed_up())
+        return choice
+
+    def _find(self, model_ref: str | None, models: "_Models") -> ModelChoice:
         if model_ref is None:
             return models.choice(_only_one(models.served))
         wanted = self._aliases.get(model_ref, model_ref)

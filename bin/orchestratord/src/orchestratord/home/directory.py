@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from admission_coordinator import ModelChoice
 from api_types import ApiError, ErrorCode, PreparationStep
 from catalog_core import Catalog, GgufHeader, ModelEntry, ModelState
-from multi_node_placement import ClusterView
+from multi_node_placement import ClusterView, ServedModel
 from orchestratord.home.wanted import WantedModels, fetchable
 from orchestratord.unknown import unknown_model
 
@@ -29,6 +29,9 @@ class HomeDirectory:
         self._catalog = catalog
         self._wanted = wanted
         self._known: tuple[ModelEntry, ...] = ()
+        self._served: Mapping[str, ServedModel] = {}
+        self._choices: dict[str | None, ModelChoice] = {}
+        """What names of served models meant, as long as these stay the same."""
         self.changed: Callable[[], None] = lambda: None
         """Called when other models than before may be loaded."""
 
@@ -36,6 +39,7 @@ class HomeDirectory:
         """Read the catalog again; to be called whenever pools have changed."""
         before = self.loadable()
         self._known = await asyncio.to_thread(self._catalog.list)
+        self._choices.clear()
         if self.loadable() != before:
             self.changed()
 
@@ -45,12 +49,19 @@ class HomeDirectory:
 
     def resolve(self, model_ref: str | None) -> ModelChoice:
         """Return the model; raises `ApiError` with the near names of an unknown one."""
-        if model_ref is None:
-            return self._choice(self._only_one())
-        wanted = self._aliases.get(model_ref, model_ref)
         served = self._cluster.models()
+        if served is not self._served:
+            self._served, self._choices = served, {}
+        choice = self._choices.get(model_ref)
+        if choice is not None:
+            return choice
+        if model_ref is None:
+            choice = self._choices[None] = self._choice(self._only_one())
+            return choice
+        wanted = self._aliases.get(model_ref, model_ref)
         if wanted in served:
-            return self._choice(wanted)
+            choice = self._choices[model_ref] = self._choice(wanted)
+            return choice
         names = {wanted, str(fetchable(wanted) or wanted)}
         for entry in self._known:
             if entry.id == wanted or entry.reference in names:
