@@ -8,11 +8,11 @@ from multi_node_placement import ClusterView
 from orchestrator_core import ReplicaKey
 from orchestratord.access import Access
 from orchestratord.cloud.directory import ClusterDirectory
-from orchestratord.cloud.feed import NodeFeed
-from orchestratord.cloud.reports import HeartbeatReader
+from orchestratord.cloud.feed import NodeFeed, Way
+from orchestratord.cloud.reports import Heartbeats
 from pool_registry_types import PoolSnapshot, ReplicaSnapshot
 from service_discovery_types import HeartbeatRequest
-from service_registry import Refused, RegistryEvent, ServiceRegistry
+from service_registry import RegistryEvent, ServiceRegistry
 from service_registry.testing import MadeUpNode, SetClock, pool
 
 
@@ -23,6 +23,8 @@ class Plane:
         self.clock = SetClock()
         self.cluster = ClusterView()
         self.rounds = 0
+        self.ways: list[Way] = []
+        """How engines were reached, each time that an adapter was made."""
         self.registry = ServiceRegistry(self._pass_on, now_ms=self.clock)
         self.feed = NodeFeed(
             cluster=self.cluster,
@@ -30,9 +32,13 @@ class Plane:
             directory=ClusterDirectory(self.registry.nodes, aliases={}),
             access=access,
             changed=self._changed,
-            adapters={"llamacpp": lambda _way: MockAdapter()},
+            adapters={"llamacpp": self._reach},
         )
-        self.reader = HeartbeatReader(lambda node_id: self.registry.get(node_id) is not None)
+        self.heartbeats = Heartbeats(self.registry)
+
+    def _reach(self, way: Way) -> MockAdapter:
+        self.ways.append(way)
+        return MockAdapter()
 
     def _pass_on(self, event: RegistryEvent) -> None:
         self.feed.on_event(event)
@@ -42,8 +48,7 @@ class Plane:
 
     def hear(self, message: HeartbeatRequest) -> None:
         """Take a heartbeat as it comes from the wire."""
-        answer = self.registry.heartbeat(self.reader.read(message.model_dump_json().encode()))
-        assert not isinstance(answer, Refused)
+        assert self.heartbeats.hear(message.node_id, message.model_dump_json().encode()).success
 
     async def know(self, node: MadeUpNode, *pools: PoolSnapshot) -> None:
         """Hear a node until there is nothing left to find out about its engines."""

@@ -2,18 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from api_types import ApiError
+from api_types import ApiError, ErrorCode
 from orchestrator_core import Constraint, Outcome
 from orchestratord.access import Access
-from orchestratord.cloud.reports import HeartbeatReader
-from service_discovery_types import HeartbeatRequest
-from service_registry import Refused
-from service_registry.testing import MadeUpNode
+from orchestratord.cloud.reports import HeartbeatReader, Heartbeats
+from service_discovery_types import NodeMessage, RegisterRequest
+from service_registry import NodeLease, ServiceRegistry
+from service_registry.testing import MadeUpNode, SetClock
 
 from .conftest import cloud_settings
 from .plane import Plane, ready
@@ -159,43 +159,86 @@ async def test_a_new_start_that_says_the_same_gets_new_adapters(plane: Plane) ->
     plane.hear(again.heartbeat(ready()))
     await plane.feed.caught_up()
     assert plane.cluster.decide(TASK).outcome is Outcome.PLACED
-    late = plane.registry.heartbeat(plane.reader.read(_body(node.heartbeat(ready()))))
-    assert isinstance(late, Refused)
+    with pytest.raises(ApiError) as late:
+        plane.hear(node.heartbeat(ready()))
+    assert late.value.code == ErrorCode.STALE_INCARNATION
 
 
-def _body(message: HeartbeatRequest) -> bytes:
+def _body(message: NodeMessage) -> bytes:
     return message.model_dump_json().encode()
 
 
-@pytest.fixture
-def reader() -> HeartbeatReader:
-    return HeartbeatReader(lambda _node_id: True)
+async def test_engines_are_reached_anew_once_there_is_another_token(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("t" * 32)
+    path.chmod(0o600)
+    plane = Plane(Access(cloud_settings(tmp_path, api_token=None, api_token_file=path)))
+    following = asyncio.create_task(plane.feed.run())
+    await plane.know(MadeUpNode(), ready())
+    rounds = plane.rounds
+    plane.feed.look_at_credentials()
+    assert plane.rounds == rounds
+    path.write_text("a-new-token-of-another-length" * 2)
+    plane.feed.look_at_credentials()
+    await plane.feed.caught_up()
+    assert [way.token for way in plane.ways] == ["t" * 32, "a-new-token-of-another-length" * 2]
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
 
 
-def test_a_reader_gives_the_same_pools_for_the_same_text_and_new_ones_for_new(
-    reader: HeartbeatReader,
-) -> None:
+class Hearing:
+    """A registry that has heard some messages of a node, as they came."""
+
+    def __init__(self, *messages: NodeMessage) -> None:
+        self.registry = ServiceRegistry(lambda _event: None, now_ms=SetClock())
+        self.heartbeats = Heartbeats(self.registry)
+        for message in messages:
+            if isinstance(message, RegisterRequest):
+                self.registry.register(message)
+            else:
+                self.hear(_body(message))
+
+    def hear(self, body: bytes) -> str | None:
+        """Take a message; why not, where it was refused."""
+        try:
+            self.heartbeats.hear("gpu-a", body)
+        except ApiError as error:
+            return error.message
+        return None
+
+    @property
+    def lease(self) -> NodeLease:
+        """What is known of the node now."""
+        lease = self.registry.get("gpu-a")
+        assert lease is not None
+        return lease
+
+
+def test_pools_of_which_the_text_is_the_same_are_not_read_again() -> None:
     node = MadeUpNode()
-    first = reader.read(_body(node.heartbeat(ready("chat"), ready("code"))))
-    second_body = _body(node.heartbeat(ready("chat"), ready("code")))
-    second = reader.read(second_body)
-    third_body = _body(node.heartbeat(ready("chat", busy=1), ready("code")))
-    third = reader.read(third_body)
-    assert second.pools is first.pools
-    assert third.pools[1] is first.pools[1]
-    for message, body in ((second, second_body), (third, third_body)):
-        assert message == HeartbeatRequest.model_validate_json(body)
+    hearing = Hearing(node.register(), node.heartbeat(ready("chat"), ready("code")))
+    first = hearing.lease
+    hearing.hear(_body(node.heartbeat(ready("chat"), ready("code"))))
+    assert hearing.lease is first
+    assert hearing.lease.seq == node.seq
+    hearing.hear(_body(node.heartbeat(ready("chat", busy=1), ready("code"))))
+    assert hearing.lease.pools == (ready("chat", busy=1), ready("code"))
+    assert hearing.lease.pools[1] is first.pools[1]
 
 
 @pytest.mark.parametrize(
     "change",
     [
+        {},
         {"seq": -1},
+        {"seq": 0},
         {"seq": 1.5},
         {"timestamp": -1},
         {"timestamp": "0"},
         {"incarnation": "no uuid"},
+        {"incarnation": "00000000-0000-0000-0000-000000000000"},
         {"node_id": "No Id"},
+        {"node_id": "gpu-b"},
         {"labels": {"Zone": 1}},
         {"models": [{"model_id": ""}]},
         {"pools": [{"pool_id": "chat"}]},
@@ -205,32 +248,32 @@ def test_a_reader_gives_the_same_pools_for_the_same_text_and_new_ones_for_new(
         {"labels": {"zone": "b"}},
         {"models": [{"model_id": "tiny"}]},
         {"pools": []},
+        {"pools": [ready("code").model_dump(mode="json")]},
+        {"pools": [ready(busy=2).model_dump(mode="json"), ready("code").model_dump(mode="json")]},
     ],
     ids=str,
 )
-def test_a_reader_takes_and_refuses_what_the_model_does(
-    reader: HeartbeatReader, change: dict[str, object]
+def test_what_is_compared_to_the_last_message_is_taken_as_if_it_were_the_first(
+    change: dict[str, object],
 ) -> None:
     node = MadeUpNode()
-    reader.read(_body(node.heartbeat(ready())))
+    said = node.register(), node.heartbeat(ready())
     body = json.dumps({**json.loads(_body(node.heartbeat(ready()))), **change}).encode()
-    fresh = HeartbeatReader(lambda _node_id: False)
-    assert _outcome(reader.read, body) == _outcome(fresh.read, body)
-
-
-def _outcome(read: Callable[[bytes], HeartbeatRequest], body: bytes) -> HeartbeatRequest | str:
-    try:
-        return read(body)
-    except ApiError as error:
-        return error.message
+    known, fresh = Hearing(*said), Hearing(said[0])
+    fresh.registry.heartbeat(said[1])
+    assert known.hear(body) == fresh.hear(body)
+    assert known.lease._replace(last=fresh.lease.last) == fresh.lease
+    assert known.lease.seq == fresh.lease.seq
 
 
 def test_a_reader_forgets_nodes_that_are_gone() -> None:
     here = {f"old-{number}" for number in range(1_100)}
     reader = HeartbeatReader(here.__contains__)
+    node = MadeUpNode()
+    lease = Hearing(node.register()).lease
     for generation in ("old", "new", "newer"):
         here.clear()
         here |= {f"{generation}-{number}" for number in range(1_100)}
         for node_id in here:
-            reader.read(_body(MadeUpNode(node_id).heartbeat()))
+            reader.took(reader.read(_body(MadeUpNode(node_id).heartbeat())), lease)
     assert len(reader) <= 2_200

@@ -37,7 +37,7 @@ async def calls_of_a_heartbeat(folder: Path, nodes: int, *, busy: tuple[int, ...
 
     sys.setprofile(note)
     try:
-        plane.registry.heartbeat(plane.reader.read(raw))
+        plane.heartbeats.hear(body.node_id, raw)
         await plane.feed.caught_up()
     finally:
         sys.setprofile(None)

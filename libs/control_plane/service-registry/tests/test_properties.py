@@ -1,10 +1,19 @@
 """Whatever nodes, networks, operators and clocks do: what the registry promises holds."""
 
+from copy import deepcopy
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from service_registry import NodeLeases, NodeRemoved, RefusalCode, Refused, RegistrySettings
+from service_registry import (
+    NodeLeases,
+    NodeRemoved,
+    NodeReported,
+    RefusalCode,
+    Refused,
+    RegistrySettings,
+)
 from service_registry.testing import MadeUpNode, pool
 
 SETTINGS = RegistrySettings()
@@ -67,6 +76,24 @@ class Nodes(RuleBasedStateMachine):
         answer = self.say(self.nodes[name].heartbeat(pool(draining=draining)))
         if known is not None and known.incarnation == self.nodes[name].incarnation:
             assert answer.success
+
+    @rule(name=names)
+    def say_it_again(self, name):
+        """A heartbeat of which it is known that it says nothing new is like any other."""
+        lease = self.leases.get(name)
+        if lease is None or not lease.reported:
+            return
+        message = self.nodes[name].heartbeat(*lease.pools)
+        if message.incarnation == lease.incarnation:
+            whole = deepcopy(self.leases)
+            answer, events = whole.heartbeat(message, self.now_ms)
+            assert lease.online == (events == [NodeReported(whole.get(name))])
+            again = deepcopy(self.leases)
+            renewed = again.heartbeat_again(again.get(name), message.seq, self.now_ms)
+            assert renewed == (answer if lease.online else None)
+            assert again.get(name) == (whole.get(name) if lease.online else lease)
+            assert again.heartbeat_again(lease, message.seq, self.now_ms) is None
+        self.say(message)
 
     @rule(name=names)
     def call_back(self, name):

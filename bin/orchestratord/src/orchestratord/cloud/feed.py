@@ -46,15 +46,6 @@ class Way(NamedTuple):
     tls: ssl.SSLContext | None
 
 
-class Reach(NamedTuple):
-    """How all engines of a node are reached."""
-
-    incarnation: UUID
-    address: str
-    token: str | None
-    tls: ssl.SSLContext | None
-
-
 MakeAdapter = Callable[[Way], WorkerAdapter]
 
 ADAPTERS: Mapping[str, MakeAdapter] = {
@@ -89,8 +80,9 @@ class NodeFeed:
         self._gone: set[str] = set()
         self._wake = asyncio.Event()
         self._rounds = Rounds(self._wake.set)
-        self._applied: dict[str, tuple[NodeLease, Reach]] = {}
-        """The last report of each node of which everything is done."""
+        self._applied: dict[str, NodeLease] = {}
+        """The last report of each node of which nothing is left to do."""
+        self._shown = self._credentials()
         self._bound: dict[str, dict[ReplicaKey, Way]] = {}
         self._described: dict[ReplicaKey, EngineDescription] = {}
         self._describing: set[ReplicaKey] = set()
@@ -114,12 +106,13 @@ class NodeFeed:
                 self._gone.add(node.node_id)
                 self._newest.pop(node.node_id, None)
                 self._news.discard(node.node_id)
+                self._applied.pop(node.node_id, None)
                 self._cluster.set_online(node.node_id, False)
                 self._directory.forget(node.node_id)
             case _:
                 node = event.node
                 self._newest[node.node_id] = node
-                self._news.add(node.node_id)
+                self._note(node.node_id)
                 if not (node.online and node.reachable and node.reported):
                     self._cluster.set_online(node.node_id, False)
         if isinstance(event, NodeOffline):
@@ -131,25 +124,33 @@ class NodeFeed:
             )
         self._wake.set()
 
+    def look_at_credentials(self) -> None:
+        """Have all engines be reached anew, if there is another token or certificate by now."""
+        shown = self._credentials()
+        if shown != self._shown:
+            self._shown = shown
+            for node_id in self._newest:
+                self._note(node_id)
+            self._wake.set()
+
+    def _credentials(self) -> tuple[str | None, ssl.SSLContext]:
+        return self._access.token(), self._access.client_context()
+
+    def _note(self, node_id: str) -> None:
+        self._news.add(node_id)
+        self._applied.pop(node_id, None)
+
     def _tells_load_only(self, node: NodeLease) -> bool:
         """Take a report of the same engines, which most are, be they busier or not; else False."""
-        node_id = node.node_id
-        before, reach = self._applied.get(node_id, (None, None))
-        if (
-            before is None
-            or node_id in self._news
-            or node_id in self._gone
-            or not _stands_as(before, node)
-            or reach != self._reach(node)
-        ):
+        node_id = node.registration.node_id
+        before = self._applied.get(node_id)
+        if before is node:
+            return self._cluster.report_again(node_id)
+        if before is None or node.drain_asked or not _stands_as(before, node):
             return False
-        if before.pools is node.pools:
-            taken = self._cluster.report_again(node_id)
-        else:
-            taken = not node.drain_asked and self._cluster.report_load(node_id, node.pools)
+        taken = self._cluster.report_load(node_id, node.pools)
         if taken:
-            self._newest[node_id] = node
-            self._applied[node_id] = node, reach
+            self._newest[node_id] = self._applied[node_id] = node
         return taken
 
     async def caught_up(self) -> None:
@@ -182,8 +183,7 @@ class NodeFeed:
         if not node.reported:
             self._cluster.set_online(node.node_id, False)
             return
-        reach = self._reach(node)
-        await self._bind_new(node, reach, group)
+        await self._bind_new(node, group)
         bound = self._bound[node.node_id]
         workloads: dict[str, set[str]] = {}
         for key in bound:
@@ -198,12 +198,13 @@ class NodeFeed:
             online=node.online and node.reachable,
         )
         self._directory.heard(node)
-        if bound.keys() <= self._described.keys():
-            self._applied[node.node_id] = node, reach
-        else:
-            self._applied.pop(node.node_id, None)
+        if bound.keys() <= self._described.keys() and self._newest.get(node.node_id) is node:
+            self._applied[node.node_id] = node
 
-    async def _bind_new(self, node: NodeLease, reach: Reach, group: asyncio.TaskGroup) -> None:
+    async def _bind_new(self, node: NodeLease, group: asyncio.TaskGroup) -> None:
+        address = node.address.rstrip("/")
+        tls = self._access.client_context() if address.startswith("https:") else None
+        token = self._access.token()
         bound = self._bound.setdefault(node.node_id, {})
         present: set[ReplicaKey] = set()
         for pool in node.pools:
@@ -212,7 +213,8 @@ class NodeFeed:
                 present.add(key)
                 if not replica.health.ready:
                     continue
-                way = _way(reach, key, replica.generation)
+                url = f"{address}/v2/pools/{key.pool_id}/replicas/{key.replica_id}/engine"
+                way = Way(node.incarnation, replica.generation, url, token, tls)
                 if bound.get(key) != way:
                     await self._bind(key, pool.engine, way)
                 if key in bound and key not in self._described and key not in self._describing:
@@ -220,11 +222,6 @@ class NodeFeed:
                     group.create_task(self._describe(key), name="describe engine")
         for key in bound.keys() - present:
             await self._unbind(key)
-
-    def _reach(self, node: NodeLease) -> Reach:
-        address = node.address.rstrip("/")
-        tls = self._access.client_context() if address.startswith("https:") else None
-        return Reach(node.incarnation, address, self._access.token(), tls)
 
     async def _bind(self, key: ReplicaKey, engine: str, way: Way) -> None:
         make = self._adapters.get(engine)
@@ -259,7 +256,7 @@ class NodeFeed:
                 description = await adapter.describe()
             if self._host.get(*host_key(key)) is adapter:
                 self._described[key] = description
-                self._news.add(key.node_id)
+                self._note(key.node_id)
                 self._wake.set()
         except (AdapterError, TimeoutError) as error:
             # Its node's next report brings us here again.
@@ -279,18 +276,15 @@ class NodeFeed:
             self._log.warning("safe_mode_left", nodes_lost=len(event.lost))
 
 
-def _way(reach: Reach, key: ReplicaKey, generation: int) -> Way:
-    url = f"{reach.address}/v2/pools/{key.pool_id}/replicas/{key.replica_id}/engine"
-    return Way(reach.incarnation, generation, url, reach.token, reach.tls)
-
-
 def _stands_as(before: NodeLease, now: NodeLease) -> bool:
     """Whether nothing is new of a node but that it was heard, and how busy its pools are."""
     return (
-        before.models == now.models
+        before.registration is now.registration
+        and before.models == now.models
         and before.labels == now.labels
         and before.drain_asked == now.drain_asked
-        and (before.online, before.reachable) == (now.online, now.reachable)
+        and before.state is now.state
+        and before.reachable == now.reachable
         and (before.pools is now.pools or _are_apart_from_load(before.pools, now.pools))
     )
 

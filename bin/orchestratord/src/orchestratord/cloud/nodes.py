@@ -1,12 +1,12 @@
 """The nodes: what they say, how they stand, and what is asked of them."""
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from api_types import ApiError, Availability, ErrorCode, NodeList, NodeStanding
 from orchestratord.cloud.directory import ClusterDirectory
 from orchestratord.cloud.pools import ClusterPools
-from orchestratord.cloud.reports import HeartbeatReader
+from orchestratord.cloud.reports import Heartbeats
+from orchestratord.cloud.senders import accepted, check_sender
 from service_discovery_types import (
     DeregisterRequest,
     DeregisterResponse,
@@ -17,9 +17,7 @@ from service_discovery_types import (
     RegisterRequest,
     RegisterResponse,
 )
-from service_registry import LeaseState, NodeLease, Refused, ServiceRegistry, monotonic_ms
-
-_T = TypeVar("_T")
+from service_registry import LeaseState, NodeLease, ServiceRegistry, monotonic_ms
 
 
 class ClusterNodes:
@@ -39,24 +37,26 @@ class ClusterNodes:
         self._directory = directory
         self._plaintext = plaintext
         self._now_ms = now_ms
-        self._reader = HeartbeatReader(lambda node_id: registry.get(node_id) is not None)
+        self._heartbeats = Heartbeats(registry)
 
     def register(self, message: RegisterRequest) -> RegisterResponse:
         """Take a node in. Raises ApiError."""
         check_address(message, plaintext=self._plaintext)
-        return _accepted(self._registry.register(message))
+        return accepted(self._registry.register(message))
 
-    def read_heartbeat(self, raw: bytes) -> HeartbeatRequest:
-        """Return the message of a body. Raises ApiError."""
-        return self._reader.read(raw)
+    def heartbeat(self, node_id: str, message: HeartbeatRequest) -> HeartbeatResponse:
+        """Take the report of the node that the path names. Raises ApiError."""
+        check_sender(node_id, message.node_id)
+        return accepted(self._registry.heartbeat(message))
 
-    def heartbeat(self, message: HeartbeatRequest) -> HeartbeatResponse:
-        """Take a node's report. Raises ApiError."""
-        return _accepted(self._registry.heartbeat(message))
+    def hear(self, node_id: str, raw: bytes) -> HeartbeatResponse:
+        """Do the same with a report as it came, of which most say nothing new."""
+        return self._heartbeats.hear(node_id, raw)
 
-    def deregister(self, message: DeregisterRequest) -> DeregisterResponse:
-        """Let a node go. Raises ApiError."""
-        return _accepted(self._registry.deregister(message))
+    def deregister(self, node_id: str, message: DeregisterRequest) -> DeregisterResponse:
+        """Let the node that the path names go. Raises ApiError."""
+        check_sender(node_id, message.node_id)
+        return accepted(self._registry.deregister(message))
 
     def remove(self, node_id: str) -> DeregisterResponse:
         """Forget a node that an operator says is gone; should it live, it registers again.
@@ -67,7 +67,7 @@ class ClusterNodes:
 
     def pool_ready(self, message: PoolReadyCallback) -> PoolReadyResponse:
         """Take what a node says of one pool. Raises ApiError."""
-        return _accepted(self._registry.pool_ready(message))
+        return accepted(self._registry.pool_ready(message))
 
     def nodes(self) -> NodeList:
         """Return how every node stands."""
@@ -129,9 +129,3 @@ def check_address(message: RegisterRequest, *, plaintext: bool) -> None:
             f"address: node {message.node_id} must be reached by https, not {message.address}",
             hint="configure its certificate, or set LLORCH_INSECURE_PLAINTEXT=true on both sides",
         )
-
-
-def _accepted(answer: _T | Refused) -> _T:
-    if isinstance(answer, Refused):
-        raise ApiError(ErrorCode(answer.code.value), answer.message)
-    return answer

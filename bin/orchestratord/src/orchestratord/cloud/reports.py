@@ -1,42 +1,93 @@
-"""Reads heartbeats: what a node says again, to the letter, need not be read again."""
+"""Hears heartbeats: what a node says again, to the letter, need not be read again."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from uuid import UUID
 
 import msgspec
-from pydantic import ValidationError
 
 from api_types import parse_json
-from pool_registry_types import PoolSnapshot
-from service_discovery_types import HeartbeatRequest
+from orchestratord.cloud.senders import accepted, check_sender
+from pool_registry_types import ModelReport, PoolSnapshot
+from service_discovery_types import HeartbeatRequest, HeartbeatResponse
+from service_registry import NodeLease, ServiceRegistry
 
 _SWEEP_FROM = 1_024
+_NOTHING = msgspec.Raw()
 
 
-class _Outline(msgspec.Struct, forbid_unknown_fields=True):
+class _Text(msgspec.Struct, forbid_unknown_fields=True):
     """A heartbeat of which the parts are not looked into."""
 
     node_id: str
     incarnation: str
     seq: int
     timestamp: int
-    pools: list[msgspec.Raw] = []
-    models: msgspec.Raw = msgspec.Raw()
-    labels: msgspec.Raw = msgspec.Raw()
+    pools: msgspec.Raw = _NOTHING
+    models: msgspec.Raw = _NOTHING
+    labels: msgspec.Raw = _NOTHING
 
 
-_OUTLINES = msgspec.json.Decoder(_Outline)
+_TEXTS = msgspec.json.Decoder(_Text)
+_LISTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class _Last:
-    """The last message of a node, and the text of its parts."""
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node says; fulfils `service_registry.Report`."""
 
-    message: HeartbeatRequest
-    incarnation: str
-    about: tuple[bytes, bytes]
-    """Its models and labels."""
-    pools: tuple[bytes, ...]
+    node_id: str
+    incarnation: UUID
+    seq: int
+    pools: tuple[PoolSnapshot, ...]
+    models: tuple[ModelReport, ...]
+    labels: Mapping[str, str]
+    text: _Text | None = None
+    """How it said so, where that was nothing unusual."""
+    again: NodeLease | None = None
+    """The lease that came of the message before, where this one says the same."""
+
+    @classmethod
+    def of(cls, message: HeartbeatRequest, text: _Text | None = None) -> "Heartbeat":
+        """Return what a message says, once it has been read as any other is."""
+        return cls(
+            node_id=message.node_id,
+            incarnation=message.incarnation,
+            seq=message.seq,
+            pools=message.pools,
+            models=message.models,
+            labels=message.labels,
+            text=text,
+        )
+
+
+class _Taken(NamedTuple):
+    """The last heartbeat of a node, how it was said, and the lease that came of it."""
+
+    message: Heartbeat
+    text: _Text
+    lease: NodeLease
+
+
+class Heartbeats:
+    """Takes heartbeats as they come: one that says nothing new only renews its node's lease."""
+
+    def __init__(self, registry: ServiceRegistry) -> None:
+        self._registry = registry
+        self._reader = HeartbeatReader(lambda node_id: registry.get(node_id) is not None)
+
+    def hear(self, node_id: str, raw: bytes) -> HeartbeatResponse:
+        """Take what came to the path of a node. Raises ApiError."""
+        message = self._reader.read(raw)
+        check_sender(node_id, message.node_id)
+        if message.again is not None:
+            answer = self._registry.heartbeat_again(message.again, message.seq)
+            if answer is not None:
+                return answer
+        answer = accepted(self._registry.heartbeat(message))
+        lease = self._registry.get(node_id)
+        assert lease is not None
+        self._reader.took(message, lease)
+        return answer
 
 
 class HeartbeatReader:
@@ -49,57 +100,76 @@ class HeartbeatReader:
     def __init__(self, is_known: Callable[[str], bool]) -> None:
         """`is_known` tells of which nodes another message is to be expected."""
         self._is_known = is_known
-        self._last: dict[str, _Last] = {}
+        self._taken: dict[str, _Taken] = {}
         self._sweep_at = _SWEEP_FROM
 
     def __len__(self) -> int:
         """Count the nodes of which the last message is kept."""
-        return len(self._last)
+        return len(self._taken)
 
-    def read(self, raw: bytes) -> HeartbeatRequest:
+    def read(self, raw: bytes) -> Heartbeat:
         """Return the message. Raises ApiError."""
         try:
-            outline = _OUTLINES.decode(raw)
+            text = _TEXTS.decode(raw)
         except msgspec.MsgspecError:
-            return parse_json(HeartbeatRequest, raw)
-        about = bytes(outline.models), bytes(outline.labels)
-        parts = tuple(map(bytes, outline.pools))
-        last = self._last.get(outline.node_id)
-        message = None
-        if last is not None and (last.incarnation, last.about) == (outline.incarnation, about):
-            message = _as_changed(last, outline, parts)
+            return Heartbeat.of(parse_json(HeartbeatRequest, raw))
+        last = self._taken.get(text.node_id)
+        message = None if last is None else _as_changed(last, text)
         if message is None:
-            message = parse_json(HeartbeatRequest, raw)
-        if last is not None and last.pools == parts:
-            parts = last.pools
-        if self._is_known(message.node_id):
-            self._last[message.node_id] = _Last(message, outline.incarnation, about, parts)
-            self._sweep()
+            message = Heartbeat.of(parse_json(HeartbeatRequest, raw), text)
         return message
+
+    def took(self, message: Heartbeat, lease: NodeLease) -> None:
+        """Note that a message was accepted, and which lease came of it."""
+        if message.text is not None:
+            self._taken[message.node_id] = _Taken(message, message.text, lease)
+            if len(self._taken) >= self._sweep_at:
+                self._sweep()
 
     def _sweep(self) -> None:
         """Forget nodes that are gone, so seldom that it costs nothing."""
-        if len(self._last) >= self._sweep_at:
-            self._last = {name: last for name, last in self._last.items() if self._is_known(name)}
-            self._sweep_at = max(_SWEEP_FROM, 2 * len(self._last))
+        self._taken = {name: last for name, last in self._taken.items() if self._is_known(name)}
+        self._sweep_at = max(_SWEEP_FROM, 2 * len(self._taken))
 
 
-def _as_changed(
-    last: _Last, outline: _Outline, parts: tuple[bytes, ...]
-) -> HeartbeatRequest | None:
+def _as_changed(last: _Taken, text: _Text) -> Heartbeat | None:
     """Return the last message with what is new in this one; None where the model must look."""
-    if outline.seq < 0 or outline.timestamp < 0:
+    before, said = last.text, last.message
+    if (
+        text.seq < 0
+        or text.timestamp < 0
+        or text.incarnation != before.incarnation
+        or text.models != before.models
+        or text.labels != before.labels
+    ):
         return None
-    pools = last.message.pools
-    if parts != last.pools:
-        read = dict(zip(last.pools, pools, strict=True))
-        try:
-            pools = tuple([read.get(part) or _pool(part) for part in parts])
-        except ValidationError:
-            return None
-    update = {"seq": outline.seq, "timestamp": outline.timestamp, "pools": pools}
-    return last.message.model_copy(update=update)
+    same = text.pools == before.pools
+    pools = said.pools if same else _changed_pools(said.pools, before.pools, text.pools)
+    if pools is None:
+        return None
+    return Heartbeat(
+        node_id=said.node_id,
+        incarnation=said.incarnation,
+        seq=text.seq,
+        pools=pools,
+        models=said.models,
+        labels=said.labels,
+        text=text,
+        again=last.lease if same else None,
+    )
 
 
-def _pool(raw: bytes) -> PoolSnapshot:
-    return PoolSnapshot.model_validate_json(raw, strict=True)
+def _changed_pools(
+    pools: tuple[PoolSnapshot, ...], before: msgspec.Raw, now: msgspec.Raw
+) -> tuple[PoolSnapshot, ...] | None:
+    """Return pools as they are now; those of which the text stands where it stood are kept."""
+    try:
+        texts = _LISTS.decode(now)
+        return tuple(
+            [
+                pool if text == said else PoolSnapshot.model_validate_json(bytes(text), strict=True)
+                for pool, said, text in zip(pools, _LISTS.decode(before), texts, strict=True)
+            ]
+        )
+    except (msgspec.MsgspecError, ValueError):  # Of another number, or not as the model wants them.
+        return None

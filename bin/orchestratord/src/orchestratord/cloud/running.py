@@ -107,7 +107,9 @@ async def running_cloud(settings: Settings, access: Access) -> AsyncIterator[Com
                 loops = [
                     group.create_task(feed.run(), name="node feed"),
                     group.create_task(courier.run(), name="demand"),
-                    group.create_task(upkeep.run(replicas.tell_breakers), name="upkeep"),
+                    group.create_task(
+                        upkeep.run(replicas.tell_breakers, feed.look_at_credentials), name="upkeep"
+                    ),
                 ]
                 try:
                     yield Composed(

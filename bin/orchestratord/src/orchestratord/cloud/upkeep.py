@@ -50,7 +50,9 @@ class Upkeep:
             if node.online and not node.reachable:
                 yield node.address
 
-    async def run(self, tell_breakers: Callable[[], bool]) -> None:
+    async def run(
+        self, tell_breakers: Callable[[], bool], look_at_credentials: Callable[[], None]
+    ) -> None:
         """Go on for ever."""
         turn = 0
         async with asyncio.TaskGroup() as group:
@@ -62,6 +64,7 @@ class Upkeep:
                 asked, self._to_ask_now = self._to_ask_now, set()
                 if turn % _SLOW_TURNS == 0:
                     self._access.renew()
+                    look_at_credentials()
                     asked |= self._to_ask
                     self._to_ask = set()
                 for node_id in asked:

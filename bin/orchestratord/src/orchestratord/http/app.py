@@ -1,8 +1,9 @@
 """The application: each route of the contract and its handler."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from types import MappingProxyType
+from typing import Any
 
 from aiohttp import web
 
@@ -65,6 +66,10 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
 )
 """A handler is named like the operation that it answers."""
 
+_READS: Mapping[str, Callable[[bytes], Any]] = MappingProxyType({"heartbeat_node": bytes})
+"""The bodies that the short way leaves as they came: most say nothing new, as the nodes' keeper
+sees without reading them."""
+
 METRICS_PORT_OPERATIONS = frozenset({"get_metrics", "get_health", "get_readiness"})
 
 
@@ -108,12 +113,11 @@ def create_short_way(
         "create_chat_completion": upstream.begin_chat_stream,
         "create_completion": upstream.begin_completion_stream,
     }
-    reads = {} if services.nodes is None else {"heartbeat_node": services.nodes.read_heartbeat}
     return ShortRoutes(
         context,
         edge,
         [
-            ShortRoute(route, begins[route.operation_id], reads.get(route.operation_id))
+            ShortRoute(route, begins[route.operation_id], _READS.get(route.operation_id))
             for route in context.routes
             if route.operation_id in begins
         ],

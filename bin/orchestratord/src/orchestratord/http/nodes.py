@@ -5,10 +5,8 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from api_types import (
-    ApiError,
     Availability,
     DrainRequest,
-    ErrorCode,
     ModelAvailability,
     ModelView,
     PoolView,
@@ -20,7 +18,6 @@ from service_discovery_types import (
     DeregisterRequest,
     HeartbeatRequest,
     HeartbeatResponse,
-    NodeMessage,
     PoolReadyCallback,
     RegisterRequest,
 )
@@ -40,13 +37,12 @@ async def heartbeat_node(
     context: Context, call: Call[None, HeartbeatRequest]
 ) -> web.StreamResponse:
     """Take a node's report."""
-    return json_answer(begin_heartbeat(context, call))
+    return json_answer(_nodes(context).heartbeat(call.path["node_id"], call.body))
 
 
-def begin_heartbeat(context: Context, call: Call[None, HeartbeatRequest]) -> HeartbeatResponse:
+def begin_heartbeat(context: Context, call: Call[None, bytes]) -> HeartbeatResponse:
     """Answer `heartbeat_node`."""
-    _check_sender(call.path["node_id"], call.body)
-    return _nodes(context).heartbeat(call.body)
+    return _nodes(context).hear(call.path["node_id"], call.body)
 
 
 async def deregister_node(
@@ -55,8 +51,7 @@ async def deregister_node(
     """Let a node go, or forget one that does not come back."""
     if call.body is None:
         return json_answer(_nodes(context).remove(call.path["node_id"]))
-    _check_sender(call.path["node_id"], call.body)
-    return json_answer(_nodes(context).deregister(call.body))
+    return json_answer(_nodes(context).deregister(call.path["node_id"], call.body))
 
 
 async def pool_ready(context: Context, call: Call[None, PoolReadyCallback]) -> web.StreamResponse:
@@ -122,11 +117,3 @@ def _nodes(context: Context) -> Nodes:
     if nodes is None:
         raise AssertionError("these routes are served only where there are nodes")
     return nodes
-
-
-def _check_sender(node_id: str, message: NodeMessage) -> None:
-    if message.node_id != node_id:
-        raise ApiError(
-            ErrorCode.INVALID_PARAMS,
-            f"node_id: the path is that of {node_id}, the message is from {message.node_id}",
-        )

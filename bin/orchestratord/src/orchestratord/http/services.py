@@ -221,15 +221,15 @@ class Nodes(Protocol):
         """Take a node in."""
         ...
 
-    def read_heartbeat(self, raw: bytes) -> HeartbeatRequest:
-        """Return what a node's report says."""
+    def heartbeat(self, node_id: str, message: HeartbeatRequest) -> HeartbeatResponse:
+        """Take the report of the node that the path names."""
         ...
 
-    def heartbeat(self, message: HeartbeatRequest) -> HeartbeatResponse:
-        """Take a node's report."""
+    def hear(self, node_id: str, raw: bytes) -> HeartbeatResponse:
+        """Do the same with a report as it came."""
         ...
 
-    def deregister(self, message: DeregisterRequest) -> DeregisterResponse:
+    def deregister(self, node_id: str, message: DeregisterRequest) -> DeregisterResponse:
         """Let a node go."""
         ...
 

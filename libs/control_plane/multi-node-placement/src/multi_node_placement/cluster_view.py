@@ -10,7 +10,7 @@ from multi_node_placement.names import the_pool_named
 from multi_node_placement.paces import Measured
 from multi_node_placement.prefix_scorer import PrefixScorer, TaskScorer
 from multi_node_placement.prompts import Work
-from multi_node_placement.reports import NodeReport, Reported
+from multi_node_placement.reports import NodeReport
 from multi_node_placement.slots import Reservation, SlotLedger
 from multi_node_placement.snapshots import NodeFacts
 from multi_node_placement.standing import Standing
@@ -107,9 +107,9 @@ class ClusterView:
             self._forget(key)
         self._nodes[node_id] = keys
         self._reports[node_id] = report
-        freed = self._counted(report.known)
+        freed = self._counted([(view.key, taken) for view, taken in report.known])
         for view, taken in report.new:
-            self._ledger.report(view.key, taken)
+            self._ledger.report(((view.key, taken),))
             if self._put(view):
                 freed.append(view.key)
         self._tell(freed)
@@ -118,7 +118,7 @@ class ClusterView:
         """Take a report that says what the last one of this node said; False as `report_load`."""
         report = self._reports.get(node_id)
         if report is not None:
-            self._tell(self._counted(report.all))
+            self._tell(self._counted(report.counts))
         return report is not None
 
     def set_online(self, node_id: str, online: bool) -> None:
@@ -323,13 +323,10 @@ class ClusterView:
 
     # bookkeeping
 
-    def _counted(self, reported: Iterable[Reported]) -> list[ReplicaKey]:
+    def _counted(self, counts: Iterable[tuple[ReplicaKey, int]]) -> list[ReplicaKey]:
         """Take counts for replicas that are as they were; those on which a task may start anew."""
-        return [
-            view.key
-            for view, taken in reported
-            if self._ledger.report(view.key, taken) and self._recount(view.key)
-        ]
+        differing = self._ledger.report(counts)
+        return [key for key in differing if self._recount(key)] if differing else differing
 
     def _recount(self, key: ReplicaKey) -> bool:
         view = self._index.get(key)

@@ -21,6 +21,8 @@ class NodeReport:
     known: tuple[Reported, ...]
     """Of pools of which the report before said the same."""
     new: tuple[Reported, ...]
+    counts: tuple[tuple[ReplicaKey, int], ...]
+    """Of every replica: the slots that are taken."""
 
     @classmethod
     def of(cls, facts: NodeFacts, pools: Iterable[PoolSnapshot], *, before: Self | None) -> Self:
@@ -40,7 +42,8 @@ class NodeReport:
             else:
                 views.append((pool, tuple(views_of(pool, facts))))
                 new += views[-1][1]
-        return cls(facts, tuple(views), tuple(known), tuple(new))
+        counts = tuple([(view.key, taken) for _, reported in views for view, taken in reported])
+        return cls(facts, tuple(views), tuple(known), tuple(new), counts)
 
     @property
     def snapshots(self) -> tuple[PoolSnapshot, ...]:
@@ -48,14 +51,9 @@ class NodeReport:
         return tuple(pool for pool, _ in self.pools)
 
     @property
-    def all(self) -> tuple[Reported, ...]:
-        """Every replica."""
-        return self.known + self.new
-
-    @property
     def keys(self) -> set[ReplicaKey]:
         """Name every replica."""
-        return {view.key for view, _ in self.all}
+        return {key for key, _ in self.counts}
 
 
 def _by_id(

@@ -1,5 +1,6 @@
 """Who holds the slots of a replica: our reservations, and leases that only the node knows of."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator_core import ReplicaKey
@@ -62,18 +63,26 @@ class SlotLedger:
         self._slots[reservation.key].ours -= 1
         return True
 
-    def report(self, key: ReplicaKey, taken: int) -> bool:
-        """Learn how many slots the node says are taken; whether `active` may be another now."""
-        slots = self._slots.get(key)
-        if slots is None:
-            if not taken:
-                return False
-            slots = self._slots[key] = _Slots()
-        foreign = max(0, taken - max(slots.peak, slots.peak_before))
-        differs = slots.full or foreign != slots.foreign
-        slots.foreign, slots.full = foreign, False
-        slots.peak_before, slots.peak = slots.peak, slots.ours
-        return differs
+    def report(self, counts: Iterable[tuple[ReplicaKey, int]]) -> list[ReplicaKey]:
+        """Learn how many slots a node says are taken; names those whose `active` may be another."""
+        # No call for each of them: nodes say it again and again, and mostly nothing comes of it.
+        known = self._slots
+        differing = []
+        for key, taken in counts:
+            if key not in known:
+                if not taken:
+                    continue
+                known[key] = _Slots()
+            slots = known[key]
+            most = slots.peak
+            if most != slots.peak_before:
+                most = max(most, slots.peak_before)
+            foreign = taken - most if taken > most else 0
+            if slots.full or foreign != slots.foreign:
+                differing.append(key)
+                slots.foreign, slots.full = foreign, False
+            slots.peak_before, slots.peak = slots.peak, slots.ours
+        return differing
 
     def mark_full(self, key: ReplicaKey) -> None:
         """Take every slot of a replica for taken until its next report."""

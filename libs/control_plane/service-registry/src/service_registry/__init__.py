@@ -20,6 +20,7 @@ from service_registry.types import (
     Refused,
     RegistryHealth,
     RegistrySettings,
+    Report,
 )
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "RegistryEvent",
     "RegistryHealth",
     "RegistrySettings",
+    "Report",
     "SafeModeEntered",
     "SafeModeLeft",
     "ServiceRegistry",

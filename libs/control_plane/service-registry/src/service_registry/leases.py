@@ -2,7 +2,6 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from node_types import NodeId
@@ -10,9 +9,7 @@ from pool_registry_types import PoolSnapshot
 from service_discovery_types import (
     DeregisterRequest,
     DeregisterResponse,
-    HeartbeatRequest,
     HeartbeatResponse,
-    NodeMessage,
     PoolReadyCallback,
     PoolReadyResponse,
     RegisterRequest,
@@ -31,12 +28,15 @@ from service_registry.events import (
 from service_registry.machine import Stimulus, step
 from service_registry.refusals import Departure, why_not_heard, why_not_register
 from service_registry.types import (
+    LastHeard,
     LeaseState,
     NodeLease,
     RefusalCode,
     Refused,
     RegistryHealth,
     RegistrySettings,
+    Report,
+    Spoken,
 )
 
 REMEMBERED_INCARNATIONS = 8
@@ -76,9 +76,7 @@ class NodeLeases:
         )
         return response, events
 
-    def heartbeat(
-        self, message: HeartbeatRequest, now_ms: int
-    ) -> tuple[HeartbeatResponse | Refused, Events]:
+    def heartbeat(self, message: Report, now_ms: int) -> tuple[HeartbeatResponse | Refused, Events]:
         """Renew a lease and take the report."""
         lease = self._lease_for(message)
         if isinstance(lease, Refused):
@@ -93,6 +91,19 @@ class NodeLeases:
             reported=True,
         )
         return self._heard, events
+
+    def heartbeat_again(self, lease: NodeLease, seq: int, now_ms: int) -> HeartbeatResponse | None:
+        """Renew a lease by a heartbeat that says what the one said of which the lease came.
+
+        None, with nothing done, where that is not all there is to it: it has to be given whole.
+        Otherwise it is as if it had been, and the event that tells of it is `NodeReported`.
+        """
+        last = lease.last
+        is_present = self._leases.get(lease.node_id) is lease
+        if not is_present or not lease.online or seq < last.seq:
+            return None
+        last.seq, last.at_ms = seq, now_ms
+        return self._heard
 
     def pool_ready(
         self, message: PoolReadyCallback, now_ms: int
@@ -131,8 +142,8 @@ class NodeLeases:
         """End a lease at the node's own will; an unknown node is as good as gone."""
         lease = self._lease_for(message)
         if not isinstance(lease, Refused):
-            gone = replace(lease, seq=message.seq)
-            events = self._remove(gone, Stimulus.REMOVED, by_own_will=True)
+            lease.last.seq = message.seq
+            events = self._remove(lease, Stimulus.REMOVED, by_own_will=True)
             return DeregisterResponse(success=True), [*events, *self._review_safe_mode(now_ms)]
         if lease.code is RefusalCode.NODE_UNKNOWN:
             return DeregisterResponse(success=False), []
@@ -146,7 +157,7 @@ class NodeLeases:
         expired = []
         for lease in list(self._leases.values()):
             if lease.online and now_ms - lease.heard_ms >= settings.timeout_ms:
-                self._move(replace(lease, lost_ms=now_ms), Stimulus.EXPIRED)
+                self._move(lease._replace(lost_ms=now_ms), Stimulus.EXPIRED)
                 expired.append(lease.node_id)
         safe_mode = self._review_safe_mode(now_ms)
         events: Events = [NodeOffline(self._leases[node_id]) for node_id in expired]
@@ -218,27 +229,25 @@ class NodeLeases:
                 superseded = (*superseded, gone.incarnation)
             lease = NodeLease(
                 registration=message,
-                seq=message.seq,
-                heard_ms=now_ms,
+                last=LastHeard(message.seq, now_ms),
                 models=message.models,
                 labels=message.labels,
                 superseded=superseded[-REMEMBERED_INCARNATIONS:],
             )
             self._leases[message.node_id] = lease
             return [NodeOnline(lease), *self._review_safe_mode(now_ms)]
-        lease = replace(before, registration=message, models=message.models, labels=message.labels)
+        lease = before._replace(registration=message, models=message.models, labels=message.labels)
         restarted = message.incarnation != before.incarnation
         if restarted:
             superseded = (*before.superseded, before.incarnation)
-            lease = replace(
-                lease,
+            lease = lease._replace(
                 reported=False,
                 reachable=True,
                 superseded=superseded[-REMEMBERED_INCARNATIONS:],
             )
         return self._renew(lease, message.seq, now_ms, Stimulus.REGISTERED, restarted=restarted)
 
-    def _lease_for(self, message: NodeMessage) -> NodeLease | Refused:
+    def _lease_for(self, message: Spoken) -> NodeLease | Refused:
         lease = self._leases.get(message.node_id)
         refused = why_not_heard(message, lease, self._departed.get(message.node_id))
         if refused is not None:
@@ -262,7 +271,8 @@ class NodeLeases:
         **told: Any,
     ) -> Events:
         was_online = lease.online
-        lease = replace(lease, seq=seq, heard_ms=now_ms, lost_ms=None, **told)
+        lease.last.seq, lease.last.at_ms = seq, now_ms
+        lease = lease._replace(lost_ms=None, **told)
         lease = self._move(lease, stimulus)
         events: Events = [NodeOnline(lease, restarted)] if restarted or not was_online else []
         return events if was_online else [*events, *self._review_safe_mode(now_ms)]
@@ -271,7 +281,7 @@ class NodeLeases:
         before = self._leases.get(node_id)
         if before is None:
             return []
-        lease = replace(before, **marks)  # type: ignore[arg-type]
+        lease = before._replace(**marks)  # type: ignore[arg-type]
         if lease == before:
             return []
         self._leases[node_id] = lease
@@ -290,7 +300,7 @@ class NodeLeases:
     def _move(self, lease: NodeLease, stimulus: Stimulus) -> NodeLease:
         state = step(lease.state, stimulus)
         assert state is not None
-        moved = lease if state is lease.state else replace(lease, state=state)
+        moved = lease if state is lease.state else lease._replace(state=state)
         self._leases[lease.node_id] = moved
         return moved
 

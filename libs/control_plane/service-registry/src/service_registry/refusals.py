@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from service_discovery_types import NodeMessage, RegisterRequest
-from service_registry.types import NodeLease, RefusalCode, Refused
+from service_discovery_types import RegisterRequest
+from service_registry.types import NodeLease, RefusalCode, Refused, Spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def why_not_register(
 
 
 def why_not_heard(
-    message: NodeMessage, lease: NodeLease | None, gone: Departure | None
+    message: Spoken, lease: NodeLease | None, gone: Departure | None
 ) -> Refused | None:
     """Return what speaks against hearing any other message of this node."""
     if _is_late(message, lease, gone):
@@ -50,7 +50,7 @@ def why_not_heard(
     return None
 
 
-def _is_late(message: NodeMessage, lease: NodeLease | None, gone: Departure | None) -> bool:
+def _is_late(message: Spoken, lease: NodeLease | None, gone: Departure | None) -> bool:
     """Tell whether something newer was heard. The same message twice is not late but harmless."""
     if lease is not None:
         if message.incarnation == lease.incarnation:
@@ -67,7 +67,7 @@ def _is_same_address(one: str, other: str) -> bool:
     return one.rstrip("/").lower() == other.rstrip("/").lower()
 
 
-def _stale(message: NodeMessage) -> Refused:
+def _stale(message: Spoken) -> Refused:
     return Refused(
         RefusalCode.STALE_INCARNATION,
         f"node {message.node_id} has said something newer than message {message.seq} of "

@@ -11,16 +11,15 @@ from pool_registry_types import PoolSnapshot
 from service_discovery_types import (
     DeregisterRequest,
     DeregisterResponse,
-    HeartbeatRequest,
     HeartbeatResponse,
     PoolReadyCallback,
     PoolReadyResponse,
     RegisterRequest,
     RegisterResponse,
 )
-from service_registry.events import RegistryEvent
+from service_registry.events import NodeReported, RegistryEvent
 from service_registry.leases import Events, NodeLeases
-from service_registry.types import NodeLease, Refused, RegistryHealth, RegistrySettings
+from service_registry.types import NodeLease, Refused, RegistryHealth, RegistrySettings, Report
 
 CHECK_INTERVAL_S = 1.0
 
@@ -73,9 +72,19 @@ class ServiceRegistry:
         """`POST /v2/nodes/register`."""
         return self._told(self._leases.register(message, self._now_ms()))
 
-    def heartbeat(self, message: HeartbeatRequest) -> HeartbeatResponse | Refused:
+    def heartbeat(self, message: Report) -> HeartbeatResponse | Refused:
         """`POST /v2/nodes/{node_id}/heartbeat`."""
         return self._told(self._leases.heartbeat(message, self._now_ms()))
+
+    def heartbeat_again(self, lease: NodeLease, seq: int) -> HeartbeatResponse | None:
+        """Take a heartbeat that says what the one said of which the lease came.
+
+        None, with nothing done: the lease is another by now, so that it has to be given whole.
+        """
+        answer = self._leases.heartbeat_again(lease, seq, self._now_ms())
+        if answer is not None:
+            self._on_event(NodeReported(lease))
+        return answer
 
     def pool_ready(self, message: PoolReadyCallback) -> PoolReadyResponse | Refused:
         """`POST /v2/callbacks/pool-ready`."""

@@ -1,8 +1,10 @@
 """A node's lease, and why a message of a node is refused."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from node_types import NodeId, NodeInfo, NodeStatus
@@ -38,20 +40,68 @@ class LeaseState(StrEnum):
     """Silent together with most others: our own network may be the cause."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeLease:
-    """A node as the control plane knows it; times are by the control plane's own clock."""
+class Spoken(Protocol):
+    """Who said something, and when among all that it says; every `NodeMessage` tells."""
+
+    @property
+    def node_id(self) -> NodeId:
+        """The node that says it."""
+        ...
+
+    @property
+    def incarnation(self) -> UUID:
+        """Which start of the node."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """The number of the message."""
+        ...
+
+
+class Report(Spoken, Protocol):
+    """What a heartbeat says, in whatever form it is kept; `HeartbeatRequest` is one."""
+
+    @property
+    def pools(self) -> tuple[PoolSnapshot, ...]:
+        """How its pools are."""
+        ...
+
+    @property
+    def models(self) -> tuple[ModelReport, ...]:
+        """What lies on its disk."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What its operator says of it."""
+        ...
+
+
+@dataclass(slots=True)
+class LastHeard:
+    """The last message of a node: the one part of a lease that changes with every one."""
+
+    seq: int
+    at_ms: int
+
+
+class NodeLease(NamedTuple):
+    """A node as the control plane knows it; times are by the control plane's own clock.
+
+    What has been said once is another lease only when it changes; all leases of a node share
+    what tells when it was heard.
+    """
 
     registration: RegisterRequest
-    seq: int
-    heard_ms: int
+    last: LastHeard
     state: LeaseState = LeaseState.ONLINE
     lost_ms: int | None = None
     """Since when it is not online."""
     pools: tuple[PoolSnapshot, ...] = ()
     """The last report; after a restart of the node, that of the incarnation before."""
     models: tuple[ModelReport, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     reported: bool = False
     """This incarnation has said how its pools are."""
     drain_asked: bool = False
@@ -73,6 +123,16 @@ class NodeLease:
     def incarnation(self) -> UUID:
         """What tells this start of the node from every other."""
         return self.registration.incarnation
+
+    @property
+    def seq(self) -> int:
+        """The number of its last message."""
+        return self.last.seq
+
+    @property
+    def heard_ms(self) -> int:
+        """When that came."""
+        return self.last.at_ms
 
     @property
     def online(self) -> bool:
