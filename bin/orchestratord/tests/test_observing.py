@@ -252,10 +252,11 @@ def test_each_step_of_a_task_is_a_line_with_a_sentence(lines: io.StringIO) -> No
 
 
 def test_a_mistake_of_ours_is_an_error_with_its_traceback(lines: io.StringIO) -> None:
-    task = a_task()
+    observer, task = TaskNarrator(), a_task()
+    observer.admitted(task)
     task.crash = RuntimeError("a bug")
-    TaskNarrator().ended(task)
-    line = json.loads(lines.getvalue())
+    observer.ended(task)
+    line = json.loads(lines.getvalue().splitlines()[-1])
     assert (line["level"], line["event"]) == ("error", "task_crashed")
     assert "a bug" in line["exception"]
 

@@ -7,14 +7,10 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from narration_core import (
-    NUMBER,
     LineWriter,
     LogSettings,
-    Story,
     TraceParent,
     bind_correlation,
     configure,
@@ -176,62 +172,6 @@ def test_a_caller_cannot_overwrite_when_and_how() -> None:
     assert line["level"] == "info"
     assert line["timestamp"] != "never"
     assert line["node_id"] == "n2"
-
-
-def test_a_story_tells_what_a_logger_with_its_fields_would() -> None:
-    about = {"correlation_id": "corr", "task_id": "t1", "identity": "Bearer abcdef", "turn": None}
-    where = (("pool_id", "default"), ("attempt", 1))
-    stream = io.StringIO()
-    configure(SETTINGS, stream=stream)
-    story = Story(about)
-    story.tell("info", "task_admitted", human="Admitted.", prompt="hidden")
-    story.move(where)
-    story.tell("warning", "task_late", human="Späť, Bearer abcdef.", queue_position=2)
-    get_logger(**about).info("task_admitted", human="Admitted.", prompt="hidden")
-    get_logger(**about, **dict(where)).warning(
-        "task_late", human="Späť, Bearer abcdef.", queue_position=2
-    )
-    told = [{k: v for k, v in line.items() if k != "timestamp"} for line in lines(stream)]
-    assert told[:2] == told[2:]
-    assert tuple(lines(stream)[0])[: len(CONTRACT)] == CONTRACT
-    assert "abcdef" not in stream.getvalue()
-    assert "hidden" not in stream.getvalue()
-
-
-@given(
-    number=st.integers(-(2**63), 2**63),  # One of 32 digits would be an id.
-    fields=st.dictionaries(
-        st.sampled_from(["queue_position", "state", "token", "tokens", "prompt", "share"]),
-        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-    ),
-    pool=st.text(max_size=10).filter(lambda name: NUMBER not in name),
-)
-@example(
-    number=10**20, fields={"token": 5, "queue_position": -1}, pool="50% {0} %s \\ Bearer abcdef"
-)
-def test_the_numbers_of_a_story_stand_where_a_logger_would_write_them(
-    number: int, fields: dict[str, str | int | None], pool: str
-) -> None:
-    stream = io.StringIO()
-    configure(SETTINGS, stream=stream)
-    about = {"correlation_id": "corr", "task_id": "t1"}
-    story = Story(about)
-    for told in (number, number + 1):
-        story.tell("info", "told", human=f"{pool}: {NUMBER} ms.", numbers=(told,), **fields)
-        get_logger(**about).info("told", human=f"{pool}: {told} ms.", **fields)
-    found = [{k: v for k, v in line.items() if k != "timestamp"} for line in lines(stream)]
-    assert found[0::2] == found[1::2]
-
-
-def test_a_story_keeps_to_the_level_and_to_the_format() -> None:
-    quiet, console = io.StringIO(), io.StringIO()
-    configure(LogSettings(format="json", level="warning"), stream=quiet)
-    Story({"task_id": "t1"}).tell("info", "task_admitted", human="Admitted.")
-    assert quiet.getvalue() == ""
-    configure(LogSettings(format="console"), stream=console)
-    Story({"task_id": "t1"}).tell("info", "task_admitted", human="Admitted.")
-    assert "Admitted." in console.getvalue()
-    assert "t1" in console.getvalue()
 
 
 def test_lines_of_one_turn_are_written_together_and_those_of_other_threads_at_once() -> None:

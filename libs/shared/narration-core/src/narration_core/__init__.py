@@ -11,12 +11,12 @@ from narration_core.correlation import (
 )
 from narration_core.redaction import REDACTED, is_content_key, is_secret_key, redact, redact_text
 from narration_core.settings import LogFormat, LogLevel, LogSettings
-from narration_core.setup import LineWriter, LogStream, configure, get_logger
-from narration_core.story import NUMBER, Story
+from narration_core.setup import configure, get_logger
+from narration_core.story import Story, Subject, Wording
 from narration_core.traceparent import TraceParent, parse_traceparent
+from narration_core.writing import LineWriter, LogStream
 
 __all__ = [
-    "NUMBER",
     "REDACTED",
     "LineWriter",
     "LogFormat",
@@ -25,7 +25,9 @@ __all__ = [
     "LogStream",
     "Scope",
     "Story",
+    "Subject",
     "TraceParent",
+    "Wording",
     "accept_correlation_id",
     "bind_correlation",
     "configure",

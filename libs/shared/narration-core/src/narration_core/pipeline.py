@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -24,8 +24,13 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 def timestamp() -> str:
     """Tell the time of a line, in UTC and to the millisecond."""
-    seconds, ms = divmod(time.time_ns() // 1_000_000, 1000)
-    return f"{_second(seconds)}.{ms:03}+00:00"
+    return time_text(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)
+def time_text(unix_ms: int) -> str:
+    """Write a time as it stands in lines; many lines are told in the same millisecond."""
+    return f"{_second(unix_ms // 1000)}.{unix_ms % 1000:03}+00:00"
 
 
 @lru_cache(maxsize=1)
@@ -33,7 +38,8 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _place(settings: LogSettings) -> dict[str, str]:
+def place(settings: LogSettings) -> dict[str, str]:
+    """Return who logs: it stands on every line."""
     return {
         "service": settings.service,
         "node_id": settings.node_id,
@@ -43,7 +49,7 @@ def _place(settings: LogSettings) -> dict[str, str]:
 
 def frame(settings: LogSettings) -> Processor:
     """Make the processor that puts the fields of the contract around the caller's own."""
-    place = _place(settings)
+    who = place(settings)
 
     def add_frame(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         scope = current_scope()
@@ -51,7 +57,7 @@ def frame(settings: LogSettings) -> Processor:
             "timestamp": timestamp(),
             "level": _LEVEL_NAMES.get(method, method),
             "event": event.pop("event", ""),
-            **place,
+            **who,
             "correlation_id": scope.correlation_id if scope else None,
         }
         if scope is not None and scope.trace is not None:
@@ -72,28 +78,6 @@ def render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     except (TypeError, ValueError):  # Lone halves of a surrogate pair, numbers past 64 bits.
         return _encode(event)
     return line.decode("ascii") if line.isascii() else _encode(event)
-
-
-class JsonLines:
-    """Joins lines from members that are JSON already; `level` is the number of the least."""
-
-    def __init__(
-        self, settings: LogSettings, *, level: int, write: Callable[[str], object]
-    ) -> None:
-        self.level = level
-        self._place = self.members(redact(None, "", dict(_place(settings))))
-        self._write = write
-
-    def members(self, plain: EventDict) -> str:
-        """Write plain fields as they stand inside a line, each behind its comma."""
-        return f",{render_json(None, '', plain)[1:-1]}" if plain else ""
-
-    def write(self, level: str, event: str, *members: str) -> None:
-        """Write one line."""
-        self._write(
-            f'{{"timestamp":"{timestamp()}","level":"{level}","event":"{event}"'
-            f"{self._place}{''.join(members)}}}"
-        )
 
 
 def console_renderer(*, colors: bool) -> Processor:

@@ -88,6 +88,9 @@ _Hinted = Sequence[tuple[str, _Rule]]
 _ALL_HINTED: _Hinted = tuple((hint, rule) for rule in _RULES for hint in rule.hints)
 _UNSIGNED: _Hinted = tuple(pair for pair in _ALL_HINTED if not pair[1].signs)
 
+plain_id = re.compile(r"[0-9a-f-]{1,256}").fullmatch
+"""Finds texts of hex digits and dashes alone, as the ids that we make are. They are shown and
+written as they are: every look of a secret has other letters, and JSON escapes none of these."""
 _SHOWN_AS_TEXT = (UUID, PurePath, Decimal, date, timedelta)
 _IDS = re.compile(
     r"\b(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?:sha256:)?[0-9a-f]{32,64})\b",
@@ -109,7 +112,8 @@ def is_content_key(key: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _is_open_key(key: str) -> bool:
+def is_open_key(key: str) -> bool:
+    """Tell whether a text under this name is shown, but for secrets inside it."""
     return not is_secret_key(key) and not is_content_key(key)
 
 
@@ -130,10 +134,10 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for key, value in event.items():
         # The common kinds of values first: several lines are written for every task.
         kind = type(value)
-        if kind is str and _is_open_key(key):
+        if kind is str and is_open_key(key):
             short = not hinted and len(value) <= MAX_TEXT_CHARS
             plain[key] = value if short else _scrub(value, hinted)
-        elif value is None or (kind is int and _is_open_key(key)):
+        elif value is None or (kind is int and is_open_key(key)):
             plain[key] = value
         else:
             plain[key] = _plain(key, value, 0)

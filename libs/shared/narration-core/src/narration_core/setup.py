@@ -2,90 +2,18 @@
 
 import logging
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol, cast
+from typing import cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from narration_core.pipeline import JsonLines, build_pipeline
+from narration_core.json_lines import JsonLines
+from narration_core.pipeline import build_pipeline
 from narration_core.settings import LogSettings
+from narration_core.writing import LineWriter, LogStream
 
-
-class LogStream(Protocol):
-    """Where lines go: a text file, standard error."""
-
-    def write(self, text: str, /) -> object:
-        """Take a line."""
-        ...
-
-    def flush(self) -> object:
-        """Pass on what was taken."""
-        ...
-
-
-class LineWriter:
-    """Writes whole lines; a stream that fails loses lines, which are counted, and nothing else.
-
-    A program started with a closed standard error has no stream at all.
-    """
-
-    def __init__(self, stream: LogStream | None) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-        self._waiting: list[str] = []
-        self._later: Callable[[Callable[[], None]], object] | None = None
-        self._thread: int | None = None
-        self.dropped_lines = 0
-
-    @contextmanager
-    def gathering(self, later: Callable[[Callable[[], None]], object]) -> Iterator[None]:
-        """Write the lines that this thread has told in one turn of its event loop in one piece.
-
-        `later` is the loop's `call_soon`. Lines of other threads are written at once.
-        """
-        self._later, self._thread = later, threading.get_ident()
-        try:
-            yield
-        finally:
-            self._later = self._thread = None
-            self.flush()
-
-    def msg(self, line: str) -> None:
-        """Write one line, now or with all others of this turn."""
-        with self._lock:
-            self._waiting.append(line)
-            if self._later is not None and threading.get_ident() == self._thread:
-                if len(self._waiting) == 1:
-                    self._later(self.flush)
-                return
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what waits."""
-        with self._lock:
-            lines, self._waiting = self._waiting, []
-            if not lines:
-                return
-            try:
-                if self._stream is None:
-                    self.dropped_lines += len(lines)
-                else:
-                    self._stream.write("\n".join(lines) + "\n")
-                    self._stream.flush()
-            except (OSError, ValueError):
-                self.dropped_lines += len(lines)
-
-    def is_terminal(self) -> bool:
-        """Tell whether a person reads along."""
-        try:
-            return bool(getattr(self._stream, "isatty", bool)())
-        except ValueError:  # The stream is closed.
-            return False
-
-    debug = info = warning = warn = error = critical = exception = fatal = log = msg
+json_lines: JsonLines | None = None
+"""The way past the pipeline; None where lines are not JSON."""
 
 
 class _StdlibBridge(logging.Handler):
@@ -112,8 +40,8 @@ def configure(settings: LogSettings, *, stream: LogStream | None = None) -> Line
     terminal = writer.is_terminal()
     console = settings.format == "console" or (settings.format == "auto" and terminal)
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    global _json_lines  # noqa: PLW0603 - there is one log of a process, and this switches it on
-    _json_lines = None if console else JsonLines(settings, level=level, write=writer.msg)
+    global json_lines  # noqa: PLW0603 - there is one log of a process, and this switches it on
+    json_lines = None if console else JsonLines(settings, level=level, writer=writer)
     structlog.configure(
         processors=build_pipeline(settings, console=console, colors=console and terminal),
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -122,14 +50,6 @@ def configure(settings: LogSettings, *, stream: LogStream | None = None) -> Line
     )
     logging.basicConfig(handlers=[_StdlibBridge()], level=max(level, logging.WARNING), force=True)
     return writer
-
-
-_json_lines: JsonLines | None = None
-
-
-def json_lines() -> JsonLines | None:
-    """Give the way past the pipeline for lines that are JSON; None where none are."""
-    return _json_lines
 
 
 def get_logger(**fields: object) -> FilteringBoundLogger:

@@ -1,110 +1,149 @@
-"""Several lines about one thing: what they share is checked and written once, not in each."""
+"""Several lines about one thing: what they share is checked and written once, not in each.
+
+Which fields there are is known beforehand: `Subject` and `Wording` name them, and a story only
+brings what stands in them. What many lines have in common is kept as a template, so that a line
+is one formatting; a template takes numbers and ids, and no text that was not looked through.
+"""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
+from time import time_ns
 
 import structlog
 
-from narration_core.pipeline import JsonLines
-from narration_core.redaction import redact
-from narration_core.setup import json_lines
-
-NUMBER = "\N{SYMBOL FOR SUBSTITUTE FORM TWO}"
-"""Stands in a sentence where a number will."""
-
-_FIRST_MARK = 7_135_790_000_000
-"""Numbers that stand in a shape until it is known where its numbers stand; no time and no count."""
+from narration_core import setup
+from narration_core.json_lines import JsonLines
+from narration_core.pipeline import time_text
+from narration_core.redaction import is_open_key, plain_id
 
 _LEVELS = {"info": 20, "warning": 30, "error": 40}
+_FIRST_MARK = 8_000_000_000_000
+"""Numbers that stand in a line until it is known where its own will stand begin here."""
+
+Texts = tuple[str | None, ...]
+Numbers = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """What stories of one kind are about, by the names of their fields."""
+
+    own: tuple[str, ...]
+    """What each story has for itself: ids."""
+    shared: tuple[str, ...] = ()
+    """What many stories have in common: its text is kept for whoever comes next."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wording:
+    """How lines of one kind are put.
+
+    In the sentence `{name}` stands for a text or a number of the line. Those whose names begin
+    with `_` are for the sentence alone.
+    """
+
+    level: str
+    event: str
+    human: str
+    texts: tuple[str, ...] = ()
+    """Names of what few values are seen of: each combination is checked and kept."""
+    numbers: tuple[str, ...] = ()
 
 
 class Story:
-    """Tells lines that a logger with the same fields would write, for less.
+    """Tells lines that a logger with the same fields would write, for less."""
 
-    `about` are fields of this story alone. `where` are such as many stories have in common, and
-    change on the way: their text is kept for whoever comes next. An exception is a logger's.
-    """
+    __slots__ = ("_lines", "_own", "_shared", "_subject", "_told")
 
-    __slots__ = ("_about", "_lines", "_told", "_where", "_where_told")
-
-    def __init__(self, about: Mapping[str, object]) -> None:
-        self._about = about
-        self._where: tuple[tuple[str, object], ...] = ()
-        self._lines = json_lines()
-        self._told = "" if self._lines is None else _members(self._lines, about)
-        self._where_told = ""
-
-    def move(self, where: tuple[tuple[str, object], ...]) -> None:
-        """Say where the story goes on."""
-        if where != self._where:
-            self._where = where
-            if self._lines is not None:
-                self._where_told = _known_members(self._lines, where)
+    def __init__(self, subject: Subject, own: tuple[str, ...], shared: Texts = ()) -> None:
+        self._subject, self._own, self._shared = subject, own, shared
+        self._lines = lines = setup.json_lines
+        if lines is not None:
+            ids, common = _subject_template(lines, subject, shared)
+            if ids is not None and plain_id("".join(own)):
+                self._told = ids % own + common
+            else:
+                self._told = lines.members(dict(zip(subject.own, own, strict=True))) + common
 
     def tell(
         self,
-        level: str,
-        event: str,
+        wording: Wording,
+        texts: Texts = (),
+        numbers: Numbers = (),
         *,
-        human: str,
-        numbers: tuple[int | None, ...] = (),
-        **fields: str | int | None,
+        error: BaseException | None = None,
     ) -> None:
-        """Write a line; what a logger would not show of the fields is not shown here.
+        """Write a line; what a logger would not show of it is not shown here.
 
-        `numbers` take the places of each `NUMBER` in the sentence: lines that differ in numbers
-        only are checked and written once.
+        With an error, which is shown with its traceback, it is a logger that writes.
         """
         lines = self._lines
-        if lines is None:
-            logger = structlog.get_logger(**self._about, **dict(self._where))
-            write: Callable[..., object] = getattr(logger, level)
-            write(event, human=_filled(human, numbers), **fields)
-        elif _LEVELS[level] >= lines.level:
-            kept: list[object] = []
-            found: list[int | None] = []
-            for name, value in fields.items():
-                if type(value) is int:
-                    found.append(value)
-                    kept.append(name)
-                else:
-                    kept.append((name, value))
-            shape = _shape(lines, human, len(numbers), tuple(kept))
-            lines.write(level, event, self._told, self._where_told, shape % (*found, *numbers))
+        if lines is None or error is not None:
+            self._log(wording, texts, numbers, error)
+        elif _LEVELS[wording.level] >= lines.level:
+            missing = tuple(n is None for n in numbers) if None in numbers else ()
+            template, in_their_places = _line_template(lines, wording, texts, missing)
+            told = (time_text(time_ns() // 1_000_000), self._told, *numbers)
+            writer = lines.writer
+            writer.take(template % in_their_places(told))
+            if not writer.due:
+                writer.taken()
+
+    def _log(
+        self, wording: Wording, texts: Texts, numbers: Numbers, error: BaseException | None
+    ) -> None:
+        subject = self._subject
+        about = zip((*subject.own, *subject.shared), (*self._own, *self._shared), strict=True)
+        fields = _fields(wording, texts, numbers)
+        if error is not None:
+            fields["exc_info"] = error
+        write: Callable[..., object] = getattr(structlog.get_logger(**dict(about)), wording.level)
+        write(wording.event, **fields)
 
 
-def _filled(human: str, numbers: Iterable[object]) -> str:
-    for number in numbers:
-        human = human.replace(NUMBER, str(number), 1)
-    return human
-
-
-def _members(lines: JsonLines, fields: Mapping[str, object]) -> str:
-    return lines.members(redact(None, "", dict(fields)))
+def _fields(wording: Wording, texts: Texts, numbers: tuple[object, ...]) -> dict[str, object]:
+    """Return the fields of a line with their names, and its sentence."""
+    named = dict(zip((*wording.texts, *wording.numbers), (*texts, *numbers), strict=True))
+    shown = {name: value for name, value in named.items() if not name.startswith("_")}
+    return shown | {"human": wording.human.format_map(named)}
 
 
 @lru_cache(maxsize=1024)
-def _known_members(lines: JsonLines, fields: tuple[tuple[str, object], ...]) -> str:
-    return _members(lines, dict(fields))
+def _subject_template(lines: JsonLines, subject: Subject, shared: Texts) -> tuple[str | None, str]:
+    """Write the members of a story: with places for its ids if they may stand there as they are."""
+    ids = "".join(f',"{name}":"%s"' for name in subject.own)
+    common = lines.members(dict(zip(subject.shared, shared, strict=True)))
+    return (ids if all(map(is_open_key, subject.own)) else None), common
 
 
 @lru_cache(maxsize=1024)
-def _shape(lines: JsonLines, human: str, numbers: int, fields: tuple[object, ...]) -> str:
-    """Write the members of a line with a `%s` for each number, those of its sentence last."""
-    marks = itertools.count(_FIRST_MARK)
-    plain: dict[str, object] = {}
-    for field in fields:
-        name, value = field if isinstance(field, tuple) else (field, next(marks))
-        plain[name] = value
-    plain["human"] = _filled(human, [next(marks) for _ in range(numbers)])
-    text = _members(lines, plain).replace("%", "%%")
-    pieces, past = list[str](), 0
-    for mark in map(str, range(_FIRST_MARK, next(marks))):
-        at = text.find(mark, past)
-        if at < 0:  # A number under the name of a secret.
-            pieces.append("%.0s")
-        else:
-            pieces += (text[past:at], "%s")
-            past = at + len(mark)
-    return "".join((*pieces, text[past:]))
+def _line_template(
+    lines: JsonLines, wording: Wording, texts: Texts, missing: tuple[bool, ...]
+) -> tuple[str, Callable[[tuple[object, ...]], tuple[object, ...]]]:
+    """Write a line with places for its time, its story and its numbers, and what takes them.
+
+    Where the numbers stand is found by putting some there that stand nowhere else.
+    """
+    count = len(wording.numbers)
+    without = lines.members(_fields(wording, texts, (None,) * count))
+    marks = list(itertools.islice(_marks(without), count))
+    numbers = tuple(
+        None if is_missing else int(mark)
+        for mark, is_missing in zip(marks, missing or (False,) * count, strict=True)
+    )
+    members = lines.members(_fields(wording, texts, numbers))
+    pieces = re.split(f"({'|'.join(marks)})", members) if marks else [members]
+    head = f'{{"timestamp":"%s","level":"{wording.level}","event":"{wording.event}"'
+    place, *told = (piece.replace("%", "%%") for piece in (lines.place, *pieces[::2]))
+    template = f"{head}{place}%s{'%d'.join(told)}}}"
+    return template, itemgetter(0, 1, *(2 + marks.index(mark) for mark in pieces[1::2]))
+
+
+def _marks(text: str) -> Iterator[str]:
+    """Give numbers that are not in a text; two of them never overlap, for each has one 8."""
+    numbers = map(str, itertools.count(_FIRST_MARK))
+    return (mark for mark in numbers if mark.count("8") == 1 and mark not in text)
