@@ -20,7 +20,7 @@ from admission_coordinator.ports import (
     TaskObserver,
 )
 from admission_coordinator.preparing import steps_for
-from admission_coordinator.sessions import SessionTable
+from admission_coordinator.sessions import SessionTable, Turn
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.submission import Submission
 from admission_coordinator.table import TaskTable
@@ -153,9 +153,10 @@ class AdmissionCoordinator:
 
         Raises `ApiError`; a refused request leaves nothing behind.
         """
-        repeated = self._repeat(request, identity)
-        if repeated is not None:
-            return repeated
+        if request.task_id is not None:
+            repeated = self._repeat(request, str(request.task_id), identity)
+            if repeated is not None:
+                return repeated
         try:
             if self._closing:
                 raise errors.shutting_down()
@@ -187,16 +188,14 @@ class AdmissionCoordinator:
         self._ends.begin(task, position, start_ms)
         return self._submission(task, position, start_ms, repeated=False)
 
-    def _repeat(self, request: TaskRequest, identity: str) -> Submission | None:
-        if request.task_id is None:
-            return None
-        known = self._table.find(str(request.task_id))
+    def _repeat(self, request: TaskRequest, task_id: str, identity: str) -> Submission | None:
+        known = self._table.find(task_id)
         if known is None:
             return None
         if known.identity != identity or known.request != request:
             raise ApiError(
                 ErrorCode.TASK_CONFLICT,
-                f"task_id {request.task_id} is taken by another request",
+                f"task_id {task_id} is taken by another request",
                 hint="use a new task_id, or send the very same body again",
             )
         return self._submission(known, *self.position(known), repeated=True)
@@ -208,20 +207,16 @@ class AdmissionCoordinator:
             task,
             position,
             start_ms,
-            self._steps(task),
+            self._steps(task) if self._preparing(task) else (),
             repeated,
-            self._budget_headers(task),
+            {} if task.turn is None else self._budget_headers(task.turn),
         )
 
     def _steps(self, task: Task) -> tuple[PreparationStep, ...]:
-        if not self._preparing(task):
-            return ()
         return steps_for(task.model_id, self._cluster, self._models.fetching(task.model_id))
 
-    def _budget_headers(self, task: Task) -> dict[str, str]:
-        if task.turn is None:
-            return {}
-        left = self._sessions.turn_budgets(task.turn)
+    def _budget_headers(self, turn: Turn) -> dict[str, str]:
+        left = self._sessions.turn_budgets(turn)
         named = {
             "X-Budget-Tokens-Remaining": left.tokens_remaining,
             "X-Budget-Time-Remaining-Ms": left.time_remaining_ms,

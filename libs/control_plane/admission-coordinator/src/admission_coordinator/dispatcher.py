@@ -124,7 +124,7 @@ class Dispatcher:
 
     def pump(self, line: ModelLine) -> None:
         """Bind waiting tasks of a model to free slots until one of both runs out."""
-        while len(line.queue):
+        while len(line.queue) and self._cluster.has_room(line.model_id):
             began_s = time.perf_counter()
             decided: dict[Constraint, PlacementDecision] = {}
             now_ms = self._now_ms()

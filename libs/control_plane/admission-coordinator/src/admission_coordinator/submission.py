@@ -1,15 +1,14 @@
 """What whoever submits a task is answered with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from admission_coordinator.task import Task
 from api_types import Preparation, PreparationStep, StreamLinks, TaskAccepted
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """What an admitted (or repeated) request is answered with."""
 
     task: Task

@@ -283,6 +283,10 @@ class ClusterView:
         """Tell whether a replica takes tasks of a model, be it full."""
         return any(True for _ in self._index.in_order(model_id))
 
+    def has_room(self, model_id: str) -> bool:
+        """Tell whether some replica could start a task of a model now, be it not every task."""
+        return self._index.has_room(model_id)
+
     def free_replicas(self, model_id: str) -> list[ReplicaKey]:
         """List the replicas of a model on which a task could start now, best first."""
         free = []

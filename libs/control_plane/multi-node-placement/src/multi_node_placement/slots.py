@@ -1,13 +1,12 @@
 """Who holds the slots of a replica: our reservations, and leases that only the node knows of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator_core import ReplicaKey
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """A slot of a replica that is ours until released."""
 
     number: int

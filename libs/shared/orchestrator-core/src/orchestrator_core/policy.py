@@ -7,9 +7,9 @@ with a free slot: no task waits for a better place.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, islice
+from typing import NamedTuple
 
 from orchestrator_core.constraint import NO_PREFERENCES, Constraint, Preferences
 from orchestrator_core.errors import StaleDecision
@@ -28,8 +28,7 @@ cluster."""
 _NO_ESTIMATES: Mapping[ReplicaKey, Estimate] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacementInput:
+class PlacementInput(NamedTuple):
     """All that a decision depends on."""
 
     constraint: Constraint
@@ -50,16 +49,15 @@ class Outcome(StrEnum):
     """No replica that takes tasks now fits."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlacementDecision:
+class PlacementDecision(NamedTuple):
     """The chosen replica or none, and on demand the reason of every refusal."""
 
     outcome: Outcome
     chosen: ReplicaView | None
-    input: PlacementInput = field(repr=False)
+    input: PlacementInput
     version: int
     """The version of the index it was made from."""
-    estimates: Mapping[ReplicaKey, Estimate] = field(default_factory=lambda: _NO_ESTIMATES)
+    estimates: Mapping[ReplicaKey, Estimate] = _NO_ESTIMATES
     """Of the replicas that were scored."""
 
     def explain(self, limit: int | None = None) -> Explanation:
@@ -72,7 +70,7 @@ class PlacementDecision:
         index, constraint = self.input.replicas, self.input.constraint
         if index.version != self.version:
             raise StaleDecision(f"decided at version {self.version}, now {index.version}")
-        most = None if limit is None else max(_LOOKED_AT, limit)
+        most = _LOOKED_AT if limit is not None and limit < _LOOKED_AT else limit
         chosen = None if self.chosen is None else self.chosen.key
         return Explanation(
             index.moment(constraint.model_id, most, chosen, self.estimates),

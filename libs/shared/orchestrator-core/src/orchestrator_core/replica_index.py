@@ -180,6 +180,11 @@ class ReplicaIndex:
             and (entry.fitting is constraint or entry.fits(constraint))
         )
 
+    def has_room(self, model_id: str) -> bool:
+        """Whether any replica that takes tasks of a model has a free slot."""
+        order = self._order.get(model_id)
+        return order is not None and order[0][0] < 1.0
+
     def first(
         self, constraint: Constraint, passed_over: Collection[ReplicaKey] = ()
     ) -> tuple[ReplicaView, int] | None:
@@ -254,6 +259,9 @@ class ReplicaIndex:
         """Assert that every list agrees with the entries; linear, for tests."""
         for order in self._order.values():
             assert order == sorted(order)
+        for model_id in self._order:
+            busy = all(active >= view.slots_total for view, active in self.in_order(model_id))
+            assert self.has_room(model_id) is not busy
         ranked = {rank for order in self._order.values() for rank in order}
         open_ = [e for e in self._entries.values() if e.view.takes_tasks and e.view.model_id]
         assert ranked == {entry.rank for entry in open_}
