@@ -79,7 +79,7 @@ class Joined:
             self.link.send(b"request", last=True)
 
     def carry(self) -> None:
-        self.link.carry(self.told, self.client, correlation_id="mine", keep_alive=True)
+        self.link.carry(self.told, self.client, correlation_id=b"mine", keep_alive=True)
 
 
 FREED = ["free", End.WHOLE]

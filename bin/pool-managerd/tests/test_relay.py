@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
@@ -211,7 +211,7 @@ async def test_an_engine_that_dies_unanswered_is_told_as_such(bench: Bench) -> N
         client.generate()
         (await bench.engine.visit()).writer.transport.abort()
         assert await client.error() == (502, "WORKER_RESET")
-        bench.pool.at = OneEngine("http://127.0.0.1:1").at
+        bench.pool.move("http://127.0.0.1:1")
         client.generate()
         assert await client.error() == (502, "WORKER_RESET")
     await bench.freed()
@@ -271,7 +271,7 @@ async def test_a_client_that_leaves_before_its_engine_takes_it_leaves_its_slot(
     bench: Bench,
 ) -> None:
     with deaf_engine() as url:
-        bench.pool.at = replace(bench.pool.at, url=url)
+        bench.pool.move(url)
         async with bench.client() as client:
             client.generate()
             await bench.taken()
@@ -281,10 +281,10 @@ async def test_a_client_that_leaves_before_its_engine_takes_it_leaves_its_slot(
 async def test_an_engine_that_takes_no_connection_is_not_waited_for(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for way in ("relay", "short"):
+    for way in ("relay", "exchange"):
         monkeypatch.setattr(f"pool_managerd.relay.{way}.CONNECT_TIMEOUT_S", 0.05)
     with deaf_engine() as url:
-        bench.pool.at = replace(bench.pool.at, url=url)
+        bench.pool.move(url)
         async with bench.client() as client:
             client.generate()
             assert await client.error() == (502, "WORKER_RESET")
@@ -419,7 +419,7 @@ async def test_a_client_that_leaves_closes_a_kept_connection_as_any_other() -> N
 async def test_an_engine_that_has_another_address_is_asked_there() -> None:
     async with benched(short=True) as bench, PlainEngine.running() as other, bench.client() as it:
         for engine in (bench.engine, other):
-            bench.pool.at = replace(bench.pool.at, url=engine.url)
+            bench.pool.move(engine.url)
             it.generate()
             visit = await engine.visit()
             await visit.body(2)

@@ -1,4 +1,4 @@
-"""The relay's two ways are one to whoever looks from outside: client, engine and metrics."""
+"""The relay's ways are one to whoever looks from outside: client, engine and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,9 +10,10 @@ import pytest
 from aiohttp import web
 
 from auth_min import Door, TokenSet, fixed
+from http_shell import ShortConnection, ShortExchange, ShortRequest
 from local_pool_manager import PoolDraining, ReplicaBusy
 from pool_managerd.http.gate import NodeGate
-from pool_managerd.relay import Relay
+from pool_managerd.relay import Relay, ShortRelay
 from pool_managerd.testing import OneEngine, relaying
 
 from .daemons import TOKEN
@@ -111,30 +112,35 @@ async def body_of(
     return await reader.read()
 
 
-async def seen(asked: bytes, script: Script, pool: OneEngine, *, short: bool) -> Seen:
+async def seen(
+    asked: bytes, script: Script, pool: OneEngine, *, short: bool, before: int = 0
+) -> Seen:
+    """Ask once, or once more if it was asked before."""
     observed, gate = Observed(), NodeGate(Door(fixed(TokenSet.parse(TOKEN))), "127.0.0.1")
-    script.asked.clear()
     async with (
         asyncio.timeout(10),
         relaying(pool, short=short, gate=gate, observer=observed) as url,
     ):
         at = urlsplit(url)
-        reader, writer = await asyncio.open_connection(at.hostname, at.port)
-        writer.write(asked)
-        head = await reader.readuntil(b"\r\n\r\n")
-        status_line, *lines = head[:-4].split(b"\r\n")
-        headers = {}
-        for line in lines:
-            name, _, value = line.partition(b": ")
-            headers[name.lower()] = value
-        body = await body_of(reader, status_line, headers)
-        next_line = b""
-        with suppress(ConnectionError):
-            writer.write(request("GET", f"{ENGINE}/health", KNOWN))
-            next_line = await reader.readline()
-        while len(observed.counted) < 1 + bool(next_line):
-            await asyncio.sleep(0)  # A client that left before would be counted as gone.
-        writer.transport.abort()
+        for _ in range(before + 1):
+            script.asked.clear()
+            observed.counted.clear()
+            reader, writer = await asyncio.open_connection(at.hostname, at.port)
+            writer.write(asked)
+            head = await reader.readuntil(b"\r\n\r\n")
+            status_line, *lines = head[:-4].split(b"\r\n")
+            headers = {}
+            for line in lines:
+                name, _, value = line.partition(b": ")
+                headers[name.lower()] = value
+            body = await body_of(reader, status_line, headers)
+            next_line = b""
+            with suppress(ConnectionError):
+                writer.write(request("GET", f"{ENGINE}/health", KNOWN))
+                next_line = await reader.readline()
+            while len(observed.counted) < 1 + bool(next_line):
+                await asyncio.sleep(0)  # A client that left before would be counted as gone.
+            writer.transport.abort()
     kept = sorted(pair for pair in headers.items() if pair[0] not in LEFT_TO_AIOHTTP)
     return Seen(
         status_line, tuple(kept), body, next_line, tuple(script.asked), tuple(observed.counted)
@@ -193,13 +199,15 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("what", REQUESTS)
-async def test_both_ways_answer_alike(what: str) -> None:
+async def test_all_ways_answer_alike(what: str) -> None:
     asked, answer, status = REQUESTS[what]
     async with Script(answer).running() as script:
         pool = OneEngine(script.url, key="engine-key")
         short = await seen(asked, script, pool, short=True)
+        recalled = await seen(asked, script, pool, short=True, before=1)
         usual = await seen(asked, script, pool, short=False)
     assert short == usual
+    assert recalled == usual
     assert status in short.status_line
     assert TOKEN.encode() not in b"".join(short.asked)
 
@@ -232,6 +240,40 @@ async def test_an_engine_that_cannot_even_be_asked_is_our_fault_and_holds_no_slo
         found = await seen(generate(TASK), Script(), pool, short=True)
         assert b" 500 " in found.status_line
         assert not pool.leases.held
+
+
+async def test_a_request_of_a_form_that_was_met_is_not_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin, read = ShortRelay.begin, list[str]()
+
+    def noted(
+        self: ShortRelay, request: ShortRequest, connection: ShortConnection
+    ) -> ShortExchange | None:
+        read.append(request.path)
+        return begin(self, request, connection)
+
+    monkeypatch.setattr(ShortRelay, "begin", noted)
+    async with Script(STREAM).running() as script:
+        pool = OneEngine(script.url)
+        found = await seen(generate(TASK), script, pool, short=True, before=2)
+    assert found.status_line == b"HTTP/1.1 200 OK"
+    assert read.count(f"{ENGINE}/completion") == 1
+
+
+async def test_a_token_that_opens_no_more_is_not_recalled() -> None:
+    tokens = TokenSet.parse(TOKEN)
+    gate = NodeGate(Door(lambda: tokens), "127.0.0.1")
+    async with Script().running() as script, relaying(OneEngine(script.url), gate=gate) as url:
+        at = urlsplit(url)
+        for status in (b"200", b"200", b"401"):
+            reader, writer = await asyncio.open_connection(at.hostname, at.port)
+            writer.write(generate(TASK))
+            assert (await reader.readline()).split()[1] == status
+            writer.transport.abort()
+            if len(script.asked) == 2:
+                tokens = TokenSet.parse(f"{TOKEN}-of-tomorrow")
+    assert len(script.asked) == 2
 
 
 async def test_a_request_of_the_usual_form_never_meets_aiohttp(

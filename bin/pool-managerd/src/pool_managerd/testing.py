@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Protocol
 
 from aiohttp import web
 
 from http_shell import Edge, ErrorMap, Gate, RequestObserver, serving
 from local_pool_manager import Lease, PoolError, PoolNotFound, ReplicaEndpoint
 from local_pool_manager.leases import LeaseTable
-from pool_managerd.relay import RELAY_PATH, Relay, ShortRelay
+from pool_managerd.relay import RELAY_PATH, Relay, ShortRelay, Standing
 from program_config import BindAddress
 
 
@@ -35,6 +37,12 @@ class OneEngine:
         """Raised in the place of a lease."""
         self.on_release: Callable[[], None] = lambda: None
 
+    def move(self, url: str) -> None:
+        """Have another engine in the place of this one, which has nothing to do any more."""
+        generation = self.at.generation + 1
+        self.at = replace(self.at, url=url, generation=generation)
+        self.leases = LeaseTable("pool", "r0", generation, self.at.slots)
+
     def endpoint(self, pool_id: str, replica_id: str) -> ReplicaEndpoint:
         """See `Engines`."""
         if (pool_id, replica_id) != ("pool", "r0"):
@@ -60,11 +68,20 @@ class OneEngine:
         self.on_release()
 
 
+class RelayGate(Gate, Standing, Protocol):
+    """What stands before a relay."""
+
+
 class _Open:
     """A gate for all, and an observer of nothing."""
 
+    standing: Callable[[], object] = staticmethod(lambda: None)
+
     def admit(self, request: web.BaseRequest) -> Mapping[str, str]:  # noqa: ARG002
         return {}
+
+    def opens_to(self, headers: Mapping[str, str]) -> bool:  # noqa: ARG002
+        return True
 
     def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
         """Count nothing."""
@@ -76,20 +93,25 @@ async def relaying(
     *,
     count: Callable[[str, int], None] = lambda _pool, _bytes: None,
     short: bool = True,
-    gate: Gate | None = None,
+    recalling: bool = True,
+    gate: RelayGate | None = None,
     observer: RequestObserver | None = None,
 ) -> AsyncIterator[str]:
-    """Serve a relay, on request without its short way; yields the base URL of the engine.
+    """Serve a relay, on request without its short way or what that recalls; yields its URL.
 
     Bytes are counted at the end.
     """
     app, relay = web.Application(), Relay(engine, count=count)
     app.router.add_route("*", RELAY_PATH, relay.handle)
     open_to_all = _Open()
-    edge = Edge(gate or open_to_all, observer or open_to_all, ErrorMap((PoolError,)))
-    short_way = ShortRelay(relay.passages, edge) if short else None
+    gate = gate or open_to_all
+    edge = Edge(gate, observer or open_to_all, ErrorMap((PoolError,)))
+    short_way = ShortRelay(relay.passages, edge, gate) if short else None
     async with serving(
-        app, edge, BindAddress("127.0.0.1", 0), shutdown_timeout_s=1, short_way=short_way
+        *(app, edge, BindAddress("127.0.0.1", 0)),
+        shutdown_timeout_s=1,
+        short_way=short_way,
+        recall=short_way.recall if short_way is not None and recalling else None,
     ) as address:
         try:
             yield f"http://{address}/v2/pools/pool/replicas/r0/engine"

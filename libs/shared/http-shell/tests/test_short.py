@@ -55,15 +55,22 @@ class Way:
 
     def __init__(self) -> None:
         self.hold = False
+        self.remembered = b""
         self.begun: asyncio.Queue[HeldAnswer] = asyncio.Queue()
 
     def knows(self, method: str, path: str) -> bool:
         return (method, path) == ("POST", "/it")
 
+    def recall(self, data: bytes, connection: ShortConnection) -> ShortExchange | None:
+        return self._answer("recalled", connection) if data == self.remembered else None
+
     def begin(self, request: ShortRequest, connection: ShortConnection) -> ShortExchange | None:
         if "X-Leave-It" in request.headers:
             return None
-        exchange = HeldAnswer(connection, f"short {request.content.decode()}")
+        return self._answer(f"short {request.content.decode()}", connection)
+
+    def _answer(self, text: str, connection: ShortConnection) -> ShortExchange:
+        exchange = HeldAnswer(connection, text)
         self.begun.put_nowait(exchange)
         if not self.hold:
             exchange.give()
@@ -82,7 +89,10 @@ async def serve(way: Way) -> AsyncIterator[int]:
     async with (
         asyncio.timeout(20),
         serving(
-            app, edge, BindAddress("127.0.0.1", 0), shutdown_timeout_s=5, short_way=way
+            *(app, edge, BindAddress("127.0.0.1", 0)),
+            shutdown_timeout_s=5,
+            short_way=way,
+            recall=way.recall,
         ) as address,
     ):
         yield address.port
@@ -107,6 +117,26 @@ async def test_a_whole_request_goes_the_short_way_again_and_again_on_one_connect
         for number in range(3):
             writer.write(request(f"no. {number}"))
             assert await answer(reader) == f"short no. {number}"
+        writer.close()
+
+
+async def test_what_is_recalled_is_not_read_and_what_is_not_is_read_as_ever() -> None:
+    way = Way()
+    way.remembered = request("known")
+    async with serve(way) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for hold in (False, True):
+            way.hold = hold
+            for body, expected in (("known", "recalled"), ("new", "short new")):
+                writer.write(request(body))
+                exchange = await way.begun.get()
+                if hold:
+                    writer.write(request("early"))  # It waits for its turn.
+                    exchange.give()
+                assert await answer(reader) == expected
+                if hold:
+                    (await way.begun.get()).give()
+                    assert await answer(reader) == "short early"
         writer.close()
 
 

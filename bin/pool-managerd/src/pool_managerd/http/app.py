@@ -3,7 +3,6 @@
 from aiohttp import web
 
 from api_types import parse_json
-from auth_min import Door
 from http_shell import ROUTE, Edge, ErrorMap, bind, json_answer, read_body
 from local_pool_manager import PoolError
 from model_keeper import ModelHandlers
@@ -42,6 +41,6 @@ def create_app(services: NodeServices, *, max_body_bytes: int) -> web.Applicatio
     return app
 
 
-def create_edge(services: NodeServices, door: Door, *, bind_host: str) -> Edge:
+def create_edge(services: NodeServices, gate: NodeGate) -> Edge:
     """Build what stands around the application."""
-    return Edge(NodeGate(door, bind_host), services.observer, ERRORS)
+    return Edge(gate, services.observer, ERRORS)

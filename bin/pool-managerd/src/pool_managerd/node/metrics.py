@@ -1,12 +1,11 @@
 """Counts requests and relayed bytes, and shows the pools' and GPUs' numbers when asked."""
 
-from collections.abc import Callable
-
-from prometheus_client import Counter, Histogram
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 
 from gpu_discovery import GpuInventory
 from pool_registry_types import PoolSnapshot
-from telemetry_core import Metrics, PoolMetrics, Program
+from telemetry_core import MANY, Metrics, PoolMetrics, Program
 
 
 class NodeMetrics:
@@ -29,8 +28,7 @@ class NodeMetrics:
         self._ready = gauge("pool_ready")
         self._gpu_busy = gauge("gpu_utilization_percent")
         self._gpu_used = gauge("gpu_vram_used_bytes")
-        # Looked up once: labels cost more than counting does.
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._answers = metrics.facts(self._count_answers)
         self.before_exposition: Callable[[], None] = lambda: None
 
     def show(
@@ -47,17 +45,10 @@ class NodeMetrics:
         return self._metrics
 
     def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
-        """Count one answer."""
-        key = (route, method, status)
-        children = self._children.get(key)
-        if children is None:
-            children = self._children[key] = (
-                self._requests.labels(route=route, method=method, status=str(status)),
-                self._durations.labels(route=route),
-            )
-        counter, histogram = children
-        counter.inc()
-        histogram.observe(duration_ms)
+        """Note one answer."""
+        self._answers.tell((route, method, status, duration_ms))
+        if len(self._answers.waiting) >= MANY:
+            self._metrics.settle()
 
     def relayed(self, pool_id: str, count_bytes: int) -> None:
         """Count bytes that went through the relay."""
@@ -79,3 +70,14 @@ class NodeMetrics:
             if reading.utilization_percent is not None:
                 self._gpu_busy.labels(device=index).set(reading.utilization_percent)
         return self._metrics.expose()
+
+    def _count_answers(self, facts: Sequence[tuple[str, str, int, float]]) -> None:
+        for (route, method, status), many in Counter(
+            (route, method, status) for route, method, status, _ms in facts
+        ).items():
+            self._requests.labels(route=route, method=method, status=str(status)).inc(many)
+        durations = defaultdict[str, list[float]](list)
+        for route, _method, _status, duration_ms in facts:
+            durations[route].append(duration_ms)
+        for route, amounts in durations.items():
+            self._durations.labels(route=route).observe_all(amounts)

@@ -98,8 +98,9 @@ class NodePools:
         if self.leaving is not None:
             raise PoolDraining(f"this node takes no new task: {self.leaving}")
         lease = self._pools.acquire(pool_id, replica_id, task_key, on_revoked=on_revoked)
+        if not self._running:
+            self._idle.clear()
         self._running += 1
-        self._idle.clear()
         return lease
 
     def release(self, lease: Lease) -> None:

@@ -10,7 +10,7 @@ from http_shell import StopSignals, serving
 from local_pool_manager import RuntimeDirTaken
 from narration_core import LogSettings, configure, get_logger
 from pool_managerd.config import Settings
-from pool_managerd.http import create_app, create_edge
+from pool_managerd.http import NodeGate, create_app, create_edge
 from pool_managerd.node.access import Access
 from pool_managerd.node.running import Node, running_node
 from pool_managerd.relay import ShortRelay
@@ -59,14 +59,17 @@ async def _serve_until(signals: _Signals, settings: Settings, access: Access) ->
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running_node(settings, access))
         app = create_app(node.services, max_body_bytes=settings.max_body_bytes)
-        edge = create_edge(node.services, access.door, bind_host=settings.bind_addr.host)
+        gate = NodeGate(access.door, settings.bind_addr.host)
+        edge = create_edge(node.services, gate)
+        short_way = ShortRelay(node.relay.passages, edge, gate)
         address = await stack.enter_async_context(
             serving(
                 app,
                 edge,
                 settings.bind_addr,
                 ssl_context=access.server_context(),
-                short_way=ShortRelay(node.relay.passages, edge),
+                short_way=short_way,
+                recall=short_way.recall,
             )
         )
         await stack.enter_async_context(node.presence.running(address))

@@ -23,12 +23,11 @@ _NOT_FOR_THE_ENGINE = HOP_BY_HOP | FOR_THE_NODE | SET_HERE
 _NOT_FOR_THE_CLIENT = (HOP_BY_HOP - {"transfer-encoding"}) | {"x-correlation-id"}
 
 MAX_HEAD_BYTES = 64 * 1024
-_HEAD_END = b"\r\n\r\n"
+HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile("[0-9]+")
 _SPACE = " \t\n\r\v\f"
 HEAD_ENCODING = "latin-1"
 """In which each byte is a character: what is not ASCII is passed on as it came."""
-MAX_KNOWN_HEAD_BYTES = 1024
 
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
@@ -73,73 +72,59 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Framing:
-    """How the end of a body is told."""
-
-    length_bytes: int | None = None
-    chunked: bool = False
-
-    @property
-    def ends_itself(self) -> bool:
-        """Whether a reader knows the end without the connection being closed."""
-        return self.chunked or self.length_bytes is not None
-
-
-@dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """What the head of a response says; it is the same for all answers that begin alike."""
+    """What the head of a response says; it is one for all answers that begin alike."""
 
     status: int
-    framing: Framing
+    length_bytes: int | None
+    """Of the body, where that is said."""
+    chunked: bool
+    ends_itself: bool
+    """Whether a reader knows the end of the body without the connection being closed."""
     keeps_open: bool
     """Whether its connection can carry another request, once the body is whole."""
     kept: bytes
     """The lines that the client gets as well."""
 
-    def for_client(self, *, correlation_id: str, keep_alive: bool) -> bytes:
+    def for_client(self, *, correlation_id: bytes, keep_alive: bool) -> bytes:
         """Return it as the client gets it.
 
         Transfer-Encoding stays, since the body's own framing is passed on with it.
         """
-        stays = keep_alive and self.framing.ends_itself
-        end = f"\r\nX-Correlation-Id: {correlation_id}{'' if stays else _CLOSE}\r\n\r\n"
-        return self.kept + end.encode("ascii")
+        end = _STAYS if keep_alive and self.ends_itself else _CLOSES
+        return b"%b\r\nX-Correlation-Id: %b%b" % (self.kept, correlation_id, end)
 
 
-def split_head(received: bytes) -> tuple[bytes, bytes] | None:
-    """Cut the first head off what was received; None while it is not whole. Raises BadHead."""
-    end = received.find(_HEAD_END)
-    if end < 0:
-        if len(received) > MAX_HEAD_BYTES:
-            raise BadHead(f"no end of the head within {MAX_HEAD_BYTES} bytes")
-        return None
-    return received[:end], received[end + len(_HEAD_END) :]
+_STAYS = b"\r\n\r\n"
+_CLOSES = b"\r\nConnection: close\r\n\r\n"
 
 
+def check_room(received: bytes) -> None:
+    """Raise BadHead where the end of a head should have come by now."""
+    if len(received) > MAX_HEAD_BYTES:
+        raise BadHead(f"no end of the head within {MAX_HEAD_BYTES} bytes")
+
+
+@lru_cache(maxsize=64)
 def read_response(head: bytes) -> ResponseHead:
-    """Read a response's head. Raises BadHead."""
-    # An engine begins most of its answers alike.
-    return _read_known(head) if len(head) <= MAX_KNOWN_HEAD_BYTES else _read(head)
-
-
-_CLOSE = "\r\nConnection: close"
-
-
-def _read(head: bytes) -> ResponseHead:
+    """Read a response's head, as an engine begins most of its answers. Raises BadHead."""
     status_line, *lines = head.split(b"\r\n")
     headers = [_header(line) for line in lines]
     status = _status(status_line)
-    framing = _framing(status, headers)
+    length_bytes, chunked = _framing(status, headers)
+    ends_itself = chunked or length_bytes is not None
     options = _named_by_connection(headers)
+    stays = status_line.startswith(b"HTTP/1.1") and "close" not in options
     unwanted = _NOT_FOR_THE_CLIENT | options
     kept = [line for line, (name, _) in zip(lines, headers, strict=True) if name not in unwanted]
-    keeps_open = (
-        framing.ends_itself and status_line.startswith(b"HTTP/1.1") and "close" not in options
+    return ResponseHead(
+        status,
+        length_bytes,
+        chunked=chunked,
+        ends_itself=ends_itself,
+        keeps_open=ends_itself and stays,
+        kept=b"\r\n".join([status_line, *kept]),
     )
-    return ResponseHead(status, framing, keeps_open, b"\r\n".join([status_line, *kept]))
-
-
-_read_known = lru_cache(maxsize=64)(_read)
 
 
 def _status(line: bytes) -> int:
@@ -157,15 +142,16 @@ def _header(line: bytes) -> tuple[str, str]:
     return name.lower(), value.strip(_SPACE)
 
 
-def _framing(status: int, headers: Headers) -> Framing:
+def _framing(status: int, headers: Headers) -> tuple[int | None, bool]:
+    """Return the length of the body, where it is known, and whether it comes in chunks."""
     if status in (204, 304) or status < 200:
-        return Framing(length_bytes=0)
+        return 0, False
     codings = [value.lower() for name, value in headers if name == "transfer-encoding"]
     lengths = {value for name, value in headers if name == "content-length"}
     if codings:
         if codings != ["chunked"] or lengths:
             raise BadHead("the framing of the body is ambiguous")
-        return Framing(chunked=True)
+        return None, True
     if len(lengths) > 1 or any(not _LENGTH.fullmatch(length) for length in lengths):
         raise BadHead("the length of the body is ambiguous")
-    return Framing(length_bytes=int(lengths.pop())) if lengths else Framing()
+    return (int(lengths.pop()) if lengths else None), False

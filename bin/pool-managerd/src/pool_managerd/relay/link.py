@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol, cast
 
 from pool_managerd.relay.chunks import LAST_CHUNK, BadChunks, ChunkedBodies
-from pool_managerd.relay.heads import BadHead, ResponseHead, read_response, split_head
+from pool_managerd.relay.heads import HEAD_END, BadHead, ResponseHead, check_room, read_response
 from pool_managerd.relay.kept import KeptLinks
 
 GOODBYE_S = 1.0
@@ -82,6 +82,7 @@ class EngineLink(asyncio.Protocol):
         "head",
         "is_open",
         "passed_bytes",
+        "reusable",
         "unanswered",
     )
 
@@ -106,7 +107,7 @@ class EngineLink(asyncio.Protocol):
         """There only while the engine takes no more of the request, which is seldom."""
 
     def carry(
-        self, asking: Asking, client: asyncio.Transport, *, correlation_id: str, keep_alive: bool
+        self, asking: Asking, client: asyncio.Transport, *, correlation_id: bytes, keep_alive: bool
     ) -> None:
         """Take a request, whose bytes are then sent, and its client."""
         self._asking = asking
@@ -121,14 +122,10 @@ class EngineLink(asyncio.Protocol):
         """In both directions, heads included."""
         self.unanswered = b""
         """What was sent on a kept connection, as long as it may have to be sent on another."""
+        self.reusable = False
+        """Whether the client's connection can carry another request after this one."""
         self._whole_request = False
         self._head_bytes = b""
-
-    @property
-    def reusable(self) -> bool:
-        """Whether the client's connection can carry another request after this one."""
-        head = self.head
-        return self._keep_alive and head is not None and head.framing.ends_itself
 
     def send(self, data: bytes, *, last: bool = False) -> None:
         """Write to the engine."""
@@ -140,7 +137,9 @@ class EngineLink(asyncio.Protocol):
     def send_again(self, data: bytes) -> None:
         """Write a whole request to a connection that was kept, and may be closed by now."""
         self.unanswered = data
-        self.send(data, last=True)
+        self.passed_bytes = len(data)
+        self._whole_request = True
+        self._engine.write(data)
 
     async def sent(self) -> None:
         """Wait until the engine takes more."""
@@ -242,21 +241,28 @@ class EngineLink(asyncio.Protocol):
     def _take_head(self, data: bytes) -> None:
         """Pass the head on once it is whole, in one write with what follows it."""
         self.unanswered = b""
-        self._head_bytes += data
+        received = self._head_bytes + data
         try:
-            while (cut := split_head(self._head_bytes)) is not None:
-                raw, self._head_bytes = cut
+            while True:
+                raw, end, body = received.partition(HEAD_END)
+                if not end:
+                    self._head_bytes = received
+                    check_room(received)
+                    return
                 head = read_response(raw)
                 if head.status >= 200:
-                    self._begin(head)
-                    return
+                    break
+                received = body  # That was an interim answer.
         except BadHead as error:
             self._break(error)
+            return
+        self._head_bytes = b""
+        self._begin(head, body)
 
-    def _begin(self, head: ResponseHead) -> None:
-        body, self._head_bytes = self._head_bytes, b""
-        self.head, self._missing_bytes = head, head.framing.length_bytes
-        if head.framing.chunked:
+    def _begin(self, head: ResponseHead, body: bytes) -> None:
+        self.head, self._missing_bytes = head, head.length_bytes
+        self.reusable = self._keep_alive and head.ends_itself
+        if head.chunked:
             if self._chunks is None:
                 self._chunks = ChunkedBodies()
             self._chunks.begin()
@@ -271,7 +277,7 @@ class EngineLink(asyncio.Protocol):
         self.passed_bytes += len(data)
         head = self.head
         assert head is not None
-        if head.framing.chunked:
+        if head.chunked:
             assert self._chunks is not None
             try:
                 whole = self._chunks.ends_with(data)
@@ -306,7 +312,8 @@ class EngineLink(asyncio.Protocol):
         else:
             self.abort()
         asking.let_go()
-        self._finish(asking, End.WHOLE)
+        self.ended = End.WHOLE
+        asking.ended(End.WHOLE)
 
     def _break(self, error: Exception) -> None:
         self.fault = str(error)
@@ -320,7 +327,7 @@ class EngineLink(asyncio.Protocol):
     def _is_whole(self) -> bool:
         """Whether the body is whole now that the engine has closed its side."""
         head = self.head
-        return head is not None and (self._said_goodbye or not head.framing.ends_itself)
+        return head is not None and (self._said_goodbye or not head.ends_itself)
 
     def _call_later(self, delay_s: float, callback: Callable[[], object]) -> None:
         if self._timer is not None:

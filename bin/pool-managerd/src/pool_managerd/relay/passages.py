@@ -28,7 +28,7 @@ MAX_KEPT = 256
 class KnownEngine:
     """What is known of one engine as long as it serves: where it is, and the ways to it."""
 
-    __slots__ = ("authority", "endpoint", "host", "kept", "port")
+    __slots__ = ("authority", "endpoint", "host", "kept", "port", "serves")
 
     def __init__(self, endpoint: ReplicaEndpoint) -> None:
         parts = urlsplit(endpoint.url)
@@ -38,6 +38,8 @@ class KnownEngine:
         """What stands for both in a request."""
         # llama.cpp has a thread for each slot and a few more, and an idle connection takes one.
         self.kept: KeptLinks[EngineLink] = KeptLinks(min(endpoint.slots, MAX_KEPT))
+        self.serves = True
+        """Until another engine has been met in its place, or none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,8 +122,26 @@ class Passages:
             raise ApiError(ErrorCode.NOT_FOUND, f"no adapter uses this path of {endpoint.engine}")
         passage = Passage(self._engine_at(endpoint), known)
         if known.generates:
+            if not _TASK.fullmatch(task):
+                raise ApiError(
+                    ErrorCode.INVALID_PARAMS,
+                    f"a generating request needs {TASK_HEADER}: id/attempt",
+                )
             self._lease(passage, task)
         self._running.add(passage)
+        return passage
+
+    def admit_again(self, engine: KnownEngine, path: EnginePath, task: str) -> Passage | None:
+        """Lease a slot for a request like one before; None, with nothing done: ask as for any."""
+        passage = Passage(engine, path)
+        try:
+            lease = self._lease(passage, task)
+        except PoolError:
+            return None
+        self._running.add(passage)
+        if lease.generation != engine.endpoint.generation:
+            self.close(passage)
+            return None
         return passage
 
     def close(self, passage: Passage) -> None:
@@ -131,7 +151,8 @@ class Passages:
         self._running.discard(passage)
         link, passage.link = passage.link, None  # No circle is left to the collector.
         if link is not None:
-            self._note_bytes(passage, link)
+            new_bytes = link.passed_bytes - passage.counted_bytes
+            self._passed_bytes[passage.engine.endpoint.pool_id] += new_bytes
         if passage.lease is not None:
             self._engines.release(passage.lease)
 
@@ -161,7 +182,10 @@ class Passages:
         """Count the bytes that have passed since the last call."""
         for passage in self._running:
             if passage.link is not None:
-                self._note_bytes(passage, passage.link)
+                passed_bytes = passage.link.passed_bytes
+                new_bytes = passed_bytes - passage.counted_bytes
+                self._passed_bytes[passage.engine.endpoint.pool_id] += new_bytes
+                passage.counted_bytes = passed_bytes
         passed, self._passed_bytes = self._passed_bytes, defaultdict(int)
         for pool_id, passed_bytes in passed.items():
             self._count(pool_id, passed_bytes)
@@ -177,25 +201,15 @@ class Passages:
         return known
 
     def _forget(self, known: KnownEngine) -> None:
+        known.serves = False
         known.kept.close()
         del self._known[known.endpoint.pool_id, known.endpoint.replica_id]
 
-    def _lease(self, passage: Passage, task: str) -> None:
-        if not _TASK.fullmatch(task):
-            raise ApiError(
-                ErrorCode.INVALID_PARAMS, f"a generating request needs {TASK_HEADER}: id/attempt"
-            )
+    def _lease(self, passage: Passage, task: str) -> Lease:
         # A request is the claim: the same task may come again while an engine still lets go.
         self._claims += 1
-        passage.lease = self._engines.acquire(
-            passage.engine.endpoint.pool_id,
-            passage.engine.endpoint.replica_id,
-            f"{task}#{self._claims}",
-            on_revoked=passage.revoke,
+        at = passage.engine.endpoint
+        lease = passage.lease = self._engines.acquire(
+            at.pool_id, at.replica_id, f"{task}#{self._claims}", on_revoked=passage.revoke
         )
-
-    def _note_bytes(self, passage: Passage, link: EngineLink) -> None:
-        self._passed_bytes[passage.engine.endpoint.pool_id] += (
-            link.passed_bytes - passage.counted_bytes
-        )
-        passage.counted_bytes = link.passed_bytes
+        return lease

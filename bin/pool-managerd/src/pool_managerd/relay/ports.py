@@ -1,6 +1,6 @@
 """What the relay needs from the owner of the pools."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from local_pool_manager import Lease, ReplicaEndpoint
@@ -26,4 +26,17 @@ class Engines(Protocol):
 
     def release(self, lease: Lease) -> None:
         """Give a slot back."""
+        ...
+
+
+class Standing(Protocol):
+    """What a gate knows beyond the single request."""
+
+    @property
+    def standing(self) -> Callable[[], object]:
+        """Returns the same object as long as the gate decides as it does."""
+        ...
+
+    def opens_to(self, headers: Mapping[str, str]) -> bool:
+        """Whether it lets these headers in, whoever sends them."""
         ...

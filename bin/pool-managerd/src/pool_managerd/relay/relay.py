@@ -51,7 +51,7 @@ class Relay:
         talk = _Talk(self.passages, passage, link, protocol)
         link.carry(
             *(talk, client),
-            correlation_id=request[CORRELATION_ID],
+            correlation_id=request[CORRELATION_ID].encode("ascii"),
             keep_alive=request.keep_alive,
         )
         passage.link = link

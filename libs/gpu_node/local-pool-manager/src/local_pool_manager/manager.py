@@ -275,11 +275,12 @@ class LocalPoolManager:
             raise PoolDraining(f"pool {pool_id!r} is draining and takes no new task")
         if pool.closing:
             raise PoolDraining(f"pool {pool_id!r} is about to load another model")
-        if replica.leases is None or pool.fault is not None:
+        table = replica.leases
+        if table is None or pool.fault is not None:
             raise self._registry.not_ready(pool_id, replica_id)
         if generation not in {None, replica.generation}:
             raise PoolDraining(f"{pool_id}/{replica_id} has another engine since")
-        lease = replica.leases.acquire(task_key, on_revoked)
+        lease = table.acquire(task_key, on_revoked)
         pool.last_used_ms = monotonic_ms()
         self._registry.leased(pool_id)
         return lease

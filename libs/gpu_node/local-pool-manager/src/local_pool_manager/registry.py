@@ -61,11 +61,10 @@ class Registry:
 
     def replica(self, pool_id: str, replica_id: str) -> Replica:
         """Return a replica; raises `PoolNotFound`."""
-        replicas = self.pool(pool_id).replicas
         try:
-            return replicas[replica_id]
+            return self.pools[pool_id].replicas[replica_id]
         except KeyError:
-            known = ", ".join(replicas) or "none"
+            known = ", ".join(self.pool(pool_id).replicas) or "none"
             raise PoolNotFound(
                 f"no replica {replica_id!r} in pool {pool_id!r}; there are: {known}"
             ) from None
@@ -94,7 +93,11 @@ class Registry:
 
     def leased(self, pool_id: str) -> None:
         """Note that a slot of a pool was taken or given back."""
-        self._note(pool_id, more_than_leases=self.pools[pool_id].draining)
+        pool = self.pools[pool_id]
+        if pool.draining or pool_id not in self._changed:
+            self._note(pool_id, more_than_leases=pool.draining)
+        else:
+            pool.forget_snapshot()
 
     def _note(self, pool_id: str, *, more_than_leases: bool) -> None:
         self.pools[pool_id].forget_snapshot()

@@ -28,6 +28,7 @@ from http_shell.errors import BACKPRESSURE_STATUSES, ErrorMap
 from http_shell.loop import run
 from http_shell.server import CannotListen, ClientConnection, serving
 from http_shell.short import (
+    Recall,
     ShortConnection,
     ShortExchange,
     ShortRequest,
@@ -57,6 +58,7 @@ __all__ = [
     "ErrorMap",
     "Gate",
     "Handler",
+    "Recall",
     "RequestObserver",
     "ShortConnection",
     "ShortExchange",

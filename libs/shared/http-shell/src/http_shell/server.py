@@ -13,7 +13,13 @@ from aiohttp import web
 from api_types import ApiError, ErrorCode
 from http_shell.edge import CORRELATION_HEADER, CORRELATION_ID, Edge
 from http_shell.errors import ErrorMap
-from http_shell.short import UNFINISHED, ShortExchange, ShortRequest, ShortWay, short_request
+from http_shell.short import (
+    UNFINISHED,
+    Recall,
+    ShortExchange,
+    ShortWay,
+    short_request,
+)
 from narration_core import new_correlation_id
 from program_config import BindAddress
 
@@ -45,12 +51,19 @@ class ClientConnection(web.RequestHandler):
     """Told False when the client takes no more bytes for now, and True when it does again."""
 
     def __init__(
-        self, manager: web.Server, *, errors: ErrorMap, short_way: ShortWay | None, **options: Any
+        self,
+        manager: web.Server,
+        *,
+        errors: ErrorMap,
+        short_way: ShortWay | None,
+        recall: Recall | None,
+        **options: Any,
     ) -> None:
         super().__init__(manager, **options)
         self._errors = errors
         self._short_way = short_way
         """None once aiohttp has seen a byte: then it keeps the connection."""
+        self._recall = recall
         self._exchange: ShortExchange | None = None
         self._held = b""
         """A request of which the rest is to come."""
@@ -68,12 +81,18 @@ class ClientConnection(web.RequestHandler):
             data = self._held + data
             self._let_go()
         if self._short_way is not None:
+            if self._recall is not None:
+                self._exchange = _UNDER_WAY
+                if self._has_begun(self._recall(data, self)):
+                    return
             request = short_request(data, self._short_way, self.transport)
             if request is UNFINISHED:
                 self._hold(data)
                 return
-            if request is not None and self._begin(self._short_way, request):
-                return
+            if request is not None:
+                self._exchange = _UNDER_WAY
+                if self._has_begun(self._short_way.begin(request, self)):
+                    return
             self._short_way = None
         super().data_received(data)
 
@@ -92,9 +111,7 @@ class ClientConnection(web.RequestHandler):
         self._short_way = None
         self.data_received(b"")
 
-    def _begin(self, way: ShortWay, request: ShortRequest) -> bool:
-        self._exchange = _UNDER_WAY
-        exchange = way.begin(request, self)
+    def _has_begun(self, exchange: ShortExchange | None) -> bool:
         if exchange is None:
             self._exchange = None
             return False
@@ -214,7 +231,12 @@ class _Server(web.Server):
     """Makes our connections and leads every request over the edge."""
 
     def __init__(
-        self, application: web.Server, edge: Edge, short_way: ShortWay | None, **options: Any
+        self,
+        application: web.Server,
+        edge: Edge,
+        short_way: ShortWay | None,
+        recall: Recall | None,
+        **options: Any,
     ) -> None:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             return await edge.handle(request, application.request_handler)
@@ -228,12 +250,14 @@ class _Server(web.Server):
         self._options = options
         self._errors = edge.errors
         self._short_way = short_way
+        self._recall = recall
 
     def __call__(self) -> web.RequestHandler:
         return ClientConnection(
             self,
             errors=self._errors,
             short_way=self._short_way,
+            recall=self._recall,
             loop=self._loop,
             **self._options,
         )
@@ -246,17 +270,20 @@ class _Runner(web.AppRunner):
         edge: Edge,
         *,
         short_way: ShortWay | None,
+        recall: Recall | None,
         shutdown_timeout_s: float,
     ) -> None:
         super().__init__(app, access_log=None, shutdown_timeout=shutdown_timeout_s)
         self._edge = edge
         self._short_way = short_way
+        self._recall = recall
 
     async def _make_server(self) -> web.Server:
         return _Server(
             await super()._make_server(),
             self._edge,
             self._short_way,
+            self._recall,
             access_log=None,
             # Bodies come plain (415 otherwise), so that no small body unpacks to a large one.
             auto_decompress=False,
@@ -275,15 +302,22 @@ async def serving(
     ssl_context: ssl.SSLContext | None = None,
     option: str = "--bind-addr",
     short_way: ShortWay | None = None,
+    recall: Recall | None = None,
 ) -> AsyncIterator[BindAddress]:
     """Serve as long as the context is open; yields where, with the port that was chosen.
 
-    Raises CannotListen, which names `option` as the way to another address.
+    Where there is a short way, `recall` is asked before it. Raises CannotListen, which names
+    `option` as the way to another address.
 
     On leaving, no connection is accepted any more, idle ones are closed, and what still runs has
     the timeout before it is cut. End the streams first, since they go on for ever otherwise.
     """
-    runner = _Runner(app, edge, short_way=short_way, shutdown_timeout_s=shutdown_timeout_s)
+    runner = _Runner(
+        *(app, edge),
+        short_way=short_way,
+        recall=recall,
+        shutdown_timeout_s=shutdown_timeout_s,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -46,6 +46,8 @@ class ShortRequest:
     remote: str | None
     shared: dict[Any, Any] = field(default_factory=dict)
     """What was found out from the headers alone: there for the next request with the same bytes."""
+    head: bytes = b""
+    """Request line and headers as they came, without the empty line behind them."""
     _kept: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -113,6 +115,11 @@ class ShortWay(Protocol):
         ...
 
 
+Recall: TypeAlias = Callable[[bytes, ShortConnection], ShortExchange | None]
+"""Begins to answer what came, if that is as a whole a request of a form that was met before; else
+None, with nothing done, and it is read as any other."""
+
+
 class _Part(Enum):
     UNFINISHED = "unfinished"
 
@@ -144,7 +151,7 @@ def short_request(
         return UNFINISHED if len(data) < size <= MAX_HELD_BYTES else None
     peer = transport.get_extra_info("peername")
     remote = peer[0] if isinstance(peer, tuple | list) else peer
-    return ShortRequest(method, path, found[0], data[end + 4 :], remote, found[2])
+    return ShortRequest(method, path, found[0], data[end + 4 :], remote, found[2], data[:end])
 
 
 @lru_cache(maxsize=512)
