@@ -2,24 +2,37 @@
 
 import os
 import re
-from contextlib import AbstractContextManager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import Self
 
 from narration_core.traceparent import TraceParent
 
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,128}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Scope:
-    """The request in whose name the current task runs."""
+    """The request in whose name the current task runs; what is done in its block is done for it."""
 
     correlation_id: str
     trace: TraceParent | None = None
+    _token: Token["Scope | None"] | None = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> Self:
+        self._token = _scope.set(self)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        token, self._token = self._token, None  # It would keep the context of the block alive.
+        if token is not None:
+            _scope.reset(token)
 
 
 _scope: ContextVar[Scope | None] = ContextVar("narration_scope", default=None)
+
+bind_correlation = Scope
+"""Puts an id on every line logged in its block, also by tasks that are started there."""
 
 
 def new_correlation_id() -> str:
@@ -38,29 +51,6 @@ def is_correlation_id(value: str) -> bool:
 def accept_correlation_id(header: str | None) -> str:
     """Take the caller's id over where it is valid, else make a new one."""
     return header if header is not None and is_correlation_id(header) else new_correlation_id()
-
-
-def bind_correlation(
-    correlation_id: str, trace: TraceParent | None = None
-) -> AbstractContextManager[Scope]:
-    """Put the id on every line logged inside, also by tasks that are started inside."""
-    return _Binding(Scope(correlation_id, trace))
-
-
-class _Binding:
-    """A block around each request: no generator, which costs twice as much."""
-
-    __slots__ = ("_scope", "_token")
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-
-    def __enter__(self) -> Scope:
-        self._token = _scope.set(self._scope)
-        return self._scope
-
-    def __exit__(self, *_error: object) -> None:
-        _scope.reset(self._token)
 
 
 def current_scope() -> Scope | None:
