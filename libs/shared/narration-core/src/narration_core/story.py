@@ -1,8 +1,8 @@
 """Several lines about one thing: what they share is checked and written once, not in each.
 
 Which fields there are is known beforehand: `Subject` and `Wording` name them, and a story only
-brings what stands in them. What many lines have in common is kept as a template, so that a line
-is one formatting; a template takes numbers and ids, and no text that was not looked through.
+brings what stands in them. What many lines have in common is kept, with places for numbers and
+ids: a line is put together from what was looked through before, and takes in no other text.
 """
 
 import itertools
@@ -86,10 +86,11 @@ class Story:
             self._log(wording, texts, numbers, error)
         elif _LEVELS[wording.level] >= lines.level:
             missing = tuple(n is None for n in numbers) if None in numbers else ()
-            template, in_their_places = _line_template(lines, wording, texts, missing)
-            told = (time_text(time_ns() // 1_000_000), self._told, *numbers)
+            head, lead, template, in_their_places = _line_parts(lines, wording, texts, missing)
+            time = time_text(time_ns() // 1_000_000)
+            rest = template % in_their_places(numbers)
             writer = lines.writer
-            writer.take(template % in_their_places(told))
+            writer.take(f'{{"timestamp":"{time}{head}{self._told}{lead}{rest}')
             if not writer.due:
                 writer.taken()
 
@@ -121,12 +122,13 @@ def _subject_template(lines: JsonLines, subject: Subject, shared: Texts) -> tupl
 
 
 @lru_cache(maxsize=1024)
-def _line_template(
+def _line_parts(
     lines: JsonLines, wording: Wording, texts: Texts, missing: tuple[bool, ...]
-) -> tuple[str, Callable[[tuple[object, ...]], tuple[object, ...]]]:
-    """Write a line with places for its time, its story and its numbers, and what takes them.
+) -> tuple[str, str, str, Callable[[Numbers], object]]:
+    """Write what stands between time and story, between story and numbers, and from these on.
 
-    Where the numbers stand is found by putting some there that stand nowhere else.
+    The last is a template, together with what brings numbers into the order of its places. Where
+    these are is found by writing the line with numbers that stand nowhere else in it.
     """
     count = len(wording.numbers)
     without = lines.members(_fields(wording, texts, (None,) * count))
@@ -136,11 +138,12 @@ def _line_template(
         for mark, is_missing in zip(marks, missing or (False,) * count, strict=True)
     )
     members = lines.members(_fields(wording, texts, numbers))
-    pieces = re.split(f"({'|'.join(marks)})", members) if marks else [members]
-    head = f'{{"timestamp":"%s","level":"{wording.level}","event":"{wording.event}"'
-    place, *told = (piece.replace("%", "%%") for piece in (lines.place, *pieces[::2]))
-    template = f"{head}{place}%s{'%d'.join(told)}}}"
-    return template, itemgetter(0, 1, *(2 + marks.index(mark) for mark in pieces[1::2]))
+    lead, *rest = re.split(f"({'|'.join(marks)})", members) if marks else [members]
+    order = [marks.index(mark) for mark in rest[::2]]
+    template = "".join(f"%d{piece.replace('%', '%%')}" for piece in rest[1::2])
+    head = f'","level":"{wording.level}","event":"{wording.event}"{lines.place}'
+    in_their_places = itemgetter(*order) if order else itemgetter(slice(0))
+    return head, lead, f"{template}}}", in_their_places
 
 
 def _marks(text: str) -> Iterator[str]:
