@@ -44,7 +44,7 @@ class HttpMetrics:
         return self._metrics.expose()
 
     def _count_answers(self, facts: Sequence[tuple[str, str, int, float]]) -> None:
-        kinds = Counter((route, method, status) for route, method, status, _ms in facts)
+        kinds = Counter([fact[:3] for fact in facts])
         for (route, method, status), many in kinds.items():
             self._requests.labels(route=route, method=method, status=str(status)).inc(many)
         durations = defaultdict[str, list[float]](list)

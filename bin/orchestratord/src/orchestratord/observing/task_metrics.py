@@ -7,6 +7,7 @@ in one go (`telemetry_core.Facts`).
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import prometheus_client
 
@@ -21,12 +22,13 @@ _Queue = tuple[str | None, str, Priority]
 """Where a task waits: the pool it is pinned to, its model, its priority."""
 _Place = tuple[str | None, Priority]
 """Where it runs: the pool, and its priority there."""
-_Dispatch = tuple[_Queue, _Place, float, int, int | None, int]
+_Dispatch = tuple[_Place, _Queue, float, int, int | None, int]
 """How long the decision took and among how many; the wait, and what had been told of it."""
 _FirstToken = tuple[_Place, float | None, int | None]
 """How long the hand-over took, and all from the admission on."""
-_End = tuple[_Queue, _Place, str | None, int | None, int | None, int | None]
+_End = tuple[_Place, _Queue, str | None, int | None, int | None, int | None]
 """The error's code; tokens in and out, and how long the latter took."""
+_Located = TypeVar("_Located", _FirstToken, _End)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ class TaskMetrics:
         request = task.request
         self._dispatches.tell(
             (
-                (request.placement.pin_pool_id, task.model_id, request.priority),
                 (task.pool_id, request.priority),
+                (request.placement.pin_pool_id, task.model_id, request.priority),
                 task.placement_ms,
                 len(task.candidates),
                 task.queue_time_ms,
@@ -105,8 +107,8 @@ class TaskMetrics:
         request, error = task.request, task.error
         self._ends.tell(
             (
-                (request.placement.pin_pool_id, task.model_id, request.priority),
                 (task.pool_id, request.priority),
+                (request.placement.pin_pool_id, task.model_id, request.priority),
                 None if error is None else error.code,
                 task.tokens_in,
                 task.tokens_out,
@@ -122,7 +124,7 @@ class TaskMetrics:
             self._depth_of(queue).inc(many)
 
     def _count_dispatches(self, facts: Sequence[_Dispatch]) -> None:
-        queues, places, placement_ms, candidates, waited_ms, told_ms = zip(*facts, strict=True)
+        places, queues, placement_ms, candidates, waited_ms, told_ms = zip(*facts, strict=True)
         for queue, many in Counter(queues).items():
             self._depth_of(queue).dec(many)
             self._placed[queue[0] is not None].inc(many)
@@ -130,23 +132,23 @@ class TaskMetrics:
             self._pool(place).dispatched.inc(many)
         self._placement.observe_all(placement_ms)
         self._candidates.observe_all(candidates)
-        self._start_error.observe_all(
-            abs(waited - told)
+        errors_ms = [
+            waited - told
             for waited, told in zip(waited_ms, told_ms, strict=True)
             if waited is not None
-        )
+        ]
+        self._start_error.observe_all(map(abs, errors_ms))
 
     def _count_first_tokens(self, facts: Sequence[_FirstToken]) -> None:
-        places, handover_ms, first_token_ms = zip(*facts, strict=True)
-        for place, amounts in _by_place(places, handover_ms):
-            self._pool(place).handover.observe_all(amounts)
-        for place, amounts in _by_place(places, first_token_ms):
-            self._pool(place).first_token.observe_all(amounts)
+        for place, alike in _by_place(facts):
+            _places, handover_ms, first_token_ms = zip(*alike, strict=True)
+            pool = self._pool(place)
+            pool.handover.observe_all(_known(handover_ms))
+            pool.first_token.observe_all(_known(first_token_ms))
 
     def _count_ends(self, facts: Sequence[_End]) -> None:
-        queues, places, codes, tokens_in, tokens_out, decode_ms = zip(*facts, strict=True)
-        kinds = Counter(zip(queues, places, codes, strict=True))
-        for (queue, (pool_id, _priority), code), many in kinds.items():
+        kinds = Counter([fact[:3] for fact in facts])
+        for ((pool_id, _priority), queue, code), many in kinds.items():
             outcome = "finished" if code is None else code
             self._finished.labels(pool_id=pool_id or ANY_POOL, outcome=outcome).inc(many)
             if pool_id is not None:
@@ -154,12 +156,13 @@ class TaskMetrics:
             self._depth_of(queue).dec(many)  # It still waited.
             if code == ErrorCode.QUEUE_FULL_DROP_LRU:
                 self._rejected.labels(pool_id=queue[0] or ANY_POOL, reason=code).inc(many)
-        for place, amounts in _by_place(places, tokens_in):
-            self._pool(place).tokens_in.inc(sum(amounts))
-        for place, amounts in _by_place(places, tokens_out):
-            self._pool(place).tokens_out.inc(sum(amounts))
-        for place, amounts in _by_place(places, decode_ms):
-            self._pool(place).decode.observe_all(amounts)
+        for place, alike in _by_place(facts):
+            if place[0] is not None:
+                *_rest, tokens_in, tokens_out, decode_ms = zip(*alike, strict=True)
+                pool = self._pool(place)
+                pool.tokens_in.inc(sum(_known(tokens_in)))
+                pool.tokens_out.inc(sum(_known(tokens_out)))
+                pool.decode.observe_all(_known(decode_ms))
 
     def _depth_of(self, queue: _Queue) -> prometheus_client.Gauge:
         pin_pool_id, model_id, priority = queue
@@ -185,12 +188,14 @@ class TaskMetrics:
         return children
 
 
-def _by_place(
-    places: Sequence[_Place], amounts: Sequence[float | None]
-) -> Iterable[tuple[_Place, list[float]]]:
-    """Sort amounts by the place they were measured at; what was not measured is left out."""
-    found: defaultdict[_Place, list[float]] = defaultdict(list)
-    for place, amount in zip(places, amounts, strict=True):
-        if amount is not None:
-            found[place].append(amount)
+def _by_place(facts: Sequence[_Located]) -> Iterable[tuple[_Place, list[_Located]]]:
+    """Sort facts by the place that each of them begins with."""
+    found: defaultdict[_Place, list[_Located]] = defaultdict(list)
+    for fact in facts:
+        found[fact[0]].append(fact)
     return found.items()
+
+
+def _known(amounts: Iterable[float | None]) -> list[float]:
+    """Leave out what was not measured."""
+    return [amount for amount in amounts if amount is not None]
