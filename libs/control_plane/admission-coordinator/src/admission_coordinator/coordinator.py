@@ -179,9 +179,10 @@ class AdmissionCoordinator:
 
     def _started(self, task: Task) -> Submission:
         """Open the stream of a task that is new."""
+        position, start_ms = 0, 0
         if task.state is TaskState.QUEUED:
             self._demand.note()
-        position, start_ms = self.position(task)
+            position, start_ms = self.position(task)
         task.told_position = position
         task.predicted_start_ms = start_ms
         task.told_at_ms = task.created_ms

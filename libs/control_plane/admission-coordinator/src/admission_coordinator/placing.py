@@ -12,14 +12,13 @@ from api_types import (
 )
 from multi_node_placement import AmbiguousPool, ClusterView, UnknownPool
 from orchestrator_core import (
+    ANYWHERE,
     Constraint,
     PoolRef,
     Preferences,
     Refusal,
     Servable,
 )
-
-NO_PREFERENCES = Preferences()
 
 
 @lru_cache(maxsize=1024)
@@ -65,7 +64,7 @@ def constraint_of(request: TaskRequest, model_id: str, cluster: ClusterView) -> 
 def preferences_of(request: TaskRequest, cluster: ClusterView) -> Preferences:
     """Return what would be nice; unknown pools are passed over."""
     if "placement" not in request.model_fields_set:
-        return NO_PREFERENCES
+        return ANYWHERE
     place = request.placement
     wished = place.prefer_pools
     if place.pin_pool_id is not None and _fallback(request):

@@ -16,6 +16,7 @@ from multi_node_placement.snapshots import NodeFacts
 from multi_node_placement.standing import Standing
 from multi_node_placement.swapping import SwapBook
 from orchestrator_core import (
+    ANYWHERE,
     Constraint,
     PlacementDecision,
     PlacementInput,
@@ -29,7 +30,6 @@ from orchestrator_core import (
 )
 from pool_registry_types import PoolSnapshot
 
-_NO_WISHES = Preferences()
 _COLD = 0.05
 """Below this warmth a session is placed like any other task."""
 
@@ -189,7 +189,7 @@ class ClusterView:
         Where there is a scorer and `work` is given, what is left to read is weighed against all
         else instead: a session is not sent to a replica for its warmth alone.
         """
-        wishes = preferences or _NO_WISHES
+        wishes = preferences or ANYWHERE
         scorer = None
         if self._scorer is not None and work is not None:
             scorer = TaskScorer(self._scorer, work)

@@ -1,7 +1,7 @@
 """The pure heart of the control plane: queue, placement policy, estimates, budgets."""
 
 from orchestrator_core.budgets import Budget, BudgetKind, BudgetLimits, Exceeded, Hold, Spend
-from orchestrator_core.constraint import Constraint, Preferences
+from orchestrator_core.constraint import ANYWHERE, Constraint, Preferences
 from orchestrator_core.errors import (
     AdmissionOrder,
     AlreadySettled,
@@ -45,6 +45,7 @@ from orchestrator_core.waiting import (
 )
 
 __all__ = [
+    "ANYWHERE",
     "Admission",
     "AdmissionOrder",
     "Admitted",

@@ -68,4 +68,5 @@ class Preferences:
         return bool(self.affinity or self.pools or self.labels or self.spread_by)
 
 
-NO_PREFERENCES = Preferences()
+ANYWHERE = Preferences()
+"""What nearly every task prefers: nothing."""

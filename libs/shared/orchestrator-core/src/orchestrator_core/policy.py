@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import NamedTuple
 
-from orchestrator_core.constraint import NO_PREFERENCES, Constraint, Preferences
+from orchestrator_core.constraint import ANYWHERE, Constraint, Preferences
 from orchestrator_core.errors import StaleDecision
 from orchestrator_core.explanation import Candidate, Explanation
 from orchestrator_core.feasibility import standing_refusal
@@ -33,7 +33,7 @@ class PlacementInput(NamedTuple):
 
     constraint: Constraint
     replicas: ReplicaIndex
-    preferences: Preferences = NO_PREFERENCES
+    preferences: Preferences = ANYWHERE
     tried: frozenset[ReplicaKey] = frozenset()
     """Replicas to pass over this once."""
     scorer: Scorer | None = None
@@ -88,13 +88,18 @@ class PlacementDecision(NamedTuple):
 
 def decide(input_: PlacementInput) -> PlacementDecision:
     """Choose a replica for a task, or none; reads, reserves nothing."""
-    estimates: dict[ReplicaKey, Estimate] = {}
+    estimates = _NO_ESTIMATES
     chosen: ReplicaView | None = None
-    if input_.preferences.any or input_.scorer:
-        chosen = _preferred(input_, estimates)
+    wish, constraint = input_.preferences, input_.constraint
+    if input_.scorer is not None or (wish is not ANYWHERE and wish.any):
+        scored: dict[ReplicaKey, Estimate] = {}
+        chosen, estimates = _preferred(input_, scored), scored
     fits = chosen is not None
     if chosen is None:
-        first = _first(input_)
+        if constraint.only_pools:
+            first = next(_feasible(input_), None)
+        else:
+            first = input_.replicas.first(constraint, input_.tried)
         # Either it has a free slot, or it is full and so are all that follow.
         if first is not None:
             fits = True
@@ -102,13 +107,6 @@ def decide(input_: PlacementInput) -> PlacementDecision:
             chosen = view if active < view.slots_total else None
     outcome = Outcome.PLACED if chosen else Outcome.BUSY if fits else Outcome.INFEASIBLE
     return PlacementDecision(outcome, chosen, input_, input_.replicas.version, estimates)
-
-
-def _first(input_: PlacementInput) -> tuple[ReplicaView, int] | None:
-    """Give the replica that comes first of those that fit, free or full."""
-    if input_.constraint.only_pools:
-        return next(_feasible(input_), None)
-    return input_.replicas.first(input_.constraint, input_.tried)
 
 
 def _feasible(input_: PlacementInput) -> Iterator[tuple[ReplicaView, int]]:
