@@ -133,18 +133,36 @@ def test_a_node_that_said_busy_is_believed_until_it_says_its_report_again(view, 
 
 def test_a_report_of_load_changes_what_placement_sees_of_those_pools(view, freed):
     view.apply_report("n", [pool_report(slots=2, leases=2)], labels={"zone": "a"})
-    assert view.report_load("n", [pool_report(slots=2, leases=1, vram_free_bytes=7)])
+    assert view.report_load("n", (pool_report(slots=2, leases=1, vram_free_bytes=7),))
     assert freed == [R0]
     found = view.get(R0)
     assert (found.vram_free_bytes, found.labels, view.slots_free(R0)) == (7, {"zone": "a"}, 1)
     view.check_invariants()
 
 
+def test_a_report_of_load_leaves_marks_as_they_are(view, freed):
+    view.apply_report("n", [pool_report(leases=1)])
+    view.mark_suspect(R0)
+    freed.clear()
+    assert view.report_load("n", (pool_report(vram_free_bytes=7),))
+    assert view.get(R0).suspect
+    assert freed == []
+    view.check_invariants()
+
+
+def test_a_swapping_pool_that_is_busier_is_known_as_such(view):
+    loadable = {"p": ["other"]}
+    view.apply_report("n", [pool_report()], loadable=loadable)
+    assert view.report_load("n", (pool_report(leases=1, vram_free_bytes=7),))
+    (swapping,) = view.swapping.pools()
+    assert swapping.views == (view.get(R0),)
+
+
 def test_after_silence_a_report_has_to_be_given_whole(view):
     view.apply_report("n", [pool_report()])
     view.set_online("n", False)
     assert not view.report_again("n")
-    assert not view.report_load("n", [pool_report(leases=1)])
+    assert not view.report_load("n", (pool_report(leases=1),))
     view.apply_report("n", [pool_report()])
     assert view.report_again("n")
     assert view.decide(ANY).outcome is Outcome.PLACED
@@ -166,6 +184,7 @@ def test_of_two_pools_with_one_id_the_last_counts_also_when_the_first_changes(vi
     view.apply_report("n", [busy, free])
     view.apply_report("n", [pool_report(slots=2), free])
     assert view.slots_free(R0) == 3
+    assert not view.report_load("n", (pool_report(slots=2, leases=1), free))
     view.check_invariants()
 
 

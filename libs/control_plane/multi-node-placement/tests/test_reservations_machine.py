@@ -33,6 +33,8 @@ class ReservationMachine(RuleBasedStateMachine):
         self.slots = slots
         self.free_told: set[ReplicaKey] = set()
         self.view = ClusterView(on_slot_free=self.free_told.add)
+        self.given_whole = ClusterView()
+        """The same, but for short cuts: each report is given to it whole."""
         self.held: list[Reservation] = []
         self.arrived: list[Reservation] = []
         self.foreign = dict.fromkeys(NODES, 0)
@@ -54,6 +56,7 @@ class ReservationMachine(RuleBasedStateMachine):
         assert (decision.outcome is Outcome.PLACED) == any(before.values())
         if decision.chosen is not None:
             held = self.view.reserve(decision)
+            assert self.given_whole.reserve(self.given_whole.decide(ANY)) == held
             assert before[held.key] == self.view.slots_free(held.key) + 1
             self.held.append(held)
             self.quiet[held.key.node_id] = 0
@@ -74,6 +77,7 @@ class ReservationMachine(RuleBasedStateMachine):
         self.free_told.clear()
         assert self.view.release(held)
         assert not self.view.release(held)
+        assert self.given_whole.release(held)
         assert (held.key in self.free_told) == (self.view.slots_free(held.key) > 0)
 
     @rule(node=st.sampled_from(NODES), leases=st.integers(0, 4))
@@ -81,19 +85,23 @@ class ReservationMachine(RuleBasedStateMachine):
         ours = self.leases(node) - self.foreign[node]
         self.foreign[node] = min(leases, max(0, self.slots - ours))
 
-    @rule(node=st.sampled_from(NODES))
-    def make_report(self, node) -> None:
+    @rule(node=st.sampled_from(NODES), vram=st.integers(0, 2))
+    def make_report(self, node, vram=0) -> None:
         if len(self.underway[node]) < 2:
-            report = pool_report(slots=self.slots, leases=self.leases(node))
+            report = pool_report(slots=self.slots, leases=self.leases(node), vram_free_bytes=vram)
             self.underway[node].append((report, self.foreign[node]))
 
-    @rule(node=st.sampled_from(NODES), again=st.booleans())
-    def apply_report(self, node, again=False) -> None:
+    @rule(node=st.sampled_from(NODES), short=st.booleans())
+    def apply_report(self, node, short=False) -> None:
         if self.underway[node]:
             report, self.foreign_seen[node] = self.underway[node].popleft()
-            before = self.said.get(node)
-            if before != report or not again or not self.view.report_again(node):
+            if not short:
                 self.view.apply_report(node, [report])
+            elif self.said[node] == report:
+                assert self.view.report_again(node)
+            else:
+                assert self.view.report_load(node, (report,))
+            self.given_whole.apply_report(node, [report])
             self.said[node] = report
             ours = sum(held.key.node_id == node for held in self.held)
             self.quiet[node] = 0 if ours else self.quiet[node] + 1
@@ -103,6 +111,7 @@ class ReservationMachine(RuleBasedStateMachine):
         if self.leases(node) >= self.slots:
             key = ReplicaKey(node, "p", "r0")
             self.view.mark_full(key)
+            self.given_whole.mark_full(key)
             assert self.view.slots_free(key) == 0
 
     @invariant()
@@ -111,6 +120,12 @@ class ReservationMachine(RuleBasedStateMachine):
         for node in NODES:
             ours = sum(held.key.node_id == node for held in self.held)
             assert ours <= self.slots
+
+    @invariant()
+    def a_short_cut_leads_where_the_whole_report_does(self) -> None:
+        for view in self.given_whole.replicas():
+            assert self.view.get(view.key) == view
+            assert self.view.slots_free(view.key) == self.given_whole.slots_free(view.key)
 
     @invariant()
     def what_is_remembered_of_replicas_is_asked_for(self) -> None:

@@ -77,22 +77,26 @@ class Nodes(RuleBasedStateMachine):
         if known is not None and known.incarnation == self.nodes[name].incarnation:
             assert answer.success
 
-    @rule(name=names)
-    def say_it_again(self, name):
-        """A heartbeat of which it is known that it says nothing new is like any other."""
+    @rule(name=names, pools=st.sampled_from([None, (pool(),), (pool(draining=True),)]))
+    def say_it_again(self, name, pools):
+        """A heartbeat of which it is known that nothing but pools is new is like any other."""
         lease = self.leases.get(name)
         if lease is None or not lease.reported:
             return
-        message = self.nodes[name].heartbeat(*lease.pools)
+        message = self.nodes[name].heartbeat(*(pools or lease.pools))
         if message.incarnation == lease.incarnation:
             whole = deepcopy(self.leases)
             answer, events = whole.heartbeat(message, self.now_ms)
             assert lease.online == (events == [NodeReported(whole.get(name))])
             again = deepcopy(self.leases)
-            renewed = again.heartbeat_again(again.get(name), message.seq, self.now_ms)
-            assert renewed == (answer if lease.online else None)
+            before = again.get(name)
+            pools = pools or before.pools
+            after = again.heartbeat_after(before, message.seq, pools, self.now_ms)
+            assert (after is not None) == lease.online
             assert again.get(name) == (whole.get(name) if lease.online else lease)
-            assert again.heartbeat_again(lease, message.seq, self.now_ms) is None
+            assert again.get(name) is (after or before)
+            assert answer == again.heard
+            assert again.heartbeat_after(lease, message.seq, pools, self.now_ms) is None
         self.say(message)
 
     @rule(name=names)

@@ -19,8 +19,9 @@ from orchestrator_core import ReplicaKey
 from orchestratord.access import Access
 from orchestratord.breakers import host_key
 from orchestratord.cloud.directory import ClusterDirectory
+from orchestratord.cloud.loads import are_same_but_for_load
 from orchestratord.rounds import Rounds
-from pool_registry_types import PoolSnapshot, ReplicaSnapshot
+from pool_registry_types import PoolSnapshot
 from service_registry import (
     NodeLease,
     NodeOffline,
@@ -285,38 +286,8 @@ def _stands_as(before: NodeLease, now: NodeLease) -> bool:
         and before.drain_asked == now.drain_asked
         and before.state is now.state
         and before.reachable == now.reachable
-        and (before.pools is now.pools or _are_apart_from_load(before.pools, now.pools))
+        and are_same_but_for_load(before.pools, now.pools)
     )
-
-
-def _are_apart_from_load(before: tuple[PoolSnapshot, ...], now: tuple[PoolSnapshot, ...]) -> bool:
-    """Whether these are the same pools, be they busier or not."""
-    return len(before) == len(now) and all(map(_is_apart_from_load, before, now))
-
-
-def _is_apart_from_load(before: PoolSnapshot, now: PoolSnapshot) -> bool:
-    """Whether nothing is new of a pool but free slots and memory."""
-    if before is now:
-        return True
-    apart_from_load = dict(
-        vars(now),
-        slots_free=before.slots_free,
-        active_leases=before.active_leases,
-        vram_free_bytes=before.vram_free_bytes,
-        replicas=before.replicas,
-    )
-    return (
-        apart_from_load == vars(before)
-        and len(before.replicas) == len(now.replicas)
-        and all(map(_is_same_engine, before.replicas, now.replicas))
-    )
-
-
-def _is_same_engine(before: ReplicaSnapshot, now: ReplicaSnapshot) -> bool:
-    apart_from_load = dict(
-        vars(now), slots_free=before.slots_free, active_leases=before.active_leases
-    )
-    return apart_from_load == vars(before)
 
 
 def _as_asked(pool: PoolSnapshot, node: NodeLease) -> PoolSnapshot:

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from api_types import parse_json
-from orchestratord.cloud.senders import accepted, check_sender
+from orchestratord.cloud.senders import accepted, wrong_sender
 from pool_registry_types import ModelReport, PoolSnapshot
 from service_discovery_types import HeartbeatRequest, HeartbeatResponse
 from service_registry import NodeLease, ServiceRegistry
@@ -43,8 +43,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str]
     text: _Text | None = None
     """How it said so, where that was nothing unusual."""
-    again: NodeLease | None = None
-    """The lease that came of the message before, where this one says the same."""
+    after: NodeLease | None = None
+    """The lease that came of the message before, where this one says the same but for pools."""
 
     @classmethod
     def of(cls, message: HeartbeatRequest, text: _Text | None = None) -> "Heartbeat":
@@ -73,16 +73,21 @@ class Heartbeats:
 
     def __init__(self, registry: ServiceRegistry) -> None:
         self._registry = registry
+        self._heard = registry.heard
         self._reader = HeartbeatReader(lambda node_id: registry.get(node_id) is not None)
 
     def hear(self, node_id: str, raw: bytes) -> HeartbeatResponse:
         """Take what came to the path of a node. Raises ApiError."""
         message = self._reader.read(raw)
-        check_sender(node_id, message.node_id)
-        if message.again is not None:
-            answer = self._registry.heartbeat_again(message.again, message.seq)
-            if answer is not None:
-                return answer
+        if message.node_id != node_id:
+            raise wrong_sender(node_id, message.node_id)
+        before = message.after
+        if before is not None:
+            lease = self._registry.heartbeat_after(before, message.seq, message.pools)
+            if lease is not None:
+                if lease is not before:
+                    self._reader.took(message, lease)
+                return self._heard
         answer = accepted(self._registry.heartbeat(message))
         lease = self._registry.get(node_id)
         assert lease is not None
@@ -155,7 +160,7 @@ def _as_changed(last: _Taken, text: _Text) -> Heartbeat | None:
         models=said.models,
         labels=said.labels,
         text=text,
-        again=last.lease if same else None,
+        after=last.lease,
     )
 
 

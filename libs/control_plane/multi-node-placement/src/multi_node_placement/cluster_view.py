@@ -1,6 +1,6 @@
 """What the control plane believes of all replicas: reports in, decisions and reservations out."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from multi_node_placement.affinity import SessionAffinity
@@ -10,7 +10,7 @@ from multi_node_placement.names import the_pool_named
 from multi_node_placement.paces import Measured
 from multi_node_placement.prefix_scorer import PrefixScorer, TaskScorer
 from multi_node_placement.prompts import Work
-from multi_node_placement.reports import NodeReport
+from multi_node_placement.reports import Counts, NodeReport, are_distinct
 from multi_node_placement.slots import Reservation, SlotLedger
 from multi_node_placement.snapshots import NodeFacts
 from multi_node_placement.standing import Standing
@@ -87,32 +87,41 @@ class ClusterView:
         facts = NodeFacts.of(
             node_id, labels or {}, loadable=loadable or {}, workloads=workloads or {}, online=online
         )
-        self._take(NodeReport.of(facts, pools, before=self._reports.get(node_id)))
+        report, new = NodeReport.of(facts, pools, before=self._reports.pop(node_id, None))
+        if are_distinct(report.pools):
+            self._reports[node_id] = report
+        self.swapping.report(node_id, report.pools)
+        keys = report.keys
+        for key in self._nodes.get(node_id, set()) - keys:
+            self._forget(key)
+        self._nodes[node_id] = keys
+        freed = self._counted(report.counts, but_not={view.key for view, _ in new})
+        freed += [view.key for view, _ in new if self._put(view)]
+        self._tell(freed)
 
-    def report_load(self, node_id: str, pools: Iterable[PoolSnapshot]) -> bool:
+    def report_load(self, node_id: str, pools: tuple[PoolSnapshot, ...]) -> bool:
         """Take a report whose pools have other free slots and memory than before, and are the same.
 
         False, with nothing done: it has to be given whole, since other things have happened since.
         """
         before = self._reports.get(node_id)
-        if before is not None:
-            self._take(NodeReport.of(before.facts, pools, before=before))
-        return before is not None
-
-    def _take(self, report: NodeReport) -> None:
-        node_id = report.facts.node_id
-        self.swapping.report(node_id, report.snapshots)
-        keys = report.keys
-        for key in self._nodes.get(node_id, set()) - keys:
-            self._forget(key)
-        self._nodes[node_id] = keys
+        if before is None:
+            return False
+        report, changed = before.with_load(pools)
         self._reports[node_id] = report
-        freed = self._counted([(view.key, taken) for view, taken in report.known])
-        for view, taken in report.new:
-            self._ledger.report(((view.key, taken),))
-            if self._put(view):
-                freed.append(view.key)
+        active = dict(self._ledger.report(report.counts))
+        freed = []
+        for at in changed:
+            pool = pools[at]
+            for key, _ in report.by_pool[at]:
+                if self._index.set_load(key, active.pop(key, None), pool.vram_free_bytes):
+                    freed.append(key)
+            if report.facts.loadable.get(pool.pool_id):
+                for view in self._index.of_pool(PoolRef(node_id, pool.pool_id)):
+                    self.swapping.put(view)
+        freed += [key for key, now in active.items() if self._index.set_load(key, now)]
         self._tell(freed)
+        return True
 
     def report_again(self, node_id: str) -> bool:
         """Take a report that says what the last one of this node said; False as `report_load`."""
@@ -125,7 +134,7 @@ class ClusterView:
         """Stop or allow placement on a node; running tasks keep their reservations."""
         self._reports.pop(node_id, None)
         views = [self._index.get(key) for key in sorted(self._nodes.get(node_id, ()))]
-        known = [replace(view, online=online) for view in views if view is not None]
+        known = [view.but(online=online) for view in views if view is not None]
         self._tell([view.key for view in known if self._put(view)])
 
     def remove_node(self, node_id: str) -> None:
@@ -327,17 +336,13 @@ class ClusterView:
 
     # bookkeeping
 
-    def _counted(self, counts: Iterable[tuple[ReplicaKey, int]]) -> list[ReplicaKey]:
-        """Take counts for replicas that are as they were; those on which a task may start anew."""
-        differing = self._ledger.report(counts)
-        return [key for key in differing if self._recount(key)] if differing else differing
-
-    def _recount(self, key: ReplicaKey) -> bool:
-        view = self._index.get(key)
-        assert view is not None
-        free_before = self._index.slots_free(key)
-        self._index.set_active(key, self._ledger.active(key, view.slots_total))
-        return view.takes_tasks and self._index.slots_free(key) > free_before
+    def _counted(self, counts: Counts, *, but_not: Container[ReplicaKey] = ()) -> list[ReplicaKey]:
+        """Take counts; returns on which replicas, of those that are as they were, one may start."""
+        return [
+            key
+            for key, active in self._ledger.report(counts)
+            if key not in but_not and self._index.set_load(key, active)
+        ]
 
     def _put(self, view: ReplicaView) -> bool:
         """Store a view with our marks; whether a task may start on it that could not before."""
@@ -349,12 +354,13 @@ class ClusterView:
                 del marks[key]
         suspect, breaker_closed = key in self._suspects, key not in self._open_breakers
         if (suspect, breaker_closed) != (view.suspect, view.breaker_closed):
-            view = replace(view, suspect=suspect, breaker_closed=breaker_closed)
+            view = view.but(suspect=suspect, breaker_closed=breaker_closed)
         free_before = self._index.slots_free(key)
         if view == old:
             view = old
         else:
-            self._standing.changed()
+            if old is None or view != old.but(vram_free_bytes=view.vram_free_bytes):
+                self._standing.changed()
             self.swapping.put(view)
         self._index.put(view, self._ledger.active(key, view.slots_total))
         free = self._index.slots_free(key)

@@ -1,54 +1,67 @@
 """A node's report, with what of it the report before has said already."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
-from multi_node_placement.snapshots import NodeFacts, views_of
+from multi_node_placement.snapshots import NodeFacts, taken, views_of
 from orchestrator_core import ReplicaKey, ReplicaView
 from pool_registry_types import PoolSnapshot
 
 Reported: TypeAlias = tuple[ReplicaView, int]
 """A replica, with the number of its slots that the node says are taken."""
+Counts: TypeAlias = tuple[tuple[ReplicaKey, int], ...]
+"""The same, where nothing but the number is new."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeReport:
-    """What a node has said of its pools, as views; those of pools that are as before are kept."""
+class NodeReport(NamedTuple):
+    """What a node has said of its pools."""
 
     facts: NodeFacts
-    pools: tuple[tuple[PoolSnapshot, tuple[Reported, ...]], ...]
-    known: tuple[Reported, ...]
-    """Of pools of which the report before said the same."""
-    new: tuple[Reported, ...]
-    counts: tuple[tuple[ReplicaKey, int], ...]
-    """Of every replica: the slots that are taken."""
+    pools: tuple[PoolSnapshot, ...]
+    by_pool: tuple[Counts, ...]
+    """The slots that are taken, for each of the pools."""
+    counts: Counts
+    """Of all pools."""
 
     @classmethod
-    def of(cls, facts: NodeFacts, pools: Iterable[PoolSnapshot], *, before: Self | None) -> Self:
-        """Compare a report with the last one, unless anything but reports has changed views."""
+    def of(
+        cls, facts: NodeFacts, pools: Iterable[PoolSnapshot], *, before: Self | None
+    ) -> tuple[Self, list[Reported]]:
+        """Compare a report with the last one; also returns what that has not said of replicas.
+
+        There is none to compare with if anything but reports has changed views since.
+        """
         pools = tuple(pools)
-        said = _by_id(before.pools) if before is not None and before.facts == facts else {}
-        if len({pool.pool_id for pool in pools}) < len(pools):
+        said = before.said() if before is not None and before.facts == facts else {}
+        if not are_distinct(pools):
             said = {}  # Of two pools with one id the last counts, so the order matters.
-        views: list[tuple[PoolSnapshot, tuple[Reported, ...]]] = []
-        known: list[Reported] = []
+        by_pool: list[Counts] = []
         new: list[Reported] = []
         for pool in pools:
-            old = said.get(pool.pool_id)
-            if old is not None and (old[0] is pool or old[0] == pool):
-                views.append(old)
-                known += old[1]
-            else:
-                views.append((pool, tuple(views_of(pool, facts))))
-                new += views[-1][1]
-        counts = tuple([(view.key, taken) for _, reported in views for view, taken in reported])
-        return cls(facts, tuple(views), tuple(known), tuple(new), counts)
+            old, counts = said.get(pool.pool_id, (None, ()))
+            if old is not pool and old != pool:
+                reported = list(views_of(pool, facts))
+                counts = tuple([(view.key, taken) for view, taken in reported])
+                new += reported
+            by_pool.append(counts)
+        return cls(facts, pools, tuple(by_pool), _joined(by_pool)), new
 
-    @property
-    def snapshots(self) -> tuple[PoolSnapshot, ...]:
-        """The pools as they were reported."""
-        return tuple(pool for pool, _ in self.pools)
+    def said(self) -> dict[str, tuple[PoolSnapshot, Counts]]:
+        """Return what was said, by pool id."""
+        return {
+            pool.pool_id: (pool, counts)
+            for pool, counts in zip(self.pools, self.by_pool, strict=True)
+        }
+
+    def with_load(self, pools: tuple[PoolSnapshot, ...]) -> tuple[Self, list[int]]:
+        """Take the same pools, be they busier or not; also returns which of them are another."""
+        changed = [at for at, pool in enumerate(pools) if pool is not self.pools[at]]
+        by_pool = list(self.by_pool)
+        for at in changed:
+            if by_pool[at] and pools[at].replicas:
+                counted = zip(by_pool[at], pools[at].replicas, strict=True)
+                by_pool[at] = tuple([(key, taken(replica)) for (key, _), replica in counted])
+        return self._replace(pools=pools, by_pool=tuple(by_pool), counts=_joined(by_pool)), changed
 
     @property
     def keys(self) -> set[ReplicaKey]:
@@ -56,7 +69,10 @@ class NodeReport:
         return {key for key, _ in self.counts}
 
 
-def _by_id(
-    pools: tuple[tuple[PoolSnapshot, tuple[Reported, ...]], ...],
-) -> dict[str, tuple[PoolSnapshot, tuple[Reported, ...]]]:
-    return {pool.pool_id: (pool, views) for pool, views in pools}
+def are_distinct(pools: tuple[PoolSnapshot, ...]) -> bool:
+    """Whether each pool is there but once."""
+    return len({pool.pool_id for pool in pools}) == len(pools)
+
+
+def _joined(by_pool: Iterable[Counts]) -> Counts:
+    return tuple([count for counts in by_pool for count in counts])

@@ -62,8 +62,8 @@ class SlotLedger:
         self._slots[reservation.key].ours -= 1
         return True
 
-    def report(self, counts: Iterable[tuple[ReplicaKey, int]]) -> list[ReplicaKey]:
-        """Learn how many slots a node says are taken; names those whose `active` may be another."""
+    def report(self, counts: Iterable[tuple[ReplicaKey, int]]) -> list[tuple[ReplicaKey, int]]:
+        """Learn how many slots a node says are taken; returns what is `active` where it differs."""
         # No call for each of them: nodes say it again and again, and mostly nothing comes of it.
         known = self._slots
         differing = []
@@ -78,8 +78,8 @@ class SlotLedger:
                 most = max(most, slots.peak_before)
             foreign = taken - most if taken > most else 0
             if slots.full or foreign != slots.foreign:
-                differing.append(key)
                 slots.foreign, slots.full = foreign, False
+                differing.append((key, slots.ours + foreign))
             slots.peak_before, slots.peak = slots.peak, slots.ours
         return differing
 

@@ -49,10 +49,14 @@ def views_of(pool: PoolSnapshot, node: NodeFacts) -> Iterator[tuple[ReplicaView,
         health = HealthStatus(state=pool.state, live=pool.live, ready=False)
         yield _view(pool, ReplicaSnapshot(replica_id="none", health=health), node, NO_REPLICA), 0
     for replica in pool.replicas:
-        taken = replica.active_leases
-        if replica.health.state is HealthState.READY:
-            taken = max(taken, replica.slots_total - replica.slots_free)
-        yield _view(pool, replica, node, replica.replica_id), taken
+        yield _view(pool, replica, node, replica.replica_id), taken(replica)
+
+
+def taken(replica: ReplicaSnapshot) -> int:
+    """Return how many slots of a replica its node says are taken."""
+    if replica.health.state is not HealthState.READY:
+        return replica.active_leases
+    return max(replica.active_leases, replica.slots_total - replica.slots_free)
 
 
 def _view(

@@ -50,9 +50,10 @@ class NodeLeases:
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
-        self._heard = HeartbeatResponse(
+        self.heard = HeartbeatResponse(
             success=True, next_heartbeat_ms=settings.heartbeat_interval_ms
         )
+        """What a node is told whose heartbeat was taken."""
         self._leases: dict[NodeId, NodeLease] = {}
         self._departed: OrderedDict[NodeId, Departure] = OrderedDict()
         self._safe_mode = False
@@ -90,20 +91,29 @@ class NodeLeases:
             labels=message.labels,
             reported=True,
         )
-        return self._heard, events
+        return self.heard, events
 
-    def heartbeat_again(self, lease: NodeLease, seq: int, now_ms: int) -> HeartbeatResponse | None:
-        """Renew a lease by a heartbeat that says what the one said of which the lease came.
+    def heartbeat_after(
+        self, lease: NodeLease, seq: int, pools: tuple[PoolSnapshot, ...], now_ms: int
+    ) -> NodeLease | None:
+        """Renew a lease by a heartbeat that says, but for pools, what the one said that made it.
 
-        None, with nothing done, where that is not all there is to it: it has to be given whole.
-        Otherwise it is as if it had been, and the event that tells of it is `NodeReported`.
+        Returns the lease after it, which is the same where nothing is new, as the event that tells
+        of it is `NodeReported` in any case. None, with nothing done, where there is more to it:
+        the heartbeat has to be given whole.
         """
-        last = lease.last
-        is_present = self._leases.get(lease.node_id) is lease
-        if not is_present or not lease.online or seq < last.seq:
+        node_id, last = lease.registration.node_id, lease.last
+        if (
+            node_id not in self._leases
+            or self._leases[node_id] is not lease
+            or lease.state is not LeaseState.ONLINE
+            or seq < last.seq
+        ):
             return None
         last.seq, last.at_ms = seq, now_ms
-        return self._heard
+        if pools is not lease.pools:
+            lease = self._leases[node_id] = lease._replace(pools=pools)
+        return lease
 
     def pool_ready(
         self, message: PoolReadyCallback, now_ms: int

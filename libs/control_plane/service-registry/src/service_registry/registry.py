@@ -76,15 +76,23 @@ class ServiceRegistry:
         """`POST /v2/nodes/{node_id}/heartbeat`."""
         return self._told(self._leases.heartbeat(message, self._now_ms()))
 
-    def heartbeat_again(self, lease: NodeLease, seq: int) -> HeartbeatResponse | None:
-        """Take a heartbeat that says what the one said of which the lease came.
+    def heartbeat_after(
+        self, lease: NodeLease, seq: int, pools: tuple[PoolSnapshot, ...]
+    ) -> NodeLease | None:
+        """Take a heartbeat that says, but for pools, what the one said that made this lease.
 
-        None, with nothing done: the lease is another by now, so that it has to be given whole.
+        Returns the lease after it; the answer is `heard`. None, with nothing done: the lease is
+        another by now, so that the heartbeat has to be given whole.
         """
-        answer = self._leases.heartbeat_again(lease, seq, self._now_ms())
-        if answer is not None:
-            self._on_event(NodeReported(lease))
-        return answer
+        after = self._leases.heartbeat_after(lease, seq, pools, self._now_ms())
+        if after is not None:
+            self._on_event(NodeReported(after))
+        return after
+
+    @property
+    def heard(self) -> HeartbeatResponse:
+        """What a node is told whose heartbeat was taken."""
+        return self._leases.heard
 
     def pool_ready(self, message: PoolReadyCallback) -> PoolReadyResponse | Refused:
         """`POST /v2/callbacks/pool-ready`."""

@@ -6,6 +6,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from orchestrator_core.constraint import Constraint
 from orchestrator_core.errors import UnknownReplica
 from orchestrator_core.feasibility import passing_refusal, standing_refusal
@@ -130,6 +132,31 @@ class ReplicaIndex:
                 _move(self._order[model_id], entry.rank, rank)
             entry.active, entry.rank = active, rank
         return entry.open and active < entry.view.slots_total
+
+    def set_load(
+        self, key: ReplicaKey, active: int | None = None, vram_free_bytes: int | None = None
+    ) -> bool:
+        """Say what is new of how busy a replica is; whether a task may start that could not before.
+
+        Raises UnknownReplica.
+        """
+        entry = self._entries.get(key)
+        if entry is None:
+            raise UnknownReplica(str(key))
+        view, before = entry.view, entry.active
+        if active is None:
+            active = before
+        if vram_free_bytes is not None and vram_free_bytes != view.vram_free_bytes:
+            # What fits this replica goes on to fit: its free memory only ranks it.
+            view = entry.view = replace(view, vram_free_bytes=vram_free_bytes)
+        elif active == before:
+            return False
+        self.version += 1
+        rank = rank_of(view, active)
+        if entry.open and view.model_id is not None and rank != entry.rank:
+            _move(self._order[view.model_id], entry.rank, rank)
+        entry.active, entry.rank = active, rank
+        return entry.open and active < before and active < view.slots_total
 
     def _change(self, entry: _Entry, view: ReplicaView, active: int) -> None:
         """Replace what is known of a replica that keeps its model; it moves only in the order."""

@@ -130,9 +130,15 @@ def test_the_index_stays_in_order_through_any_change(
     for view, active in puts:
         index.put(view, active)
         index.check_invariants()
-    for key in [view.key for view in index]:
-        if data.draw(st.booleans()):
-            index.set_active(key, data.draw(st.integers(0, 5)))
-        else:
-            index.remove(key)
+    maybe = st.none() | st.integers(0, 5)
+    for view in list(index):
+        key, before = view.key, index.slots_free(view.key)
+        match data.draw(st.integers(0, 2)):
+            case 0:
+                index.set_active(key, data.draw(st.integers(0, 5)))
+            case 1:
+                more = index.set_load(key, data.draw(maybe), data.draw(maybe))
+                assert more == (view.takes_tasks and index.slots_free(key) > before)
+            case _:
+                index.remove(key)
         index.check_invariants()

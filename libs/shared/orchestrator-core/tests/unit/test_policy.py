@@ -236,4 +236,6 @@ def test_an_unknown_replica_has_no_load_and_no_place():
     with pytest.raises(UnknownReplica):
         index.set_active(key, 1)
     with pytest.raises(UnknownReplica):
+        index.set_load(key, 1)
+    with pytest.raises(UnknownReplica):
         index.rank(key)
