@@ -173,7 +173,7 @@ class AdmissionCoordinator:
         if decision is None:
             self._dispatcher.pump(line)
         else:
-            self._dispatcher.start(task, line, decision)
+            self._dispatcher.bind(task, line, decision, task.created_ms)
         self._dispatcher.wake_ticker()
         return self._started(task)
 

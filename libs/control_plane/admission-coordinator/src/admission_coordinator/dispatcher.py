@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from admission_coordinator import errors
 from admission_coordinator.attempt import Attempts
@@ -78,6 +78,7 @@ class Dispatcher:
             put_back=self._put_back,
             group=group,
         )
+        self._pool_name = lru_cache(maxsize=4096)(partial(_pool_name, settings))
         self._pump_due = False
         self._ticker_wake = asyncio.Event()
         self._ticker_rests = True
@@ -109,7 +110,12 @@ class Dispatcher:
         if self._cluster.scores:
             task.work = work_of(task)
         began_s = time.perf_counter()
-        decision = self._wished(task)
+        decision = self._cluster.decide(
+            task.constraint,
+            preferences=task.preferences,
+            session_id=task.session_key,
+            work=task.work,
+        )
         if decision.outcome is not Outcome.PLACED or not line.queue.pass_through(
             task.number, task.request.priority, task.size_bytes, task.created_ms
         ):
@@ -117,10 +123,6 @@ class Dispatcher:
         task.placement_ms = (time.perf_counter() - began_s) * 1000
         task.told_position = 1
         return decision
-
-    def start(self, task: Task, line: ModelLine, decision: PlacementDecision) -> None:
-        """Bind a new task to the replica that was chosen at once."""
-        self._bind(task, line, decision, task.created_ms)
 
     def pump(self, line: ModelLine) -> None:
         """Bind waiting tasks of a model to free slots until one of both runs out."""
@@ -138,7 +140,7 @@ class Dispatcher:
             task.placement_ms = (time.perf_counter() - began_s) * 1000
             line.moved = True
             self._demand.note()
-            self._bind(task, line, decision, now_ms)
+            self.bind(task, line, decision, now_ms)
 
     def _has_room(
         self, decided: dict[Constraint, PlacementDecision], constraint: Constraint
@@ -154,29 +156,27 @@ class Dispatcher:
         wishes = task.preferences.any or task.tried or task.session_key or task.work
         if known is not None and not wishes:
             return known
-        decision = self._wished(task)
-        if decision.outcome is Outcome.PLACED:
-            return decision
-        # Every replica that has a slot has been tried: better again there than never.
-        return self._cluster.decide(task.constraint, preferences=task.preferences, work=task.work)
-
-    def _wished(self, task: Task) -> PlacementDecision:
-        return self._cluster.decide(
+        decision = self._cluster.decide(
             task.constraint,
             preferences=task.preferences,
             session_id=task.session_key,
             tried=frozenset(task.tried),
             work=task.work,
         )
+        if decision.outcome is Outcome.PLACED:
+            return decision
+        # Every replica that has a slot has been tried: better again there than never.
+        return self._cluster.decide(task.constraint, preferences=task.preferences, work=task.work)
 
-    def _bind(self, task: Task, line: ModelLine, decision: PlacementDecision, now_ms: int) -> None:
+    def bind(self, task: Task, line: ModelLine, decision: PlacementDecision, now_ms: int) -> None:
+        """Let a task run where it was decided; nothing may have happened since."""
         if decision.chosen is None:
             raise RuntimeError(f"task {task.task_id} was taken for a slot that is not there")
         task.candidates = decision.explain(_EXPLAINED_CANDIDATES)
         reservation = self._cluster.reserve(decision, session_id=task.session_key, work=task.work)
         key = decision.chosen.key
         task.node_id, task.replica_id = key.node_id, key.replica_id
-        task.pool_id = self._settings.pool_name(key.pool)
+        task.pool_id = self._pool_name(key)
         task.engine = decision.chosen.engine
         task.engine_version = decision.chosen.engine_version
         task.dispatched_ms = now_ms
@@ -314,3 +314,7 @@ class Dispatcher:
                 self.stop(task, errors.shutting_down())
         await self._attempts.settled()
         self._attempts.forget_suspects()
+
+
+def _pool_name(settings: CoordinatorSettings, key: ReplicaKey) -> str:
+    return settings.pool_name(key.pool)
