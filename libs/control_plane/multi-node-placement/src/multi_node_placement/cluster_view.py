@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from multi_node_placement.affinity import SessionAffinity
 from multi_node_placement.errors import NotPlaced
+from multi_node_placement.marks import Marks
 from multi_node_placement.models import ServedModel
 from multi_node_placement.names import the_pool_named
 from multi_node_placement.paces import Measured
@@ -56,9 +57,7 @@ class ClusterView:
         self._nodes: dict[str, set[ReplicaKey]] = {}
         self._reports: dict[str, NodeReport] = {}
         """What the index holds as it was reported; not there once it holds anything else."""
-        self._suspects: dict[ReplicaKey, tuple[int, int | None]] = {}
-        """With the engine process that is suspect: a new one starts afresh."""
-        self._open_breakers: dict[ReplicaKey, tuple[int, int | None]] = {}
+        self._marks = Marks()
         self._standing = Standing(self._index)
         self.swapping = SwapBook()
         """The pools that change models by what tasks wait for."""
@@ -150,30 +149,26 @@ class ClusterView:
         """Give a replica no new task: it has not confirmed a stop."""
         view = self._index.get(key)
         if view is not None:
-            self._suspects[key] = view.process
+            self._marks.suspect(view)
             self._put(view)
 
     def clear_suspect(self, key: ReplicaKey) -> None:
         """Trust a replica again: it has answered."""
         view = self._index.get(key)
-        if self._suspects.pop(key, None) is not None and view is not None and self._put(view):
+        if self._marks.clear_suspect(key) and view is not None and self._put(view):
             self._tell([key])
 
     def set_breaker(self, key: ReplicaKey, *, closed: bool) -> None:
         """Say whether the circuit breaker of a replica lets tasks through."""
         view = self._index.get(key)
-        if view is None:
-            return
-        if closed:
-            self._open_breakers.pop(key, None)
-        else:
-            self._open_breakers[key] = view.process
-        if self._put(view):
-            self._tell([key])
+        if view is not None:
+            self._marks.set_breaker(view, closed=closed)
+            if self._put(view):
+                self._tell([key])
 
     def open_breakers(self) -> tuple[ReplicaKey, ...]:
         """Name the replicas whose breaker keeps tasks away."""
-        return tuple(self._open_breakers)
+        return self._marks.open_breakers()
 
     def mark_full(self, key: ReplicaKey) -> None:
         """Believe a node that said REPLICA_BUSY: no slot is free there until its next report."""
@@ -349,12 +344,7 @@ class ClusterView:
         key, old = view.key, self._index.get(view.key)
         if self._scorer is not None and old is not None and old.process != view.process:
             self._scorer.forget(key)
-        for marks in (self._suspects, self._open_breakers):
-            if marks and marks.get(key, view.process) != view.process:
-                del marks[key]
-        suspect, breaker_closed = key in self._suspects, key not in self._open_breakers
-        if (suspect, breaker_closed) != (view.suspect, view.breaker_closed):
-            view = view.but(suspect=suspect, breaker_closed=breaker_closed)
+        view = self._marks.put_on(view)
         free_before = self._index.slots_free(key)
         if view == old:
             view = old
@@ -372,8 +362,7 @@ class ClusterView:
         self._ledger.forget(key)
         if self._scorer is not None:
             self._scorer.forget(key)
-        self._suspects.pop(key, None)
-        self._open_breakers.pop(key, None)
+        self._marks.forget(key)
         self._standing.changed()
 
     def _tell(self, freed: Iterable[ReplicaKey]) -> None:
@@ -387,9 +376,7 @@ class ClusterView:
         self._ledger.check_invariants()
         self._standing.check_invariants()
         assert {view.key for view in self._index} == {k for ks in self._nodes.values() for k in ks}
-        assert all(key in self._index for key in self._open_breakers)
+        self._marks.check_invariants({view.key: view for view in self._index})
         for view in self._index:
             active = self._index.active(view.key)
             assert active == self._ledger.active(view.key, view.slots_total)
-            assert view.suspect == (view.key in self._suspects)
-            assert view.breaker_closed == (view.key not in self._open_breakers)
