@@ -1,11 +1,10 @@
 """Counts requests and relayed bytes, and shows the pools' and GPUs' numbers when asked."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from gpu_discovery import GpuInventory
 from pool_registry_types import PoolSnapshot
-from telemetry_core import MANY, Metrics, PoolMetrics, Program
+from telemetry_core import AnsweredRequests, Metrics, PoolMetrics, Program
 
 
 class NodeMetrics:
@@ -17,8 +16,11 @@ class NodeMetrics:
         """Who is told what becomes of pools, engines and devices."""
         self._snapshots: Callable[[], tuple[PoolSnapshot, ...]] = tuple
         self._inventory: Callable[[], GpuInventory] = GpuInventory
-        self._requests = metrics.counter("pool_http_requests_total")
-        self._durations = metrics.histogram("pool_http_request_duration_ms")
+        self.request_finished = AnsweredRequests(
+            metrics,
+            requests="pool_http_requests_total",
+            durations="pool_http_request_duration_ms",
+        ).request_finished
         self._relayed = metrics.counter("pool_relay_bytes_total")
         gauge = metrics.gauge
         self._slots_total = gauge("pool_slots_total")
@@ -28,7 +30,6 @@ class NodeMetrics:
         self._ready = gauge("pool_ready")
         self._gpu_busy = gauge("gpu_utilization_percent")
         self._gpu_used = gauge("gpu_vram_used_bytes")
-        self._answers = metrics.facts(self._count_answers)
         self.before_exposition: Callable[[], None] = lambda: None
 
     def show(
@@ -43,12 +44,6 @@ class NodeMetrics:
     def contract(self) -> Metrics:
         """All metrics of the contract, for those who count for themselves."""
         return self._metrics
-
-    def request_finished(self, route: str, *, method: str, status: int, duration_ms: float) -> None:
-        """Note one answer."""
-        self._answers.tell((route, method, status, duration_ms))
-        if len(self._answers.waiting) >= MANY:
-            self._metrics.settle()
 
     def relayed(self, pool_id: str, count_bytes: int) -> None:
         """Count bytes that went through the relay."""
@@ -70,14 +65,3 @@ class NodeMetrics:
             if reading.utilization_percent is not None:
                 self._gpu_busy.labels(device=index).set(reading.utilization_percent)
         return self._metrics.expose()
-
-    def _count_answers(self, facts: Sequence[tuple[str, str, int, float]]) -> None:
-        for (route, method, status), many in Counter(
-            (route, method, status) for route, method, status, _ms in facts
-        ).items():
-            self._requests.labels(route=route, method=method, status=str(status)).inc(many)
-        durations = defaultdict[str, list[float]](list)
-        for route, _method, _status, duration_ms in facts:
-            durations[route].append(duration_ms)
-        for route, amounts in durations.items():
-            self._durations.labels(route=route).observe_all(amounts)

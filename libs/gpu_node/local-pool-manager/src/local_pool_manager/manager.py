@@ -278,7 +278,7 @@ class LocalPoolManager:
         table = replica.leases
         if table is None or pool.fault is not None:
             raise self._registry.not_ready(pool_id, replica_id)
-        if generation not in {None, replica.generation}:
+        if generation is not None and generation != replica.generation:
             raise PoolDraining(f"{pool_id}/{replica_id} has another engine since")
         lease = table.acquire(task_key, on_revoked)
         pool.last_used_ms = monotonic_ms()

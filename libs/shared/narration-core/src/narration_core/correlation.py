@@ -1,6 +1,7 @@
 """Which request a line belongs to: carried by the context, not by every signature."""
 
 import os
+import random
 import re
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -35,10 +36,15 @@ bind_correlation = Scope
 """Puts an id on every line logged in its block, also by tasks that are started there."""
 
 
+_chance = random.Random()  # noqa: S311 - an id is no secret, and the system's takes a call of it
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_chance.seed)
+
+
 def new_correlation_id() -> str:
     """Make an id for a request that brought none."""
     # A random UUID: `uuid.uuid4` takes several times as long, and every request wants one.
-    text = os.urandom(16).hex()
+    text = f"{_chance.getrandbits(128):032x}"
     variant = "89ab"[int(text[16], 16) & 3]
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 

@@ -1,5 +1,6 @@
 """The metric definitions of the contract and their Prometheus exposition."""
 
+from telemetry_core.answers import AnsweredRequests
 from telemetry_core.contract import CONTRACT, MetricKind, MetricSpec, Program
 from telemetry_core.errors import TelemetryError, UnknownMetricError, WrongLabelsError
 from telemetry_core.facts import MANY, Facts
@@ -12,6 +13,7 @@ __all__ = [
     "CONTRACT",
     "MANY",
     "OTHER",
+    "AnsweredRequests",
     "Facts",
     "Family",
     "MetricKind",
