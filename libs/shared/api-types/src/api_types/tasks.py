@@ -191,6 +191,11 @@ class Placement(ClientModel):
         return self
 
 
+# Most tasks say neither, and both are immutable: one of each does for all of them.
+_ENGINE_S_OWN_SAMPLING = Sampling()
+_ANYWHERE = Placement()
+
+
 class TaskRequest(ClientModel):
     """The body of `POST /v2/tasks`."""
 
@@ -218,11 +223,11 @@ class TaskRequest(ClientModel):
     seed: Annotated[int, Field(ge=0, le=4_294_967_294), WHOLE] | None = None
     """The highest 32-bit value is the engines' word for "choose one"."""
     determinism: Determinism = Determinism.BEST_EFFORT
-    sampling: Sampling = Field(default_factory=Sampling)
+    sampling: Sampling = Field(default_factory=lambda: _ENGINE_S_OWN_SAMPLING)
     tools: Annotated[tuple[dict[str, FiniteJson], ...], Field(max_length=128)] | None = None
     tool_choice: Literal["auto", "none", "required"] | dict[str, FiniteJson] | None = None
     kv_hint: KvHint = KvHint.REUSE
-    placement: Placement = Field(default_factory=Placement)
+    placement: Placement = Field(default_factory=lambda: _ANYWHERE)
     on_worker_loss: OnWorkerLoss = OnWorkerLoss.FAIL
     on_disconnect: OnDisconnect = OnDisconnect.CONTINUE
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(
@@ -231,16 +236,16 @@ class TaskRequest(ClientModel):
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
-        given = [n for n in ("prompt", "messages", "inputs") if getattr(self, n) is not None]
-        if len(given) != 1:
+        if (self.prompt is None) + (self.messages is None) + (self.inputs is None) != 2:
             raise ValueError(
                 "exactly one of prompt, messages and inputs must be given, not "
-                + (" and ".join(given) if given else "none of them")
+                + (" and ".join(self._inputs()) or "none of them")
             )
-        if (self.workload is Workload.COMPLETION) != (given != ["inputs"]):
+        if (self.workload is Workload.COMPLETION) != (self.inputs is None):
             raise ValueError(
                 "inputs belong to the workloads embedding and rerank, "
-                f"prompt and messages to completion; got {given[0]} for {self.workload.value}"
+                "prompt and messages to completion; "
+                f"got {self._inputs()[0]} for {self.workload.value}"
             )
         if (self.workload is Workload.RERANK) != (self.query is not None):
             raise ValueError("query belongs to the workload rerank, and rerank needs it")
@@ -249,6 +254,9 @@ class TaskRequest(ClientModel):
         if self.tool_choice is not None and self.tools is None:
             raise ValueError("tool_choice needs tools")
         return self
+
+    def _inputs(self) -> list[str]:
+        return [n for n in ("prompt", "messages", "inputs") if getattr(self, n) is not None]
 
 
 class TaskQuery(ClientModel):
