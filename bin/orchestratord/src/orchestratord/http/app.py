@@ -19,9 +19,11 @@ from orchestratord.http.errors import ERRORS
 from orchestratord.http.gate import Gate
 from orchestratord.http.handlers import Context, Handler, bind
 from orchestratord.http.node_routes import NODE_ROUTES
+from orchestratord.http.rounds import Rounds
 from orchestratord.http.services import Services
 from orchestratord.http.short import Begin, ShortRoute, ShortRoutes
 from orchestratord.http.sse import KEEP_ALIVE_S
+from orchestratord.http.watch import interval_of
 
 HANDLERS: Mapping[str, Handler] = MappingProxyType(
     {
@@ -125,6 +127,8 @@ def create_short_way(
 
 
 def _context(services: Services, settings: Settings, keep_alive_s: float) -> Context:
+    # Past its retention the log of a finished task is gone, and a reader with it.
+    stall_limit_s = settings.task_retention_ms / 1000
     return Context(
         services=services,
         node_id=settings.node_id,
@@ -138,8 +142,8 @@ def _context(services: Services, settings: Settings, keep_alive_s: float) -> Con
         started_ms=services.now_ms(),
         max_body_bytes=settings.max_body_bytes,
         keep_alive_s=keep_alive_s,
-        # Past its retention the log of a finished task is gone, and a reader with it.
-        stall_limit_s=settings.task_retention_ms / 1000,
+        stall_limit_s=stall_limit_s,
+        rounds=Rounds(interval_of(keep_alive_s=keep_alive_s, stall_limit_s=stall_limit_s)),
     )
 
 

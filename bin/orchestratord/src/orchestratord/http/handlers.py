@@ -10,6 +10,7 @@ from aiohttp import web
 import http_shell
 from api_types import Route
 from http_shell import Call
+from orchestratord.http.rounds import Rounds
 from orchestratord.http.services import Services
 
 
@@ -29,6 +30,8 @@ class Context:
     """After how much silence an event stream gets a comment line."""
     stall_limit_s: float
     """How long a reader of an event stream may take nothing."""
+    rounds: Rounds
+    """In which all event streams are looked after."""
 
 
 Handler: TypeAlias = Callable[[Context, Call[Any, Any]], Awaitable[web.StreamResponse]]

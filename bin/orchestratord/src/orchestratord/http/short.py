@@ -117,7 +117,13 @@ class ShortRoutes:
             counted = partial(self._count, short.route, since_s)
             if isinstance(answer, Streamed):
                 stream = ShortStream(
-                    self._context, call, answer, connection, failed=failed, counted=counted
+                    self._context,
+                    answer,
+                    connection,
+                    answer_headers=call.answer_headers,
+                    since_s=since_s,
+                    failed=failed,
+                    counted=counted,
                 )
                 stream.start()
                 return stream

@@ -1,19 +1,19 @@
 """The event stream of a task on the short way: written by whoever brings its frames."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from aiohttp import web
 
-from http_shell import CLIENT_GONE, Call, ShortConnection, answer_bytes, head_bytes
-from orchestratord.http.flow import MAX_READ_BYTES, Flow
+from http_shell import CLIENT_GONE, HeadTemplate, ShortConnection, answer_bytes
+from orchestratord.http.flow import MAX_READ_BYTES
 from orchestratord.http.handlers import Context
 from orchestratord.http.services import Cursor
 from orchestratord.http.sse import SOCKET_BUFFER_BYTES, STREAM_HEADERS, Streamed
 from orchestratord.http.watch import KEEP_ALIVE, Watch
 
-_CHUNKED = {"Transfer-Encoding": "chunked"}
+_HEAD: Final = HeadTemplate(200, "OK", {**STREAM_HEADERS, "Transfer-Encoding": "chunked"})
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -31,107 +31,134 @@ class ShortStream:
         "_counted",
         "_cursor",
         "_failed",
-        "_flow",
-        "_hold",
+        "_flowing",
         "_over",
+        "_since_s",
         "_streamed",
         "_transport",
         "_watch",
+        "written_bytes",
     )
 
     def __init__(
         self,
         context: Context,
-        call: Call[Any, Any],
         streamed: Streamed,
         connection: ShortConnection,
         *,
+        answer_headers: Mapping[str, str],
+        since_s: float,
         failed: Callable[[Exception], web.Response],
         counted: Callable[[int], None],
     ) -> None:
+        self.written_bytes = 0
+        """The head among them: until it goes there are none."""
         self._context = context
         self._streamed = streamed
         self._cursor: Cursor = streamed.cursor
-        self._answer_headers = call.answer_headers
+        self._answer_headers = answer_headers
         self._connection = connection
         self._transport: asyncio.Transport = connection.transport
+        self._since_s = since_s
         self._failed = failed
         self._counted = counted
-        self._flow: Flow | None = None
+        self._flowing = True
         self._watch: Watch | None = None
-        self._hold: asyncio.TimerHandle | None = None
+        """There is none before somebody looks: most streams are over by then."""
         self._over = False
 
     def start(self) -> None:
         """Write what is there, and from now on what comes."""
+        connection = self._connection
         self._context.services.observer.stream_opened()
-        self._look()
-        if self._flow is None and not self._over:
-            self._cursor.follow(self._look)
-            wait_s = self._streamed.hold_s or self._context.keep_alive_s
-            self._hold = asyncio.get_running_loop().call_later(wait_s, self._begin_in_silence)
+        self._flowing = not connection.writing_paused
+        connection.on_flow = self._turn
+        self._cursor.follow(self._flow)
+        self._flow()
+        if not self._over:
+            self._context.rounds.join(self)
 
     def lost(self) -> None:
         """The client has gone."""
         self._end(CLIENT_GONE)
 
-    def _look(self) -> None:
-        """Begin to answer if there is anything to answer with."""
-        if self._over or self._flow is not None or self._transport.is_closing():
+    def look(self, now_s: float) -> None:
+        """Begin without a frame where none comes; else see that it is neither silent nor stuck."""
+        if self._over:
             return
+        context, wait_s = self._context, self._streamed.hold_s
+        if not self.written_bytes:
+            if wait_s is None:
+                wait_s = context.keep_alive_s - context.rounds.interval_s
+            if now_s - self._since_s >= wait_s and not self._transport.is_closing():
+                self._streamed.commit()
+                self._write(KEEP_ALIVE)
+            return
+        if self._watch is None:
+            self._watch = Watch(
+                self._connection,
+                self._transport,
+                self._cursor,
+                flow=self,
+                interval_s=context.rounds.interval_s,
+                keep_alive_s=context.keep_alive_s,
+                stall_limit_s=context.stall_limit_s,
+            )
+        self._watch.look(now_s)
+
+    def keep_alive(self, comment: bytes) -> None:
+        """Write a comment, where nothing else waits to be written."""
+        if self._flowing:
+            self._write(comment)
+
+    def _turn(self, on: bool) -> None:
+        self._flowing = on
+        if on:
+            self._flow()
+
+    def _flow(self) -> None:
+        """Take and write all there is; called by whoever has appended to the log."""
+        if self._over or not self._flowing or self._transport.is_closing():
+            return
+        cursor = self._cursor
         try:
-            frames = self._cursor.take(max_bytes=MAX_READ_BYTES)
-        except Exception as error:  # noqa: BLE001 - whatever it is has an answer
-            response = self._failed(error)
-            response.headers.update(self._answer_headers)
-            self._transport.write(answer_bytes(response))
-            self._end(response.status)
+            frames = cursor.take(max_bytes=MAX_READ_BYTES)
+        except Exception as error:  # noqa: BLE001 - whatever it is has an answer, or is told
+            self._fail(error)
             return
-        if self._cursor.ended:
-            self._write_last(self._head(), frames)
+        if cursor.ended:
+            self._write_last(frames)
         elif frames:
-            self._begin(frames)
+            self._write(frames)
+            if len(frames) >= MAX_READ_BYTES:
+                asyncio.get_running_loop().call_soon(self._flow)
 
-    def _begin_in_silence(self) -> None:
-        self._streamed.commit()
-        self._begin(KEEP_ALIVE)
-
-    def _begin(self, frames: bytes) -> None:
-        transport, context = self._transport, self._context
-        if self._hold is not None:
-            self._hold.cancel()
-        transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
-        head = self._head()
-        transport.write(b"%b%x\r\n%b\r\n" % (head, len(frames), frames))
-        self._watch = Watch(
-            self._connection,
-            transport,
-            self._cursor,
-            head_bytes=head.__len__,
-            keep_alive_s=context.keep_alive_s,
-            stall_limit_s=context.stall_limit_s,
-        )
-        self._flow = self._watch.flow = Flow(
-            self._connection, transport, self._cursor, chunked=True, on_end=self._last
-        )
-        self._flow.start()
+    def _write(self, frames: bytes) -> None:
+        data = b"%x\r\n%b\r\n" % (len(frames), frames)
+        if not self.written_bytes:
+            self._transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
+            data = self._head() + data
+        self.written_bytes += len(data)
+        self._transport.write(data)
 
     def _head(self) -> bytes:
-        headers = {**STREAM_HEADERS, **self._streamed.headers, **self._answer_headers, **_CHUNKED}
-        return head_bytes(200, "OK", headers)
+        return _HEAD.head({**self._streamed.headers, **self._answer_headers})
 
-    def _last(self, frames: bytes | Exception) -> None:
-        if isinstance(frames, Exception):
-            self._failed(frames)  # It is told in the log: for an answer it is too late.
-            self._transport.abort()
+    def _fail(self, error: Exception) -> None:
+        response = self._failed(error)  # It is told in the log as well.
+        if self.written_bytes:
+            self._transport.abort()  # For an answer it is too late.
             self._end(500)
-        else:
-            self._write_last(b"", frames)
+            return
+        response.headers.update(self._answer_headers)
+        self._transport.write(answer_bytes(response))
+        self._end(response.status)
 
-    def _write_last(self, head: bytes, frames: bytes) -> None:
+    def _write_last(self, frames: bytes) -> None:
         if self._cursor.fell_off:
             self._transport.abort()
-        elif not self._transport.is_closing():
+        else:
+            head = b"" if self.written_bytes else self._head()
             chunk = b"%x\r\n%b\r\n" % (len(frames), frames) if frames else b""
             self._transport.write(head + chunk + _LAST_CHUNK)
         self._end(200)
@@ -140,16 +167,11 @@ class ShortStream:
         if self._over:
             return
         self._over = True
-        if self._hold is not None:
-            self._hold.cancel()
-        if self._flow is not None:
-            self._flow.stop()
-        watch = self._watch
-        if watch is not None:
-            watch.stop()
-        self._cursor.close(by_server=watch is not None and watch.has_cut)
+        context, watch = self._context, self._watch
+        context.rounds.leave(self)
         # They know each other: a circle would keep the whole task until a look at all garbage.
-        self._flow = self._watch = None
-        self._context.services.observer.stream_closed()
+        self._watch = None
+        self._cursor.close(by_server=watch is not None and watch.has_cut)
+        context.services.observer.stream_closed()
         self._counted(status)
         self._connection.answered()

@@ -78,9 +78,11 @@ async def _stream(
                 transport,
                 cursor,
                 head_bytes=lambda: request.writer.output_size,
+                interval_s=context.rounds.interval_s,
                 keep_alive_s=context.keep_alive_s,
                 stall_limit_s=context.stall_limit_s,
             )
+            context.rounds.join(watch)
             await response.write(frames or KEEP_ALIVE)
             chunked = hdrs.TRANSFER_ENCODING in response.headers
             frames = await _flow(connection, transport, cursor, watch, chunked=chunked)
@@ -90,7 +92,7 @@ async def _stream(
             request.transport.abort()
     finally:
         if watch is not None:
-            watch.stop()
+            context.rounds.leave(watch)
         cursor.close(by_server=watch is not None and watch.has_cut)
         observer.stream_closed()
     return response

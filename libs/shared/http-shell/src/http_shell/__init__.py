@@ -28,6 +28,7 @@ from http_shell.errors import BACKPRESSURE_STATUSES, ErrorMap
 from http_shell.loop import run
 from http_shell.server import CannotListen, ClientConnection, serving
 from http_shell.short import (
+    HeadTemplate,
     Recall,
     ShortConnection,
     ShortExchange,
@@ -58,6 +59,7 @@ __all__ = [
     "ErrorMap",
     "Gate",
     "Handler",
+    "HeadTemplate",
     "Recall",
     "RequestObserver",
     "ShortConnection",

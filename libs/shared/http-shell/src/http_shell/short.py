@@ -179,13 +179,36 @@ def _headers(lines: bytes) -> tuple[CIMultiDictProxy[str], int, dict[Any, Any]] 
     return CIMultiDictProxy(headers), int(length), {}
 
 
+class HeadTemplate:
+    """Heads of which only some lines differ: the others and the date are written once a second."""
+
+    __slots__ = ("_lines", "_second", "_written")
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str]) -> None:
+        self._lines = f"HTTP/1.1 {status} {reason}\r\n{_lines_of(headers)}"
+        self._second = -1
+        self._written = ""
+
+    def head(self, headers: Mapping[str, str]) -> bytes:
+        """Write a head with these headers besides; raises ValueError where they would break it."""
+        second = int(time.time())
+        if second != self._second:
+            self._written = f"{self._lines}Date: {_date(second)}\r\n"
+            self._second = second
+        return f"{self._written}{_lines_of(headers)}\r\n".encode()
+
+
 def head_bytes(status: int, reason: str, headers: Mapping[str, str]) -> bytes:
     """Write status line and headers; raises ValueError for a header that would break them."""
+    date = _date(int(time.time()))
+    return f"HTTP/1.1 {status} {reason}\r\n{_lines_of(headers)}Date: {date}\r\n\r\n".encode()
+
+
+def _lines_of(headers: Mapping[str, str]) -> str:
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if not lines.count("\r") == lines.count("\n") == len(headers):
         raise ValueError("a header of the answer has a line end in it")
-    date = _date(int(time.time()))
-    return f"HTTP/1.1 {status} {reason}\r\n{lines}Date: {date}\r\n\r\n".encode()
+    return lines
 
 
 @lru_cache(maxsize=1)
