@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapter_api import EnginePath
-from http_shell import ShortConnection, ShortExchange, ShortRequest
-from http_shell.short import short_request
+from http_shell import ShortReader, ShortRequest
 from pool_managerd.relay.heads import request_head
 from pool_managerd.relay.known import MAX_HEADS, KnownHeads, learn
 from pool_managerd.relay.passages import KnownEngine
@@ -50,26 +49,9 @@ class Values:
 OTHER = Values("another/23", "theirs", "00-3-4-00", b"[1, 2, 3]")
 
 
-class Everything:
-    """A short way that lets all of its requests be read."""
-
-    def knows(self, method: str, path: str) -> bool:
-        return True
-
-    def begin(self, request: ShortRequest, connection: ShortConnection) -> ShortExchange | None:
-        raise NotImplementedError
-
-
-class Nowhere:
-    """The transport of a connection from nowhere."""
-
-    def get_extra_info(self, name: str) -> None:
-        return None
-
-
 def read(data: bytes) -> ShortRequest | None:
     """Read a request in the usual way."""
-    request = short_request(data, Everything(), Nowhere())
+    request = ShortReader(lambda _method, _path: True).read(data, None)
     return request if isinstance(request, ShortRequest) else None
 
 

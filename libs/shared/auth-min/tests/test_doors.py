@@ -8,9 +8,11 @@ from auth_min import (
     IdentityKind,
     Refusal,
     RefusalCode,
+    TokenFile,
     TokenSet,
     fixed,
     is_loopback,
+    joined,
     read_credentials,
 )
 
@@ -132,3 +134,12 @@ def test_loopback_has_many_names(host):
 )
 def test_what_is_not_surely_loopback_is_not(host):
     assert not is_loopback(host)
+
+
+def test_a_door_lasts_whose_secrets_nobody_can_change(tmp_path):
+    (tmp_path / "token").write_text(TOKEN)
+    source = TokenFile(tmp_path / "token")
+    assert Door(SERVICE).lasting
+    assert Door(SERVICE, CLIENTS).lasting
+    assert not Door(source).lasting
+    assert not Door(SERVICE, joined(CLIENTS, source)).lasting

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from http_shell import (
     Edge,
     ErrorMap,
+    HeadTemplate,
     ShortConnection,
     ShortExchange,
     ShortRequest,
@@ -20,7 +21,7 @@ from http_shell import (
     json_bytes,
     serving,
 )
-from http_shell.short import MAX_HELD_BYTES, short_request
+from http_shell.short_heads import MAX_HELD_BYTES
 from program_config import BindAddress
 
 
@@ -319,23 +320,11 @@ def test_a_model_is_written_as_its_answer_would_be() -> None:
     assert sorted(head.splitlines()) == sorted(wanted.splitlines())
 
 
-async def test_what_headers_say_is_there_when_the_same_bytes_come_again() -> None:
-    way = Way()
-    first, again, others = (
-        short_request(head + b"Content-Length: 2\r\n\r\n{}", way, _NoPeer())
-        for head in (_HEAD, _HEAD, _HEAD + b"X-Other: 1\r\n")
-    )
-    assert isinstance(first, ShortRequest)
-    assert isinstance(again, ShortRequest)
-    assert isinstance(others, ShortRequest)
-    first.shared["found"] = True
-    assert again.shared == {"found": True}
-    assert others.shared == {}
-
-
-_HEAD = b"POST /it HTTP/1.1\r\nHost: shared.example\r\n"
-
-
-class _NoPeer:
-    def get_extra_info(self, _name: str) -> None:
-        return None
+def test_a_template_writes_what_would_be_written_without_one() -> None:
+    same, other = {"Cache-Control": "no-store"}, {"X-Task-Id": "1", "X-Correlation-Id": "c"}
+    template = HeadTemplate(200, "OK", same)
+    for _ in range(2):
+        written = sorted(template.head(other).splitlines())
+        assert written == sorted(head_bytes(200, "OK", {**same, **other}).splitlines())
+    with pytest.raises(ValueError, match="line end"):
+        template.head({"X-Task-Id": "1\r\nX-Other: 2"})

@@ -1,13 +1,13 @@
 """Who may call: by credential, by address, and for browsers by Host and Origin."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from aiohttp import web
 
 from api_types import ApiError, ErrorCode
 from auth_min import LOCALHOST, Door, Refusal, TokenSet, is_loopback
-from http_shell import CALLER, Doors, ShortRequest, preflight_headers
+from http_shell import CALLER, Doors, preflight_headers
 
 OPEN_PATHS = frozenset({"/health", "/ready", "/metrics"})
 """Without authentication: nothing secret is in them."""
@@ -16,19 +16,25 @@ SERVICE_PREFIXES = ("/v2/nodes", "/v2/callbacks", "/callbacks")
 _SERVICE_PATHS = tuple(f"{prefix}/" for prefix in SERVICE_PREFIXES)
 
 
-class _Passed(NamedTuple):
-    """Who came in with these headers, and by which tokens."""
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Who came in with a head, by which tokens, and what each answer to them carries."""
 
     name: str
     headers: Mapping[str, str]
+    door: Door
     opens: TokenSet
     others: TokenSet
-    by_credential: bool
-    """And so by what the headers say, wherever the request came from."""
+    lasting: bool
+    """No token of this door can change: it holds without a look."""
 
-    def holds(self, door: Door) -> bool:
+    def holds(self) -> bool:
         """Whether the tokens that count now are still the same."""
-        return door.opens() is self.opens and door.others() is self.others
+        return self.door.opens() is self.opens and self.door.others() is self.others
+
+
+PASSED = web.RequestKey("passed", Passed)
+"""How a request came in that needed to be let in."""
 
 
 class Gate:
@@ -48,18 +54,11 @@ class Gate:
             return self._browsers.check_origin(request)
         if preflight_headers(request) is not None:  # A browser sends no credential with it.
             return self._browsers.admit(request)
-        door = self._door_of(request)
-        seen: object = request
-        shared = seen.shared if isinstance(seen, ShortRequest) else {}
-        passed = shared.get((self, door is self._services))
-        if passed is None or not passed.holds(door):
-            passed = self._pass(request, door)
-            if passed.by_credential:
-                shared[self, door is self._services] = passed
+        passed = request[PASSED] = self._pass(request, self._door_of(request))
         request[CALLER] = passed.name
         return passed.headers
 
-    def _pass(self, request: web.BaseRequest, door: Door) -> "_Passed":
+    def _pass(self, request: web.BaseRequest, door: Door) -> Passed:
         """Let a request in. Raises ApiError."""
         opens, others = door.opens(), door.others()
         verdict = door.admit(request.headers, request.remote)
@@ -69,7 +68,7 @@ class Gate:
             # Without a credential, a name that resolves to this machine must not do.
             self._browsers.check_host(request)
         headers = self._browsers.check_origin(request)
-        return _Passed(verdict.name, headers, opens, others, verdict is not LOCALHOST)
+        return Passed(verdict.name, headers, door, opens, others, door.lasting)
 
     def _door_of(self, request: web.BaseRequest) -> Door:
         service = f"{request.path}/".startswith(_SERVICE_PATHS)

@@ -6,7 +6,7 @@ refusal has one place where it is written.
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeAlias, cast
@@ -17,9 +17,7 @@ from pydantic import BaseModel
 from api_types import Route, parse_json
 from http_shell import (
     ANSWER_HEADERS,
-    CALLER,
-    CORRELATION_ID,
-    IDENTITY,
+    CORRELATION_HEADER,
     Call,
     Edge,
     ShortConnection,
@@ -31,8 +29,9 @@ from http_shell import (
     json_bytes,
     offered_by,
 )
-from narration_core import bind_correlation
+from narration_core import bind_correlation, new_correlation_id
 from node_types import ID_PATTERN
+from orchestratord.http.gate import PASSED, Passed
 from orchestratord.http.handlers import Context
 from orchestratord.http.short_stream import ShortStream
 from orchestratord.http.sse import Streamed
@@ -62,8 +61,26 @@ class ShortRoute:
         return None if self.route.request is None else parse_json(self.route.request, raw)
 
 
-_Known: TypeAlias = tuple[ShortRoute, tuple[str, ...]]
+_Offering: TypeAlias = tuple[ShortRoute, tuple[str, ...]]
 """With the content types that it offers."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What a head led to: what need not be asked again for the same head."""
+
+    short: ShortRoute
+    path: Mapping[str, str]
+    query: Any
+    answer_type: str | None
+    passed: Passed
+    max_bytes: int
+    """Of a body; 0 where there was none, since its type was not looked at then."""
+
+    def holds_for(self, content: bytes) -> bool:
+        """Whether a request with this body is let in as well, by the tokens that count now."""
+        fits = 0 < len(content) <= self.max_bytes if self.max_bytes else not content
+        return fits and (self.passed.lasting or self.passed.holds())
 
 
 class ShortRoutes:
@@ -72,12 +89,12 @@ class ShortRoutes:
     def __init__(self, context: Context, edge: Edge, routes: Sequence[ShortRoute]) -> None:
         self._context = context
         self._edge = edge
-        self._plain: dict[tuple[str, str], _Known] = {
+        self._plain: dict[tuple[str, str], _Offering] = {
             (short.route.method, short.route.path): (short, offered_by(short.route))
             for short in routes
             if not short.route.path_parameters
         }
-        self._with_id: list[tuple[str, re.Pattern[str], _Known]] = [
+        self._with_id: list[tuple[str, re.Pattern[str], _Offering]] = [
             (short.route.method, _pattern(short.route.path), (short, offered_by(short.route)))
             for short in routes
             if short.route.path_parameters
@@ -91,17 +108,32 @@ class ShortRoutes:
     def begin(self, request: ShortRequest, connection: ShortConnection) -> ShortExchange | None:
         """Begin to answer."""
         since_s = time.monotonic()
-        found = self._find(request.method, request.path)
-        if found is None:
-            return None
-        (short, offered), path = found
         seen = cast("web.Request", request)
-        correlation_id, trace = self._edge.correlate(seen)
+        if request.form.plain:
+            correlation_id, trace = new_correlation_id(), None
+        else:
+            correlation_id, trace = self._edge.correlate(seen)
+        content = request.content
+        known: _Known | None = request.form.passage
         try:
-            self._edge.check(seen)
-            call = self._call(short, offered, request, path)
+            if known is None or not known.holds_for(content):
+                known = self._let_in(request)
+            short = known.short
+            body = short.body(content)
         except Exception:  # noqa: BLE001 - aiohttp's way meets the same and answers it
             return None
+        answer_headers = {CORRELATION_HEADER: correlation_id, **known.passed.headers}
+        call = Call(
+            request=seen,
+            path=known.path,
+            query=known.query,
+            answer_type=known.answer_type,
+            body=body,
+            size_bytes=len(content),
+            identity=known.passed.name,
+            correlation_id=correlation_id,
+            answer_headers=answer_headers,
+        )
 
         def failed(error: Exception) -> web.Response:
             with bind_correlation(correlation_id, trace):
@@ -120,7 +152,7 @@ class ShortRoutes:
                     self._context,
                     answer,
                     connection,
-                    answer_headers=call.answer_headers,
+                    answer_headers=answer_headers,
                     since_s=since_s,
                     failed=failed,
                     counted=counted,
@@ -128,16 +160,38 @@ class ShortRoutes:
                 stream.start()
                 return stream
         if isinstance(answer, BaseModel):
-            connection.transport.write(json_bytes(answer, call.answer_headers))
+            connection.transport.write(json_bytes(answer, answer_headers))
             counted(200)
         else:
-            answer.headers.update(call.answer_headers)
+            answer.headers.update(answer_headers)
             connection.transport.write(answer_bytes(answer))
             counted(answer.status)
         connection.answered()
         return _ANSWERED
 
-    def _look(self, method: str, path: str) -> tuple[_Known, dict[str, str]] | None:
+    def _let_in(self, request: ShortRequest) -> "_Known":
+        """Check a head that is not known yet, or may be refused by now; raises ApiError."""
+        found = self._find(request.method, request.path)
+        if found is None:
+            raise AssertionError("nobody asks for a route that is not known")
+        (short, offered), path = found
+        seen = cast("web.Request", request)
+        request[ANSWER_HEADERS] = {}
+        self._edge.check(seen)
+        check_body(seen, max_bytes=self._context.max_body_bytes)
+        query = short.route.query
+        known = _Known(
+            short=short,
+            path=path,
+            query=None if query is None else query(),
+            answer_type=answer_type_of(seen, offered),
+            passed=request[PASSED],
+            max_bytes=self._context.max_body_bytes if request.content else 0,
+        )
+        request.keep(known)
+        return known
+
+    def _look(self, method: str, path: str) -> tuple[_Offering, dict[str, str]] | None:
         plain = self._plain.get((method, path))
         if plain is not None:
             return plain, {}
@@ -145,32 +199,6 @@ class ShortRoutes:
             if method == wanted and (found := pattern.fullmatch(path)) is not None:
                 return short, found.groupdict()
         return None
-
-    def _call(
-        self,
-        short: ShortRoute,
-        offered: tuple[str, ...],
-        request: ShortRequest,
-        path: dict[str, str],
-    ) -> Call[Any, Any]:
-        """Check the request against its route; raises ApiError."""
-        route = short.route
-        seen = cast("web.Request", request)
-        shared = request.shared
-        if short not in shared:
-            check_body(seen, max_bytes=self._context.max_body_bytes)
-            shared[short] = answer_type_of(seen, offered)
-        return Call(
-            request=seen,
-            path=path,
-            query=None if route.query is None else route.query(),
-            answer_type=shared[short],
-            body=short.body(request.content),
-            size_bytes=len(request.content),
-            identity=request.get(CALLER, IDENTITY),
-            correlation_id=request[CORRELATION_ID],
-            answer_headers=request[ANSWER_HEADERS],
-        )
 
     def _count(self, route: Route, since_s: float, status: int) -> None:
         self._edge.count(route.path, method=route.method, status=status, since_s=since_s)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from auth_min.files import TokenSource, fixed
+from auth_min.files import TokenSource, fixed, is_fixed
 from auth_min.tokens import LOCALHOST, Identity, TokenSet
 
 _BEARER = "bearer"
@@ -89,6 +89,11 @@ class Door:
     others: TokenSource = _NOTHING
     optional_on_loopback: bool = False
     trust_proxy: bool = False
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it is known that who may come in may do so as long as the process runs."""
+        return is_fixed(self.opens) and is_fixed(self.others)
 
     def admit(self, headers: Mapping[str, str], peer: str | None) -> Identity | Refusal:
         """Decide about one request; `peer` is the address at the other end of its connection."""

@@ -1,6 +1,7 @@
 """Secrets and certificates in files, read again when somebody changes them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
 
@@ -78,9 +79,22 @@ def _parsed(path: Path, parse: Callable[[str], T]) -> T:
         raise BadSecret(f"{path}: {error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    tokens: TokenSet
+
+    def __call__(self) -> TokenSet:
+        return self.tokens
+
+
 def fixed(tokens: TokenSet) -> TokenSource:
     """Make a source of tokens that never change."""
-    return lambda: tokens
+    return _Fixed(tokens)
+
+
+def is_fixed(source: TokenSource) -> bool:
+    """Whether it is known that a source's tokens never change."""
+    return isinstance(source, _Fixed)
 
 
 def joined(*sources: TokenSource) -> TokenSource:

@@ -28,16 +28,14 @@ from http_shell.errors import BACKPRESSURE_STATUSES, ErrorMap
 from http_shell.loop import run
 from http_shell.server import CannotListen, ClientConnection, serving
 from http_shell.short import (
-    HeadTemplate,
     Recall,
     ShortConnection,
     ShortExchange,
     ShortRequest,
     ShortWay,
-    answer_bytes,
-    head_bytes,
-    json_bytes,
 )
+from http_shell.short_answers import HeadTemplate, answer_bytes, head_bytes, json_bytes
+from http_shell.short_heads import ShortReader
 from http_shell.stopping import StopSignals
 
 __all__ = [
@@ -64,6 +62,7 @@ __all__ = [
     "RequestObserver",
     "ShortConnection",
     "ShortExchange",
+    "ShortReader",
     "ShortRequest",
     "ShortWay",
     "StopSignals",

@@ -13,13 +13,8 @@ from aiohttp import web
 from api_types import ApiError, ErrorCode
 from http_shell.edge import CORRELATION_HEADER, CORRELATION_ID, Edge
 from http_shell.errors import ErrorMap
-from http_shell.short import (
-    UNFINISHED,
-    Recall,
-    ShortExchange,
-    ShortWay,
-    short_request,
-)
+from http_shell.short import Recall, ShortExchange, ShortWay
+from http_shell.short_heads import UNFINISHED, ShortReader
 from narration_core import new_correlation_id
 from program_config import BindAddress
 
@@ -57,6 +52,7 @@ class ClientConnection(web.RequestHandler):
         errors: ErrorMap,
         short_way: ShortWay | None,
         recall: Recall | None,
+        reader: ShortReader | None,
         **options: Any,
     ) -> None:
         super().__init__(manager, **options)
@@ -64,6 +60,8 @@ class ClientConnection(web.RequestHandler):
         self._short_way = short_way
         """None once aiohttp has seen a byte: then it keeps the connection."""
         self._recall = recall
+        self._reader = reader
+        self._remote: str | None = None
         self._exchange: ShortExchange | None = None
         self._held = b""
         """A request of which the rest is to come."""
@@ -71,6 +69,12 @@ class ClientConnection(web.RequestHandler):
         self._early: list[bytes] = []
         self._early_bytes = 0
         self._when_answered: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note who is at the other end."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._remote = peer[0] if isinstance(peer, tuple | list) else peer
 
     def data_received(self, data: bytes) -> None:
         """Answer a request that may go the short way; leave all else to aiohttp."""
@@ -80,12 +84,12 @@ class ClientConnection(web.RequestHandler):
         if self._held:
             data = self._held + data
             self._let_go()
-        if self._short_way is not None:
+        if self._short_way is not None and self._reader is not None:
             if self._recall is not None:
                 self._exchange = _UNDER_WAY
                 if self._has_begun(self._recall(data, self)):
                     return
-            request = short_request(data, self._short_way, self.transport)
+            request = self._reader.read(data, self._remote)
             if request is UNFINISHED:
                 self._hold(data)
                 return
@@ -251,6 +255,7 @@ class _Server(web.Server):
         self._errors = edge.errors
         self._short_way = short_way
         self._recall = recall
+        self._reader = None if short_way is None else ShortReader(short_way.knows)
 
     def __call__(self) -> web.RequestHandler:
         return ClientConnection(
@@ -258,6 +263,7 @@ class _Server(web.Server):
             errors=self._errors,
             short_way=self._short_way,
             recall=self._recall,
+            reader=self._reader,
             loop=self._loop,
             **self._options,
         )
