@@ -198,6 +198,8 @@ class ModelQueue:
         if task.requeued:
             before = sum(number < task.number for number in turns.front)
             return self._among_both(task.priority, before)
+        if task.number == self._last_number:  # The one that is asked for most is the newest.
+            return self._position(task.priority, turns.held[task.identity] - 1)
         lines = (lane.line(task.priority) for lane in self._lanes.values())
         return self._position(task.priority, sum(line.ahead_of(task) for line in lines))
 
