@@ -20,13 +20,13 @@ from http_shell import (
     CORRELATION_HEADER,
     Call,
     Edge,
+    JsonAnswer,
     ShortConnection,
     ShortExchange,
     ShortRequest,
     answer_bytes,
     answer_type_of,
     check_body,
-    json_bytes,
     offered_by,
 )
 from narration_core import bind_correlation, new_correlation_id
@@ -99,6 +99,8 @@ class ShortRoutes:
             for short in routes
             if short.route.path_parameters
         ]
+        self._said: JsonAnswer | None = None
+        """The last answer that was a document: nodes are told the same one each time."""
         self._find = lru_cache(_REMEMBERED_PATHS)(self._look)
 
     def knows(self, method: str, path: str) -> bool:
@@ -160,7 +162,9 @@ class ShortRoutes:
                 stream.start()
                 return stream
         if isinstance(answer, BaseModel):
-            connection.transport.write(json_bytes(answer, answer_headers))
+            if self._said is None or self._said.document is not answer:
+                self._said = JsonAnswer(answer)
+            connection.transport.write(self._said.written(answer_headers))
             counted(200)
         else:
             answer.headers.update(answer_headers)

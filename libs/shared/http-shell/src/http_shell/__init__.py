@@ -34,7 +34,7 @@ from http_shell.short import (
     ShortRequest,
     ShortWay,
 )
-from http_shell.short_answers import HeadTemplate, answer_bytes, head_bytes, json_bytes
+from http_shell.short_answers import HeadTemplate, JsonAnswer, answer_bytes, head_bytes
 from http_shell.short_heads import ShortReader
 from http_shell.stopping import StopSignals
 
@@ -58,6 +58,7 @@ __all__ = [
     "Gate",
     "Handler",
     "HeadTemplate",
+    "JsonAnswer",
     "Recall",
     "RequestObserver",
     "ShortConnection",
@@ -72,7 +73,6 @@ __all__ = [
     "check_body",
     "head_bytes",
     "json_answer",
-    "json_bytes",
     "negotiate",
     "offered_by",
     "preflight_headers",

@@ -14,7 +14,8 @@ from http_shell.short import FormKey, HeadForm, ShortRequest, headers_of
 
 MAX_HELD_BYTES = 65_536
 """A request that has come in part is held up to this size; a larger one is aiohttp's at once."""
-MAX_REMEMBERED = 1_024
+MAX_REMEMBERED = 8_192
+"""A head of each node of a large cluster, and those of its clients."""
 _MAX_HEAD_BYTES = 8_000
 
 _VARYING: Final = re.compile(rb"(\r\n(?i:content-length|traceparent|x-correlation-id):)([^\r\n]*)")
