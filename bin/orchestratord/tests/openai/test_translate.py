@@ -1,22 +1,28 @@
 """A request of the upstream API becomes the task that a native client would have asked for."""
 
+import json
+from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from api_types import ApiError, OnDisconnect, TaskRequest
+from api_types import ApiError, OnDisconnect, TaskRequest, parse_json
 from orchestratord.openai.parameters import (
     ChatRequest,
     CompletionRequest,
     EdgeHeaders,
     EmbeddingRequest,
     RerankRequest,
+    UsualChat,
 )
 from orchestratord.openai.translate import (
     chat_task,
     completion_task,
     edge_headers,
     embedding_task,
+    read_chat,
     rerank_task,
 )
 
@@ -101,6 +107,49 @@ def native(**fields: Any) -> TaskRequest:
 )
 def test_a_chat_is_the_task_that_it_means(asked: dict[str, Any], meant: dict[str, Any]) -> None:
     assert chat(**asked) == native(**meant)
+
+
+_OBJECTS = [{}, {"include_usage": True}, {"include_obfuscation": False}, {"type": "text"}, {"a": 1}]
+_ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, False, 0, 1, 7, 8.0, -1, 0.5, 2**40, "", "x", [], ["x"], ["text"], *_OBJECTS]
+)
+_NAMES = sorted({*ChatRequest.model_fields, "unknown"} - {"messages"})
+_MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "", "User"])},
+    optional={
+        "content": st.sampled_from(["", "Hi", None, 1, [{"type": "text", "text": "Hi"}], []]),
+        "name": st.sampled_from(["me", None, 1]),
+        "refusal": st.sampled_from([None, "no"]),
+        "annotations": st.sampled_from([None, [], ["x"]]),
+        "tool_calls": st.sampled_from([None, [], [{"id": "1"}]]),
+    },
+)
+_CHATS = st.builds(
+    lambda messages, more: {**more, "messages": messages},
+    st.lists(_MESSAGE, max_size=3) | _ODD,
+    st.dictionaries(st.sampled_from(_NAMES), _ODD, max_size=4),
+)
+
+
+@given(_CHATS)
+def test_a_chat_that_is_read_as_a_usual_one_is_the_same_task_read_as_any(
+    body: dict[str, Any],
+) -> None:
+    raw = json.dumps(body).encode()
+    tasks = []
+    for read in (read_chat, partial(parse_json, ChatRequest)):
+        try:
+            tasks.append(chat_task(read(raw), NONE))
+        except ApiError as error:
+            tasks.append(str(error))
+    assert tasks[0] == tasks[1]
+
+
+@pytest.mark.parametrize("stream", [None, True])
+def test_what_most_chats_say_needs_no_look_at_all_that_a_chat_may_say(stream: bool | None) -> None:
+    usual = {"model": "demo", "max_tokens": 8.0, "temperature": 1, "stop": ["x"], "stream": stream}
+    assert type(read_chat(json.dumps(HELLO | usual).encode())) is UsualChat
+    assert type(read_chat(json.dumps(HELLO | usual | {"tools": [LOOK]}).encode())) is ChatRequest
 
 
 @pytest.mark.parametrize(

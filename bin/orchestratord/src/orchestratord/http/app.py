@@ -68,9 +68,14 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
 )
 """A handler is named like the operation that it answers."""
 
-_READS: Mapping[str, Callable[[bytes], Any]] = MappingProxyType({"heartbeat_node": bytes})
-"""The bodies that the short way leaves as they came: most say nothing new, as the nodes' keeper
-sees without reading them."""
+_READS: Mapping[str, Callable[[bytes], Any]] = MappingProxyType(
+    {
+        # As it came: most say nothing new, as the nodes' keeper sees without reading them.
+        "heartbeat_node": bytes,
+        "create_chat_completion": openai.read_chat,
+    }
+)
+"""The bodies that the short way reads by other means than the model of their route."""
 
 METRICS_PORT_OPERATIONS = frozenset({"get_metrics", "get_health", "get_readiness"})
 
@@ -119,7 +124,12 @@ def create_short_way(
         context,
         edge,
         [
-            ShortRoute(route, begins[route.operation_id], _READS.get(route.operation_id))
+            ShortRoute(
+                route,
+                begins[route.operation_id],
+                _READS.get(route.operation_id),
+                openai.edge_headers if route.path.startswith(openai.PREFIX) else None,
+            )
             for route in context.routes
             if route.operation_id in begins
         ],

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -45,20 +45,30 @@ A model is answered as JSON, with status 200.
 _REMEMBERED_PATHS = 2_048
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ShortRoute:
-    """A route with what begins to answer it."""
+    """A route with what begins to answer it.
 
-    route: Route
-    begin: Begin
-    read: Callable[[bytes], Any] | None = None
-    """What reads the body, where that is not left to the model of the route."""
+    `read` reads the body where that is not left to the model of the route, and `read_head` what
+    the handler wants of the headers: once for all requests with the same. Both raise ApiError.
+    """
 
-    def body(self, raw: bytes) -> Any:
-        """Return the body; raises ApiError."""
-        if self.read is not None:
-            return self.read(raw)
-        return None if self.route.request is None else parse_json(self.route.request, raw)
+    __slots__ = ("begin", "read", "read_head", "route")
+
+    def __init__(
+        self,
+        route: Route,
+        begin: Begin,
+        read: Callable[[bytes], Any] | None = None,
+        read_head: Callable[[Mapping[str, str]], Any] | None = None,
+    ) -> None:
+        self.route = route
+        self.begin = begin
+        self.read = read or _reading(route.request)
+        self.read_head = read_head
+
+
+def _reading(model: type[BaseModel] | None) -> Callable[[bytes], Any]:
+    return (lambda _raw: None) if model is None else partial(parse_json, model)
 
 
 _Offering: TypeAlias = tuple[ShortRoute, tuple[str, ...]]
@@ -73,13 +83,15 @@ class _Known:
     path: Mapping[str, str]
     query: Any
     answer_type: str | None
+    said: Any
+    """What the route's own headers say."""
     passed: Passed
     max_bytes: int
     """Of a body; 0 where there was none, since its type was not looked at then."""
 
-    def holds_for(self, content: bytes) -> bool:
-        """Whether a request with this body is let in as well, by the tokens that count now."""
-        fits = 0 < len(content) <= self.max_bytes if self.max_bytes else not content
+    def holds_for(self, size_bytes: int) -> bool:
+        """Whether a request with such a body is let in as well, by the tokens that count now."""
+        fits = 0 < size_bytes <= self.max_bytes if self.max_bytes else size_bytes == 0
         return fits and (self.passed.lasting or self.passed.holds())
 
 
@@ -110,18 +122,18 @@ class ShortRoutes:
     def begin(self, request: ShortRequest, connection: ShortConnection) -> ShortExchange | None:
         """Begin to answer."""
         since_s = time.monotonic()
-        seen = cast("web.Request", request)
+        seen: Any = request
         if request.form.plain:
             correlation_id, trace = new_correlation_id(), None
         else:
             correlation_id, trace = self._edge.correlate(seen)
-        content = request.content
+        size_bytes = len(request.content)
         known: _Known | None = request.form.passage
         try:
-            if known is None or not known.holds_for(content):
+            if known is None or not known.holds_for(size_bytes):
                 known = self._let_in(request)
             short = known.short
-            body = short.body(content)
+            body = short.read(request.content)
         except Exception:  # noqa: BLE001 - aiohttp's way meets the same and answers it
             return None
         answer_headers = {CORRELATION_HEADER: correlation_id, **known.passed.headers}
@@ -131,10 +143,11 @@ class ShortRoutes:
             query=known.query,
             answer_type=known.answer_type,
             body=body,
-            size_bytes=len(content),
+            size_bytes=size_bytes,
             identity=known.passed.name,
             correlation_id=correlation_id,
             answer_headers=answer_headers,
+            said=known.said,
         )
 
         def failed(error: Exception) -> web.Response:
@@ -148,7 +161,8 @@ class ShortRoutes:
                 answer = failed(error)
             if answer is None:
                 return None
-            counted = partial(self._count, short.route, since_s)
+            route = short.route
+            counted = partial(self._edge.count, route.path, method=route.method, since_s=since_s)
             if isinstance(answer, Streamed):
                 stream = ShortStream(
                     self._context,
@@ -165,11 +179,11 @@ class ShortRoutes:
             if self._said is None or self._said.document is not answer:
                 self._said = JsonAnswer(answer)
             connection.transport.write(self._said.written(answer_headers))
-            counted(200)
+            counted(status=200)
         else:
             answer.headers.update(answer_headers)
             connection.transport.write(answer_bytes(answer))
-            counted(answer.status)
+            counted(status=answer.status)
         connection.answered()
         return _ANSWERED
 
@@ -179,7 +193,7 @@ class ShortRoutes:
         if found is None:
             raise AssertionError("nobody asks for a route that is not known")
         (short, offered), path = found
-        seen = cast("web.Request", request)
+        seen: Any = request
         request[ANSWER_HEADERS] = {}
         self._edge.check(seen)
         check_body(seen, max_bytes=self._context.max_body_bytes)
@@ -189,6 +203,7 @@ class ShortRoutes:
             path=path,
             query=None if query is None else query(),
             answer_type=answer_type_of(seen, offered),
+            said=None if short.read_head is None else short.read_head(request.headers),
             passed=request[PASSED],
             max_bytes=self._context.max_body_bytes if request.content else 0,
         )
@@ -203,9 +218,6 @@ class ShortRoutes:
             if method == wanted and (found := pattern.fullmatch(path)) is not None:
                 return short, found.groupdict()
         return None
-
-    def _count(self, route: Route, since_s: float, status: int) -> None:
-        self._edge.count(route.path, method=route.method, status=status, since_s=since_s)
 
 
 class _Answered:

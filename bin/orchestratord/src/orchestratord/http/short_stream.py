@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -15,6 +15,14 @@ from orchestratord.http.watch import KEEP_ALIVE, Watch
 
 _HEAD: Final = HeadTemplate(200, "OK", {**STREAM_HEADERS, "Transfer-Encoding": "chunked"})
 _LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Counted(Protocol):
+    """Counts an answer."""
+
+    def __call__(self, *, status: int) -> None:
+        """Say what became of it."""
+        ...
 
 
 class ShortStream:
@@ -49,7 +57,7 @@ class ShortStream:
         answer_headers: Mapping[str, str],
         since_s: float,
         failed: Callable[[Exception], web.Response],
-        counted: Callable[[int], None],
+        counted: Counted,
     ) -> None:
         self.written_bytes = 0
         """The head among them: until it goes there are none."""
@@ -173,5 +181,5 @@ class ShortStream:
         self._watch = None
         self._cursor.close(by_server=watch is not None and watch.has_cut)
         context.services.observer.stream_closed()
-        self._counted(status)
+        self._counted(status=status)
         self._connection.answered()

@@ -3,5 +3,13 @@
 from orchestratord.openai.errors import PREFIX, openai_answer
 from orchestratord.openai.handlers import OpenAiHandlers
 from orchestratord.openai.routes import V1_ROUTES
+from orchestratord.openai.translate import edge_headers, read_chat
 
-__all__ = ["PREFIX", "V1_ROUTES", "OpenAiHandlers", "openai_answer"]
+__all__ = [
+    "PREFIX",
+    "V1_ROUTES",
+    "OpenAiHandlers",
+    "edge_headers",
+    "openai_answer",
+    "read_chat",
+]

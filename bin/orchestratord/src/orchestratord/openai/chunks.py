@@ -4,7 +4,8 @@ What stays the same from chunk to chunk is encoded once; a chunk of plain text c
 of its text and one concatenation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -30,7 +31,7 @@ class Style(Protocol):
         ...
 
     @property
-    def opening(self) -> dict[str, Any] | None:
+    def opening(self) -> bytes | None:
         """The choice that comes before all others."""
         ...
 
@@ -38,8 +39,9 @@ class Style(Protocol):
         """Return a choice with more than text."""
         ...
 
-    def last(self, finish_reason: str) -> dict[str, Any]:
-        """Return the choice that ends the stream."""
+    @property
+    def last(self) -> Callable[[str], bytes]:
+        """Gives the choice that ends the stream, for a reason."""
         ...
 
 
@@ -71,7 +73,7 @@ class Chunks:
             case "token":
                 opening = b"" if self._before else self._open()
                 choice = self._style.rich(frame.data["t"], frame.data.get("x") or {})
-                return opening + self._choice(choice)
+                return opening + self._head + _encode(choice) + self._tail
             case "end":
                 opening = b"" if self._before else self._open()
                 return opening + self._end(frame.data)
@@ -81,22 +83,35 @@ class Chunks:
 
     def _open(self) -> bytes:
         """Encode what stays the same, now that it is known which engine answers."""
-        fields = _encode(self._heading.fields(self._style.kind))
-        self._head = b"data: " + fields[:-1] + b',"choices":['
+        style = self._style
+        fields = _encode(self._heading.fields(style.kind))
+        self._head = b'data: %b,"choices":[' % fields[:-1]
         self._tail = b'],"usage":null}\n\n' if self._include_usage else b"]}\n\n"
-        before, after = self._style.text
+        before, after = style.text
         self._before, self._after = self._head + before, after + self._tail
-        opening = self._style.opening
-        return b"" if opening is None else self._choice(opening)
-
-    def _choice(self, choice: Mapping[str, Any]) -> bytes:
-        return b"%b%b%b" % (self._head, _encode(choice), self._tail)
+        return b"" if style.opening is None else self._head + style.opening + self._tail
 
     def _end(self, data: Mapping[str, Any]) -> bytes:
-        last = self._choice(self._style.last(data["finish_reason"]))
+        last = self._head + self._style.last(data["finish_reason"]) + self._tail
         if not self._include_usage:
             return last + DONE
         return b'%b%b],"usage":%b}\n\n%b' % (last, self._head, _encode(usage_of(data)), DONE)
+
+
+def _chat_choice(
+    delta: Mapping[str, Any], *, logprobs: Any = None, finish_reason: str | None = None
+) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+
+
+@lru_cache(maxsize=16)
+def _last_of_chat(finish_reason: str) -> bytes:
+    return _encode(_chat_choice({}, finish_reason=finish_reason))
+
+
+@lru_cache(maxsize=16)
+def _last_of_text(finish_reason: str) -> bytes:
+    return _encode({"index": 0, "text": "", "logprobs": None, "finish_reason": finish_reason})
 
 
 class ChatStyle:
@@ -108,13 +123,12 @@ class ChatStyle:
         b'},"logprobs":null,"finish_reason":null}',
     )
 
+    opening = _encode(_chat_choice({"role": "assistant", "content": ""}))
+    """It says who speaks."""
+    last = staticmethod(_last_of_chat)
+
     def __init__(self, *, top_logprobs: int) -> None:
         self._top = top_logprobs
-
-    @property
-    def opening(self) -> dict[str, Any] | None:
-        """Say who speaks."""
-        return _chat_choice({"role": "assistant", "content": ""})
 
     def rich(self, text: str, extras: Mapping[str, Any]) -> dict[str, Any]:
         """Add reasoning, tool calls and log-probabilities as the engine told them."""
@@ -125,10 +139,6 @@ class ChatStyle:
             delta["tool_calls"] = extras["tool_calls"]
         return _chat_choice(delta, logprobs=chat_logprobs(extras.get("logprobs", ()), self._top))
 
-    def last(self, finish_reason: str) -> dict[str, Any]:
-        """Say why it ends."""
-        return _chat_choice({}, finish_reason=finish_reason)
-
 
 class CompletionStyle:
     """`text_completion`, whose chunks have the name of the whole."""
@@ -136,6 +146,7 @@ class CompletionStyle:
     kind = "text_completion"
     text = (b'{"index":0,"text":', b',"logprobs":null,"finish_reason":null}')
     opening = None
+    last = staticmethod(_last_of_text)
 
     def __init__(self, *, top_logprobs: int) -> None:
         self._top = top_logprobs
@@ -146,13 +157,3 @@ class CompletionStyle:
         logprobs = legacy_logprobs(extras.get("logprobs", ()), self._top, self._offset)
         self._offset += len(text)
         return {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": None}
-
-    def last(self, finish_reason: str) -> dict[str, Any]:
-        """Say why it ends."""
-        return {"index": 0, "text": "", "logprobs": None, "finish_reason": finish_reason}
-
-
-def _chat_choice(
-    delta: Mapping[str, Any], *, logprobs: Any = None, finish_reason: str | None = None
-) -> dict[str, Any]:
-    return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}

@@ -24,11 +24,15 @@ from orchestratord.openai.offered import SERVED_STATE, with_foreign
 from orchestratord.openai.parameters import (
     ChatRequest,
     CompletionRequest,
+    EdgeHeaders,
     EmbeddingRequest,
     GeneratingRequest,
     RerankRequest,
+    UsualChat,
 )
 from orchestratord.unknown import unknown_model
+
+_PLAIN_CHAT = ChatStyle(top_logprobs=0)
 
 
 class OpenAiHandlers:
@@ -53,27 +57,27 @@ class OpenAiHandlers:
         }
 
     async def create_chat_completion(
-        self, context: Context, call: Call[None, ChatRequest]
+        self, context: Context, call: Call[None, UsualChat]
     ) -> web.StreamResponse:
         """Answer a conversation."""
         streamed = self.begin_chat_stream(context, call)
         if streamed is not None:
             return await give(context, call, streamed)
         admitted = self._admit_chat(context, call)
-        top = call.body.top_logprobs or 0
+        top = _top_logprobs(call.body)
         return _json(chat_answer(admitted.heading, await admitted.collect(), top_logprobs=top))
 
-    def begin_chat_stream(self, context: Context, call: Call[None, ChatRequest]) -> Streamed | None:
+    def begin_chat_stream(self, context: Context, call: Call[None, UsualChat]) -> Streamed | None:
         """Begin a streamed answer to a conversation; None where none was asked for."""
         body = call.body
         if not body.stream:
             return None
-        style = ChatStyle(top_logprobs=body.top_logprobs or 0)
+        top = _top_logprobs(body)
+        style = ChatStyle(top_logprobs=top) if top else _PLAIN_CHAT
         return self._admit_chat(context, call).stream(style, include_usage=_wants_usage(body))
 
-    def _admit_chat(self, context: Context, call: Call[None, ChatRequest]) -> Admitted:
-        task = translate.chat_task(call.body, translate.edge_headers(call.request.headers))
-        return self._admit(context, call, task, "chatcmpl")
+    def _admit_chat(self, context: Context, call: Call[None, UsualChat]) -> Admitted:
+        return self._admit(context, call, translate.chat_task(call.body, _said(call)), "chatcmpl")
 
     async def create_completion(
         self, context: Context, call: Call[None, CompletionRequest]
@@ -98,14 +102,14 @@ class OpenAiHandlers:
         return self._admit_completion(context, call).stream(style, include_usage=_wants_usage(body))
 
     def _admit_completion(self, context: Context, call: Call[None, CompletionRequest]) -> Admitted:
-        task = translate.completion_task(call.body, translate.edge_headers(call.request.headers))
+        task = translate.completion_task(call.body, _said(call))
         return self._admit(context, call, task, "cmpl")
 
     async def create_embeddings(
         self, context: Context, call: Call[None, EmbeddingRequest]
     ) -> web.StreamResponse:
         """Make vectors of texts."""
-        task = translate.embedding_task(call.body, translate.edge_headers(call.request.headers))
+        task = translate.embedding_task(call.body, _said(call))
         admitted = self._admit(context, call, task, "embd")
         kept = await admitted.collect()
         as_base64 = call.body.encoding_format == "base64"
@@ -116,7 +120,7 @@ class OpenAiHandlers:
     ) -> web.StreamResponse:
         """Order documents by how well they answer a query."""
         body = call.body
-        task = translate.rerank_task(body, translate.edge_headers(call.request.headers))
+        task = translate.rerank_task(body, _said(call))
         admitted = self._admit(context, call, task, "rerank")
         texts = translate.texts_of(body) if body.return_documents else None
         kept = await admitted.collect()
@@ -182,6 +186,12 @@ class OpenAiHandlers:
         )
 
 
+def _said(call: Call[Any, Any]) -> EdgeHeaders:
+    """Return what the headers say of the task; raises ApiError."""
+    said: EdgeHeaders | None = call.said
+    return translate.edge_headers(call.request.headers) if said is None else said
+
+
 async def _known_models(context: Context, pools: tuple[PoolView, ...]) -> tuple[ModelView, ...]:
     return with_foreign(await context.services.models.models(), pools)
 
@@ -190,8 +200,12 @@ def _loads(card: ModelCard) -> bool:
     return bool(card.llama_orch.loadable_by)
 
 
+def _top_logprobs(body: UsualChat) -> int:
+    return (body.top_logprobs or 0) if isinstance(body, ChatRequest) else 0
+
+
 def _wants_usage(body: GeneratingRequest) -> bool:
-    return body.stream_options is not None and bool(body.stream_options.include_usage)
+    return body.stream_options is not None and body.stream_options.include_usage is True
 
 
 def _json(document: Mapping[str, Any]) -> web.Response:

@@ -134,7 +134,22 @@ class GeneratingRequest(NamingRequest):
     user: Annotated[Note | None, Accepted(_NO_ACCOUNTS)] = None
 
 
-class ChatRequest(GeneratingRequest):
+class UsualChat(GeneratingRequest):
+    """What most chats are made of: what is valid here is so in a `ChatRequest`, and means the same.
+
+    Its messages are those of a task already.
+    """
+
+    messages: Annotated[
+        Annotated[tuple[Message, ...], Field(min_length=1, max_length=4096)],
+        Passed("through the engine's own chat template; parts that are not text are refused"),
+    ]
+    max_completion_tokens: Annotated[
+        TokenCount | None, Translated("max_tokens by its other name")
+    ] = None
+
+
+class ChatRequest(UsualChat):
     """`POST /v1/chat/completions`."""
 
     messages: Annotated[
@@ -145,9 +160,6 @@ class ChatRequest(GeneratingRequest):
     function_call: Annotated[None, Refused("use tool_choice")] = None
     functions: Annotated[None, Refused("use tools")] = None
     logprobs: Annotated[bool | None, Translated("the engine is asked for `top_logprobs`")] = None
-    max_completion_tokens: Annotated[
-        TokenCount | None, Translated("max_tokens by its other name")
-    ] = None
     metadata: Annotated[
         Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] | None,
         Translated("labels of the task"),

@@ -10,8 +10,10 @@ from api_types import (
     ErrorCode,
     Message,
     OnDisconnect,
+    Sampling,
     TaskRequest,
     Workload,
+    parse_json,
     parse_query,
     problem,
 )
@@ -27,6 +29,7 @@ from orchestratord.openai.parameters import (
     RerankRequest,
     SchemaFormat,
     TextDocument,
+    UsualChat,
 )
 
 ANY_OBJECT = {"type": "object"}
@@ -44,20 +47,43 @@ _SAMPLING = (
     "logit_bias",
     "grammar",
 )
+_SAYS_SAMPLING = frozenset({*_SAMPLING, "stop"})
+_ENGINE_DEFAULTS = Sampling()
 
 
-def chat_task(request: ChatRequest, headers: EdgeHeaders) -> TaskRequest:
+def read_chat(raw: bytes) -> UsualChat:
+    """Return a chat, which may be a `ChatRequest`; raises ApiError."""
+    try:
+        return UsualChat.model_validate_json(raw, strict=True)
+    except ValidationError:
+        return parse_json(ChatRequest, raw)
+
+
+def chat_task(request: UsualChat, headers: EdgeHeaders) -> TaskRequest:
     """Return the task of a chat; raises ApiError."""
     _check_stream_options(request)
-    sampling = _sampling(request)
+    if isinstance(request, ChatRequest):
+        return _full_chat_task(request, headers)
+    return _task(
+        request,
+        headers,
+        messages=request.messages,
+        max_tokens=_max_tokens(request),
+        seed=request.seed,
+        sampling=_sampling(request),
+    )
+
+
+def _full_chat_task(request: ChatRequest, headers: EdgeHeaders) -> TaskRequest:
+    more: dict[str, Any] = {}
     match request.response_format:
         case JsonFormat():
-            sampling["json_schema"] = ANY_OBJECT
+            more["json_schema"] = ANY_OBJECT
         case SchemaFormat(json_schema=wanted):
-            sampling["json_schema"] = wanted.schema_
+            more["json_schema"] = wanted.schema_
     if request.logprobs:
         # The engine tells none at all for 0; the encoder leaves the alternatives out again.
-        sampling["logprobs"] = request.top_logprobs or 1
+        more["logprobs"] = request.top_logprobs or 1
     elif request.top_logprobs is not None:
         raise _refusal("top_logprobs", "needs logprobs to be true")
     tools, choice = _tools(request)
@@ -67,7 +93,7 @@ def chat_task(request: ChatRequest, headers: EdgeHeaders) -> TaskRequest:
         messages=tuple(map(_message, request.messages)),
         max_tokens=_max_tokens(request),
         seed=request.seed,
-        sampling=sampling,
+        sampling=_sampling(request, **more),
         tools=tools,
         tool_choice=choice,
         labels=request.metadata or {},
@@ -77,9 +103,7 @@ def chat_task(request: ChatRequest, headers: EdgeHeaders) -> TaskRequest:
 def completion_task(request: CompletionRequest, headers: EdgeHeaders) -> TaskRequest:
     """Return the task of a completion; raises ApiError."""
     _check_stream_options(request)
-    sampling = _sampling(request)
-    if request.logprobs is not None:
-        sampling["logprobs"] = request.logprobs or 1
+    more = {} if request.logprobs is None else {"logprobs": request.logprobs or 1}
     prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[0]
     return _task(
         request,
@@ -87,7 +111,7 @@ def completion_task(request: CompletionRequest, headers: EdgeHeaders) -> TaskReq
         prompt=prompt,
         max_tokens=request.max_tokens,
         seed=request.seed,
-        sampling=sampling,
+        sampling=_sampling(request, **more),
     )
 
 
@@ -120,17 +144,16 @@ def edge_headers(headers: Mapping[str, str]) -> EdgeHeaders:
 
 
 def _task(
-    request: ChatRequest | CompletionRequest | EmbeddingRequest | RerankRequest,
+    request: UsualChat | CompletionRequest | EmbeddingRequest | RerankRequest,
     headers: EdgeHeaders,
     **fields: Any,
 ) -> TaskRequest:
-    given = {name: value for name, value in fields.items() if value is not None}
     try:
         return TaskRequest(
             model_ref=request.model,
             on_disconnect=OnDisconnect.CANCEL,
             **(_NO_HEADERS_DUMPED if headers is _NO_HEADERS else headers.model_dump()),
-            **given,
+            **fields,
         )
     except ValidationError as error:
         raise problem(error, TaskRequest) from None
@@ -143,18 +166,21 @@ def _message(message: ChatMessage) -> Message:
     )
 
 
-def _sampling(request: GeneratingRequest) -> dict[str, Any]:
+def _sampling(request: GeneratingRequest, **more: Any) -> Sampling | dict[str, Any]:
+    """Return what is said of the choice of tokens; its values have been checked one by one."""
+    if not more and _SAYS_SAMPLING.isdisjoint(request.__pydantic_fields_set__):
+        return _ENGINE_DEFAULTS
     found = {name: getattr(request, name) for name in _SAMPLING}
     if request.stop is not None:
         found["stop"] = (request.stop,) if isinstance(request.stop, str) else request.stop
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None} | more
 
 
-def _max_tokens(request: ChatRequest) -> int | None:
-    both = request.max_completion_tokens, request.max_tokens
-    if None not in both and both[0] != both[1]:
+def _max_tokens(request: UsualChat) -> int | None:
+    one, other = request.max_completion_tokens, request.max_tokens
+    if one is not None and other is not None and one != other:
         raise _refusal("max_tokens", "says something else than max_completion_tokens")
-    return both[1] if both[0] is None else both[0]
+    return other if one is None else one
 
 
 def _tools(request: ChatRequest) -> tuple[tuple[dict[str, Any], ...] | None, str | None]:

@@ -123,6 +123,8 @@ class WaitingRoom:
 
     def depth(self, model_id: str | None = None, priority: Priority | None = None) -> int:
         """Count waiting tasks, of one model or of all, of one priority or of both."""
+        if model_id is None and priority is None:
+            return self._bytes.tasks
         priorities = list(Priority) if priority is None else [priority]
         return sum(
             line.queue.depth(p)

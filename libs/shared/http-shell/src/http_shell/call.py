@@ -50,6 +50,8 @@ class Call(Generic[Query, Body]):
     correlation_id: str
     answer_headers: dict[str, str]
     """What every answer to this request carries; the edge adds it where nothing was sent yet."""
+    said: Any = None
+    """What the head says that only this route asks for, where it was read before."""
 
 
 def path_of(request: web.Request, route: Route) -> Mapping[str, str]:
