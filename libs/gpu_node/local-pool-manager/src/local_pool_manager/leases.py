@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from local_pool_manager.errors import LeaseError, ReplicaBusy
 
@@ -9,8 +10,7 @@ OnRevoked = Callable[[str], None]
 """Called once with the reason when a lease must end before its task does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """The right to run one task in one slot of one engine process."""
 
     pool_id: str

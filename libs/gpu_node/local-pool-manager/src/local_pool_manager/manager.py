@@ -281,7 +281,6 @@ class LocalPoolManager:
         if generation is not None and generation != replica.generation:
             raise PoolDraining(f"{pool_id}/{replica_id} has another engine since")
         lease = table.acquire(task_key, on_revoked)
-        pool.last_used_ms = monotonic_ms()
         self._registry.leased(pool_id)
         return lease
 

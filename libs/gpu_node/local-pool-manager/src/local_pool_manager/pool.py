@@ -59,6 +59,7 @@ class Pool:
     next_model: str | None = None
     """Which one that change leads to, as far as it is known."""
     last_used_ms: int = 0
+    """When the last lease ended; as long as there is one, the pool is in use."""
     _snapshot: tuple[GpuInventory, PoolSnapshot] | None = None
     devices: tuple[GpuInfo, ...] = ()
     """The GPUs that its engines compute on, none under the cpu policy."""

@@ -87,16 +87,24 @@ class ClientConnection(web.RequestHandler):
         if self._short_way is not None and self._reader is not None:
             if self._recall is not None:
                 self._exchange = _UNDER_WAY
-                if self._has_begun(self._recall(data, self)):
+                exchange = self._recall(data, self)
+                if exchange is not None:
+                    if self._exchange is _UNDER_WAY:  # Else it was answered at once.
+                        self._exchange = exchange
                     return
+                self._exchange = None
             request = self._reader.read(data, self._remote)
             if request is UNFINISHED:
                 self._hold(data)
                 return
             if request is not None:
                 self._exchange = _UNDER_WAY
-                if self._has_begun(self._short_way.begin(request, self)):
+                exchange = self._short_way.begin(request, self)
+                if exchange is not None:
+                    if self._exchange is _UNDER_WAY:
+                        self._exchange = exchange
                     return
+                self._exchange = None
             self._short_way = None
         super().data_received(data)
 
@@ -114,14 +122,6 @@ class ClientConnection(web.RequestHandler):
     def _give_up(self) -> None:
         self._short_way = None
         self.data_received(b"")
-
-    def _has_begun(self, exchange: ShortExchange | None) -> bool:
-        if exchange is None:
-            self._exchange = None
-            return False
-        if self._exchange is _UNDER_WAY:  # Else it was answered at once.
-            self._exchange = exchange
-        return True
 
     def answered(self) -> None:
         """A short exchange is over; what came meanwhile is looked at next."""
