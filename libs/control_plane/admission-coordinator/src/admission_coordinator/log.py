@@ -33,6 +33,9 @@ class EventLog:
         "_max_bytes",
         "_metrics_ids",
         "_newest_metrics_id",
+        "newest",
+        "next_id",
+        "oldest_id",
         "opened",
         "sealed",
         "terminal_id",
@@ -42,6 +45,12 @@ class EventLog:
         self._frames: list[Frame | None] = []
         self._head = 0
         self._base_id = 1
+        self.next_id = 1
+        """The id that the next frame gets."""
+        self.oldest_id = 1
+        """The id of the oldest frame that is still there."""
+        self.newest: Frame | None = None
+        """The frame that was appended last; it is never evicted."""
         self._bytes = 0
         self._max_bytes = max_bytes
         self._cursors: set[Cursor] = set()
@@ -52,16 +61,6 @@ class EventLog:
         self.terminal_id: int | None = None
         self.sealed = False
         """Nothing but the terminal frame may follow."""
-
-    @property
-    def next_id(self) -> int:
-        """The id that the next frame gets."""
-        return self._base_id + len(self._frames)
-
-    @property
-    def oldest_id(self) -> int:
-        """The id of the oldest frame that is still there."""
-        return self._base_id + self._head
 
     @property
     def size_bytes(self) -> int:
@@ -135,11 +134,11 @@ class EventLog:
         """Return the frames from `next_id` on, joined, and the id after the last of them."""
         parts: list[bytes] = []
         size = 0
-        newest = self._newest_metrics_id
-        end = self.next_id
+        frames, base_id, end = self._frames, self._base_id, self.next_id
+        metrics_ids, newest = self._metrics_ids, self._newest_metrics_id
         while next_id < end and size < max_bytes:
-            frame = self._frames[next_id - self._base_id]
-            if frame is not None and (next_id not in self._metrics_ids or next_id == newest):
+            frame = frames[next_id - base_id]
+            if frame is not None and (next_id == newest or next_id not in metrics_ids):
                 data = dialect(next_id, frame)
                 parts.append(data)
                 size += len(data)
@@ -158,26 +157,22 @@ class EventLog:
         """Drop a cursor that was closed."""
         self._cursors.discard(cursor)
 
-    def newest_token(self, frame_id: int) -> TokenFrame | None:
-        """Return the frame with this id where it is the newest of all, and plain tokens."""
-        if frame_id - self._base_id + 1 != len(self._frames):
-            return None
-        frame = self._frames[-1]
-        return frame if type(frame) is TokenFrame else None
-
     def _store_event(self, frame: EventFrame) -> None:
         self._keep(frame, frame.size_bytes)
         self._wake()
 
     def _keep(self, frame: Frame, size_bytes: int) -> None:
         self._frames.append(frame)
+        self.newest = frame
+        self.next_id += 1
         self._bytes += size_bytes
         while self._bytes > self._max_bytes and self._head < len(self._frames) - 1:
             self._evict_oldest()
 
     def _wake(self) -> None:
-        for cursor in tuple(self._cursors):  # A reader of the last frame leaves at once.
-            cursor.wake()
+        if self._cursors:
+            for cursor in tuple(self._cursors):  # A reader of the last frame leaves at once.
+                cursor.wake()
 
     def _evict_oldest(self) -> None:
         oldest = self._frames[self._head]
@@ -185,6 +180,7 @@ class EventLog:
             self._bytes -= oldest.size_bytes
         self._frames[self._head] = None
         self._metrics_ids.discard(self.oldest_id)
+        self.oldest_id += 1
         self._head += 1
         if self._head > _COMPACT_FROM and self._head * 2 > len(self._frames):
             del self._frames[: self._head]
@@ -245,18 +241,18 @@ class Cursor:
 
     def take(self, *, max_bytes: int = 65_536) -> bytes:
         """Return all frames that are there, joined, without waiting."""
-        next_id = self._next_id
-        newest = self._log.newest_token(next_id)
-        if newest is not None:  # The usual read.
+        log, next_id = self._log, self._next_id
+        terminal = log.terminal_id
+        if terminal is None and next_id >= log.next_id:  # Nothing has come, nor will it end now.
+            return b""
+        newest = log.newest
+        if next_id + 1 == log.next_id and type(newest) is TokenFrame:  # The usual read.
             self._next_id = next_id + 1
             return self._dialect(next_id, newest)
-        if self.fell_off:
+        if next_id < log.oldest_id:
             self.ended = True
             return b""
-        self._next_id, data = self._log.collect(
-            self._next_id, dialect=self._dialect, max_bytes=max_bytes
-        )
-        terminal = self._log.terminal_id
+        self._next_id, data = log.collect(next_id, dialect=self._dialect, max_bytes=max_bytes)
         self.ended = terminal is not None and self._next_id > terminal
         return data
 
