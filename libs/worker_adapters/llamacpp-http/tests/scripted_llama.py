@@ -56,6 +56,9 @@ class ScriptedLlama:
         await self._abandoned.wait()
 
     async def serve(self, request: WireRequest, wire: Wire) -> None:
+        if request.path == "/health":
+            await wire.respond(200, b'{"status":"ok"}')
+            return
         if request.path == "/slots":
             await wire.respond(200, b'[{"id":0,"is_processing":false}]')
         elif self.course.trouble is not None:

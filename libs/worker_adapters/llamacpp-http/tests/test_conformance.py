@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from adapter_api import EngineFinish, EngineRequest, EventSink
-from adapter_api.conformance import CHECKS, Check
+from adapter_api.conformance import CHECKS, ByBegin, Check, Course
 from llamacpp_http import LlamaCppAdapter
 
 from .scripted_llama import ScriptedLlama
@@ -38,10 +38,20 @@ class ChattingLlama(ScriptedLlama):
         self.adapter = AsChat(self.adapter)
 
 
-@pytest.fixture(params=["completion", "chat"])
+class BegunLlama(ScriptedLlama):
+    """The same engine, met by runs that nobody awaits."""
+
+    def follow(self, course: object) -> None:
+        super().follow(course)
+        self.adapter = ByBegin(self.adapter)
+
+
+KINDS = {"completion": ScriptedLlama, "chat": ChattingLlama, "begun": BegunLlama}
+
+
+@pytest.fixture(params=list(KINDS))
 async def scripted_engine(request: pytest.FixtureRequest) -> AsyncIterator[ScriptedLlama]:
-    kind = ChattingLlama if request.param == "chat" else ScriptedLlama
-    async with kind.running(chat=request.param == "chat") as engine:
+    async with KINDS[request.param].running(chat=request.param == "chat") as engine:
         yield engine
 
 
@@ -49,3 +59,18 @@ async def scripted_engine(request: pytest.FixtureRequest) -> AsyncIterator[Scrip
 async def test_the_adapter_conforms(check: Check, scripted_engine: ScriptedLlama) -> None:
     async with asyncio.timeout(20):
         await check(scripted_engine)
+
+
+async def test_a_run_is_begun_on_a_connection_that_is_there_and_only_there() -> None:
+    async with ScriptedLlama.running() as engine:
+        engine.follow(Course())
+        adapter: LlamaCppAdapter = engine.adapter
+        request = EngineRequest(task_id="t", prompt="Say hello")
+        assert adapter.begin(request, print, print) is None
+        by_begin = ByBegin(adapter)
+        assert (await by_begin.run(request, lambda _: None)).tokens_out == 3
+        assert by_begin.begun == 1
+        asks_first = replace(request, sampling={"json_schema": {"type": "object"}})
+        refused = replace(request, sampling={"no_such_thing": 1})
+        for other in (asks_first, refused, replace(request, text_so_far="Hel")):
+            assert adapter.begin(other, print, print) is None

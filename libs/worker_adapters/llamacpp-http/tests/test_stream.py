@@ -1,5 +1,7 @@
 """A recorded stream gives the same events wherever its reads are cut."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,3 +162,54 @@ def test_tokens_are_the_last_only_where_the_whole_response_and_its_finish_are_th
     CompletionReader(events.append, seed=1).feed_last(stream)
     told = [event.last for event in events if isinstance(event, Tokens)]
     assert told == [False, stream is COMPLETION]
+
+
+_events = st.one_of(
+    st.builds(lambda text: {"content": text}, st.text(max_size=4)),
+    st.just({"content": "p", "completion_probabilities": [{"token": "p"}]}),
+    st.just({"prompt_progress": {"total": 4, "processed": 2}}),
+    st.just({"content": "", "stop": True, "tokens_predicted": 3, "tokens_evaluated": 2}),
+    st.just({"content": "last", "stop": True, "tokens_predicted": 3, "tokens_evaluated": 2}),
+    st.just({"content": "", "stop": True}),
+    st.just({"error": {"code": 500, "message": "broken"}}),
+    st.just([]),
+)
+_choices = st.one_of(
+    st.builds(lambda text: {"delta": {"content": text}}, st.text(max_size=4)),
+    st.just({"delta": {"reasoning_content": "hm"}}),
+    st.just({"delta": {"content": "l"}, "logprobs": {"content": [{"token": "l"}]}}),
+    st.just({"delta": {}, "finish_reason": "stop"}),
+    st.just({"delta": {"content": "end"}, "finish_reason": "length"}),
+)
+_chat_events = st.one_of(
+    st.builds(lambda choices: {"choices": choices}, st.lists(_choices, max_size=2)),
+    st.just({"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 3}}),
+    st.just("[DONE]"),
+)
+
+
+@given(
+    stream=st.one_of(
+        st.tuples(st.just(CompletionReader), st.lists(_events, min_size=1, max_size=6)),
+        st.tuples(st.just(ChatReader), st.lists(_chat_events, min_size=1, max_size=6)),
+    )
+)
+def test_a_whole_read_is_taken_at_once_as_its_events_are_one_by_one(
+    stream: tuple[type[StreamReader], list[object]],
+) -> None:
+    kind, events = stream
+    data = [event if event == "[DONE]" else json.dumps(event) for event in events]
+    read = "".join(f"data: {line}\n\n" for line in data).encode()
+    # A comment makes it a read of which nothing can be split at once.
+    assert _taken(kind, read) == _taken(kind, b": slow\n" + read)
+
+
+def _taken(kind: type[StreamReader], read: bytes) -> tuple[list[object], object, str]:
+    seen: list[object] = []
+    reader = kind(seen.append, seed=1)
+    failure = ""
+    try:
+        reader.feed(read)
+    except AdapterError as error:
+        failure = repr(error)
+    return seen, reader.finish, failure

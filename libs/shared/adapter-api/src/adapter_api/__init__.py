@@ -10,6 +10,7 @@ from adapter_api.errors import (
     EngineTimeout,
     EngineUnreachable,
     Fault,
+    NotBegun,
 )
 from adapter_api.events import (
     EngineDescription,
@@ -25,12 +26,13 @@ from adapter_api.events import (
     Workload,
 )
 from adapter_api.paths import ENGINE_PATHS, TASK_HEADER, EnginePath, find_path
-from adapter_api.ports import WorkerAdapter
+from adapter_api.ports import BeginsRuns, OnRunEnd, Run, WorkerAdapter
 
 __all__ = [
     "ENGINE_PATHS",
     "TASK_HEADER",
     "AdapterError",
+    "BeginsRuns",
     "EngineDescription",
     "EngineEvent",
     "EngineFailed",
@@ -47,8 +49,11 @@ __all__ = [
     "EventSink",
     "Fault",
     "FinishReason",
+    "NotBegun",
+    "OnRunEnd",
     "Progress",
     "Result",
+    "Run",
     "Tokens",
     "WorkerAdapter",
     "Workload",

@@ -23,9 +23,10 @@ from adapter_api.errors import (
     EngineReset,
     EngineTimeout,
     EngineUnreachable,
+    NotBegun,
 )
 from adapter_api.events import EngineFinish, EngineRequest, EventSink, FinishReason, Tokens
-from adapter_api.ports import WorkerAdapter
+from adapter_api.ports import BeginsRuns, WorkerAdapter
 
 LIMIT_S = 30.0
 """For any one call: generous, since the engine may be a real one on a busy machine."""
@@ -93,6 +94,10 @@ class Course:
     tokens_out: int = 3
 
 
+class BeginningAdapter(WorkerAdapter, BeginsRuns, Protocol):
+    """An adapter that offers `begin`."""
+
+
 class ScriptedEngine(Protocol):
     """An engine that does as it is told, and the adapter that talks to it."""
 
@@ -115,6 +120,41 @@ class ScriptedEngine(Protocol):
 
 
 Check = Callable[[ScriptedEngine], Awaitable[None]]
+
+
+class ByBegin:
+    """An adapter whose `run` goes by its `begin` where that begins a run: the same checks hold."""
+
+    def __init__(self, inner: BeginningAdapter) -> None:
+        self._inner = inner
+        self.engine = inner.engine
+        self.health = inner.health
+        self.describe = inner.describe
+        self.confirm_stopped = inner.confirm_stopped
+        self.tokenize = inner.tokenize
+        self.close = inner.close
+        self.begun = 0
+        """How many runs were begun so."""
+
+    async def run(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
+        """Begin a run, once a question has made a connection, and wait for its end."""
+        await self._inner.health()
+        end: asyncio.Future[EngineFinish | Exception] = asyncio.get_running_loop().create_future()
+        run = self._inner.begin(request, sink, end.set_result)
+        if run is None:
+            return await self._inner.run(request, sink)
+        self.begun += 1
+        assert not end.done(), "the end was told before `begin` had returned"
+        try:
+            outcome = await end
+        except asyncio.CancelledError:
+            run.cancel()
+            raise
+        if isinstance(outcome, NotBegun):
+            return await self._inner.run(request, sink)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
 def _request(**fields: object) -> EngineRequest:

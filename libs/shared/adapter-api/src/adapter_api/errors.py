@@ -35,6 +35,13 @@ class EngineUnreachable(AdapterError):
     retriable = True
 
 
+class NotBegun(EngineUnreachable):
+    """The connection died before any byte of the answer; on one that was kept, of the request too.
+
+    A call that was given such a connection may be made once more, anew.
+    """
+
+
 class EngineReset(AdapterError):
     """The stream broke before its end."""
 

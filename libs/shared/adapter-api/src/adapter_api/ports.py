@@ -1,6 +1,6 @@
 """The protocol that every engine adapter fulfils."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from adapter_api.events import (
@@ -10,6 +10,30 @@ from adapter_api.events import (
     EngineRequest,
     EventSink,
 )
+
+OnRunEnd = Callable[[EngineFinish | Exception], None]
+"""Told once what `run` would have returned or raised; must not raise."""
+
+
+class Run(Protocol):
+    """A run that was begun and that nobody awaits."""
+
+    def cancel(self) -> None:
+        """Close its connection at once, as cancelling `run` does; its end is not told then."""
+        ...
+
+
+@runtime_checkable
+class BeginsRuns(Protocol):
+    """What an adapter may offer beside `run`: the same without a task that waits for it."""
+
+    def begin(self, request: EngineRequest, sink: EventSink, on_end: OnRunEnd) -> Run | None:
+        """Begin a request that can be sent at once; None, and nothing was done, for any other.
+
+        `on_end` is never called before this has returned. It is told `NotBegun` where `run` would
+        have gone on with another connection: the caller then has to call that.
+        """
+        ...
 
 
 @runtime_checkable

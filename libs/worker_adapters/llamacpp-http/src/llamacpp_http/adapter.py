@@ -21,9 +21,11 @@ from adapter_api import (
     EngineRequest,
     EngineReset,
     EventSink,
+    OnRunEnd,
     Result,
     Workload,
 )
+from llamacpp_http.begun import BegunRun, finish_of
 from llamacpp_http.body import MAX_SEED, chat_body, completion_body, plain_body
 from llamacpp_http.refusals import error_of_response, schema_error
 from llamacpp_http.stops import LeftRun, wait_until_gone
@@ -119,6 +121,28 @@ class LlamaCppAdapter:
             case "rerank":
                 return await self._rerank(request, sink)
 
+    def begin(self, request: EngineRequest, sink: EventSink, on_end: OnRunEnd) -> BegunRun | None:
+        """Begin a completion that needs no question first, on a connection that is there."""
+        asks_first = request.text_so_far or request.tools or "json_schema" in request.sampling
+        if asks_first or request.workload != "completion":
+            return None
+        try:
+            mark, path, body, reader = self._composed(request, sink)
+        except AdapterError:
+            return None  # `run` will tell.
+        begun = BegunRun(request, mark, reader, on_end, self._note_left)
+        begun.stream = self._client.begin_stream(
+            path,
+            body,
+            on_data=reader.feed,
+            on_last=reader.feed_last,
+            on_end=begun.ended,
+            first_ms=request.first_token_timeout_ms,
+            idle_ms=request.idle_timeout_ms,
+            headers=task_headers(request),
+        )
+        return None if begun.stream is None else begun
+
     async def confirm_stopped(self, task_id: str, *, timeout_ms: int = 1_000) -> bool:
         """Wait until no slot works on the task and none can begin to; see `stops`."""
         left = self._left.get(task_id, [])
@@ -155,19 +179,12 @@ class LlamaCppAdapter:
     async def _complete(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
         if request.text_so_far:
             request = await self._behind_the_text(request)
-        seed = self._seed_of(request)
-        mark = next(self._marks)
-        reader: StreamReader
         if request.messages is not None:
             if request.tools:
                 await self._check_tools()
-            path, body = "/v1/chat/completions", chat_body(request, seed=seed, mark=mark)
-            reader = ChatReader(sink, seed=seed)
-        else:
-            if "json_schema" in request.sampling:
-                await self._check_schema(request.sampling["json_schema"])
-            path, body = "/completion", completion_body(request, seed=seed, mark=mark)
-            reader = CompletionReader(sink, seed=seed)
+        elif "json_schema" in request.sampling:
+            await self._check_schema(request.sampling["json_schema"])
+        mark, path, body, reader = self._composed(request, sink)
         departures: list[Departure] = []
         try:
             response = await self._client.stream(
@@ -185,9 +202,19 @@ class LlamaCppAdapter:
                 return reader.finish
             self._note_left(request, mark, reader.in_slot, departures)
             raise
-        if response.streamed:
-            return reader.end()
-        raise _unwanted(response)
+        return finish_of(response, reader)
+
+    def _composed(
+        self, request: EngineRequest, sink: EventSink
+    ) -> tuple[int, str, bytes, StreamReader]:
+        """The mark of a request, its path and body, and who reads the answer."""
+        seed = self._seed_of(request)
+        mark = next(self._marks)
+        if request.messages is not None:
+            body = chat_body(request, seed=seed, mark=mark)
+            return mark, "/v1/chat/completions", body, ChatReader(sink, seed=seed)
+        body = completion_body(request, seed=seed, mark=mark)
+        return mark, "/completion", body, CompletionReader(sink, seed=seed)
 
     async def _behind_the_text(self, request: EngineRequest) -> EngineRequest:
         """The same request as a plain prompt that ends with what was said before."""
@@ -304,9 +331,3 @@ def _decode(response: Response, kind: type[_T]) -> _T:
         return msgspec.json.decode(response.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise EngineProtocolError("the engine's answer is not its JSON") from None
-
-
-def _unwanted(response: Response) -> AdapterError:
-    if response.status == 200:
-        return EngineProtocolError("the engine answered with something other than a stream")
-    return error_of_response(response)

@@ -1,6 +1,6 @@
 """From the bytes of a stream to events: one `Tokens` for all that one read brought."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,12 +16,14 @@ from adapter_api import (
 )
 from llamacpp_http.refusals import error_of_body
 from llamacpp_http.wire import ChatChunk, Choice, CompletionChunk, PromptProgress, Timings, Usage
-from worker_http import SseDecoder, decoded
+from worker_http import SseDecoder, decoded, decoded_lines
 
 _completion_decoder = msgspec.json.Decoder(CompletionChunk)
 _chat_decoder = msgspec.json.Decoder(ChatChunk)
 
 _DONE = b"[DONE]"
+_NO_CHOICE = (Choice(finish_reason="none"),)
+"""Stands where an event has no choice, which is never plain text."""
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
@@ -46,11 +48,12 @@ class StreamReader:
     def feed(self, data: bytes) -> bool:
         """Decode a read and hand on its tokens; True when there were any."""
         self.in_slot = True
-        events = self._sse.feed_data(data)
-        if _DONE in events:
-            events = [event for event in events if event != _DONE]
+        found = self._sse.feed_lines(data)
         try:
-            self._take(events)
+            if found is None:
+                self._take_some(self._sse.feed_data(data))
+            else:
+                self._take_lines(*found)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._flush()
             raise EngineProtocolError("an event of the engine's stream is not its JSON") from None
@@ -70,7 +73,12 @@ class StreamReader:
             raise EngineReset("the engine's stream ended before its last event")
         return self.finish
 
-    def _take(self, events: list[bytes]) -> None:
+    def _take_lines(self, lines: bytes, count: int) -> None:
+        """Take the usual read, whose events were split from each other by the way."""
+        raise NotImplementedError
+
+    def _take_some(self, events: list[bytes]) -> None:
+        """Take events one by one."""
         raise NotImplementedError
 
     def _piece(self, text: str, extra: Mapping[str, Any] | None) -> None:
@@ -114,9 +122,30 @@ class StreamReader:
 class CompletionReader(StreamReader):
     """Reads `/completion`."""
 
-    def _take(self, events: list[bytes]) -> None:
-        pieces = self._pieces
-        for chunk in decoded(_completion_decoder, events):
+    def _take_lines(self, lines: bytes, count: int) -> None:
+        chunks = decoded_lines(_completion_decoder, lines, count)
+        if chunks is None:
+            self._take_some(lines.split(b"\n"))
+            return
+        # In place: this is done for each token.
+        texts = [
+            ""
+            if chunk.stop or chunk.completion_probabilities or chunk.prompt_progress or chunk.error
+            else chunk.content
+            for chunk in chunks
+        ]
+        if "" not in texts:
+            self._pieces += texts
+            return
+        rare = texts.index("")
+        self._pieces += texts[:rare]
+        self._take(chunks[rare:])
+
+    def _take_some(self, events: list[bytes]) -> None:
+        self._take(decoded(_completion_decoder, _without_done(events)))
+
+    def _take(self, chunks: Iterable[CompletionChunk]) -> None:
+        for chunk in chunks:
             text = chunk.content
             if (
                 text
@@ -124,7 +153,7 @@ class CompletionReader(StreamReader):
                 and not (chunk.prompt_progress or chunk.error)
                 and self._extras is None
             ):
-                pieces.append(text)
+                self._pieces.append(text)
             else:
                 self._rare(chunk)
 
@@ -156,11 +185,42 @@ class ChatReader(StreamReader):
         super().__init__(sink, seed=seed)
         self._reason: FinishReason | None = None
 
-    def _take(self, events: list[bytes]) -> None:
-        pieces = self._pieces
-        for chunk in decoded(_chat_decoder, events):
+    def _take_lines(self, lines: bytes, count: int) -> None:
+        if lines.endswith(b"\n" + _DONE):
+            lines, count = lines[: -len(_DONE) - 1], count - 1
+        chunks = decoded_lines(_chat_decoder, lines, count)
+        if chunks is None:
+            self._take_some(lines.split(b"\n"))
+            return
+        # In place: this is done for each token.
+        texts = [
+            ""
+            if choice.finish_reason is not None
+            or choice.logprobs
+            or choice.delta.reasoning_content
+            or choice.delta.tool_calls
+            or chunk.usage
+            or chunk.prompt_progress
+            or chunk.error
+            else choice.delta.content or ""
+            for chunk in chunks
+            for choice in chunk.choices or _NO_CHOICE
+        ]
+        if len(texts) != count:  # Several choices in one: their texts are not those of events.
+            self._take(chunks)
+        elif "" not in texts:
+            self._pieces += texts
+        else:
+            rare = texts.index("")
+            self._pieces += texts[:rare]
+            self._take(chunks[rare:])
+
+    def _take_some(self, events: list[bytes]) -> None:
+        self._take(decoded(_chat_decoder, _without_done(events)))
+
+    def _take(self, chunks: Iterable[ChatChunk]) -> None:
+        for chunk in chunks:
             choices = chunk.choices
-            # In place: this is done for each token.
             if len(choices) == 1 and not (chunk.usage or chunk.prompt_progress or chunk.error):
                 choice = choices[0]
                 delta = choice.delta
@@ -171,7 +231,7 @@ class ChatReader(StreamReader):
                     and not (choice.logprobs or delta.reasoning_content or delta.tool_calls)
                     and self._extras is None
                 ):
-                    pieces.append(text)
+                    self._pieces.append(text)
                     continue
             self._rare(chunk)
 
@@ -205,3 +265,7 @@ class ChatReader(StreamReader):
         if self._reason is None:
             raise EngineProtocolError("the engine sent its counts before a finish reason")
         self._finished(self._reason, usage.prompt_tokens, usage.completion_tokens, timings)
+
+
+def _without_done(events: list[bytes]) -> list[bytes]:
+    return [event for event in events if event != _DONE] if _DONE in events else events

@@ -1,6 +1,7 @@
 """The HTTP client of all adapters: pooled connections, streams, SSE decoding, statuses."""
 
-from worker_http.chunks import decoded
+from worker_http.begun import BegunStream
+from worker_http.chunks import decoded, decoded_lines
 from worker_http.client import ClientLimits, EngineClient
 from worker_http.connection import Departure
 from worker_http.context import task_headers
@@ -11,6 +12,7 @@ from worker_http.statuses import error_of_status
 
 __all__ = [
     "EVENT_STREAM",
+    "BegunStream",
     "ClientLimits",
     "Departure",
     "Endpoint",
@@ -21,6 +23,7 @@ __all__ = [
     "SseDecoder",
     "SseEvent",
     "decoded",
+    "decoded_lines",
     "error_of_status",
     "task_headers",
 ]

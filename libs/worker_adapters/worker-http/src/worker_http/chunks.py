@@ -8,18 +8,24 @@ import msgspec
 _Chunk = TypeVar("_Chunk")
 
 
+def decoded_lines(
+    decoder: msgspec.json.Decoder[_Chunk], lines: bytes, count: int
+) -> list[_Chunk] | None:
+    """Decode so many events, a line each; None where one of them is bad, or no JSON at all."""
+    try:
+        chunks = [decoder.decode(lines)] if count == 1 else decoder.decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return chunks if len(chunks) == count else None
+
+
 def decoded(decoder: msgspec.json.Decoder[_Chunk], events: list[bytes]) -> Iterable[_Chunk]:
     """Decode the events of one read: at once, or one by one so that those before a bad one count.
 
     Raises `msgspec.DecodeError` or `UnicodeDecodeError`, then or while it is iterated over.
     """
-    if len(events) == 1:
-        return (decoder.decode(events[0]),)
-    if events:
-        try:
-            chunks = decoder.decode_lines(b"\n".join(events))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            chunks = []
-        if len(chunks) == len(events):
+    if len(events) > 1:
+        chunks = decoded_lines(decoder, b"\n".join(events), len(events))
+        if chunks is not None:
             return chunks
     return map(decoder.decode, events)

@@ -4,11 +4,14 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from adapter_api import EngineUnreachable
+from adapter_api import EngineUnreachable, NotBegun
+from worker_http.begun import BegunStream, OnStreamEnd
 from worker_http.connection import Departure, EngineConnection
 from worker_http.endpoint import Endpoint, Headers
-from worker_http.exchange import Exchange, OnData, Response
+from worker_http.exchange import Exchange, OnData, OnEnd, Response
+from worker_http.heads import StreamHeads
 
 OnLeave = Callable[[Departure], None]
 
@@ -44,7 +47,8 @@ class EngineClient:
     ) -> None:
         self.endpoint = Endpoint(base_url, api_key=api_key, ssl_context=ssl_context)
         self.limits = limits or ClientLimits()
-        self._idle: dict[EngineConnection, asyncio.TimerHandle] = {}
+        self._heads = StreamHeads()
+        self._idle: dict[EngineConnection, None] = {}
         self._lingering: set[EngineConnection] = set()
         self._closes_after_streams = False
 
@@ -66,7 +70,7 @@ class EngineClient:
         """One request, its response read whole."""
         return await self._converse(
             self.endpoint.request_bytes(method, path, body, headers),
-            lambda: Exchange(first_ms=timeout_ms, max_body_bytes=self.limits.max_body_bytes),
+            partial(Exchange, first_ms=timeout_ms, max_body_bytes=self.limits.max_body_bytes),
             on_leave,
         )
 
@@ -91,7 +95,8 @@ class EngineClient:
         """
         return await self._converse(
             self.endpoint.request_bytes("POST", path, body, headers),
-            lambda: Exchange(
+            partial(
+                Exchange,
                 first_ms=first_ms,
                 idle_ms=idle_ms,
                 on_data=on_data,
@@ -101,6 +106,38 @@ class EngineClient:
             on_leave,
         )
 
+    def begin_stream(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        on_data: OnData,
+        on_last: OnData | None = None,
+        on_end: OnStreamEnd,
+        first_ms: int,
+        idle_ms: int,
+        headers: Headers = (),
+    ) -> BegunStream | None:
+        """Begin what `stream` does, for a caller who does not wait: `on_end` is told of the end.
+
+        Only on a connection that is there already; None, and nothing was sent, where there is none.
+        """
+        request = self.endpoint.request_bytes("POST", path, body, headers)
+        connection = self._take_idle()
+        if connection is None:
+            return None
+        begun = BegunStream(self, connection, on_end)
+        exchange = Exchange(
+            begun.ended,
+            first_ms=first_ms,
+            idle_ms=idle_ms,
+            on_data=on_data,
+            on_last=on_last,
+            max_body_bytes=self.limits.max_body_bytes,
+        )
+        connection.send(exchange, request)
+        return begun
+
     async def close(self) -> None:
         """Close the idle connections and those that linger; running calls are their callers'."""
         for connection in (*self._idle, *self._lingering):
@@ -109,38 +146,43 @@ class EngineClient:
     async def _converse(
         self,
         request: bytes,
-        new_exchange: Callable[[], Exchange],
+        new_exchange: Callable[[OnEnd], Exchange],
         on_leave: OnLeave | None,
     ) -> Response:
         connection = self._take_idle() or await self._connect()
         try:
-            response = await self._exchange_on(connection, request, new_exchange(), on_leave)
-        except EngineUnreachable:
+            response = await self._exchange_on(connection, request, new_exchange, on_leave)
+        except NotBegun:
             if not connection.reused:
                 raise
             # The engine had closed the idle connection: nothing was begun, so once more, anew.
             connection = await self._connect()
-            response = await self._exchange_on(connection, request, new_exchange(), on_leave)
-        self._keep(connection, after_stream=response.streamed)
+            response = await self._exchange_on(connection, request, new_exchange, on_leave)
+        self.keep(connection, after_stream=response.streamed)
         return response
 
     async def _exchange_on(
         self,
         connection: EngineConnection,
         request: bytes,
-        exchange: Exchange,
+        new_exchange: Callable[[OnEnd], Exchange],
         on_leave: OnLeave | None,
     ) -> Response:
-        connection.send(exchange, request)
+        done: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        connection.send(new_exchange(partial(_settle, done)), request)
         try:
-            return await exchange.done
+            return await done
         except BaseException:
-            if not connection.lost:
-                self._lingering.add(connection)
-            departure = connection.leave(linger_ms=self.limits.linger_ms)
+            departure = self.leave(connection)
             if on_leave is not None:
                 on_leave(departure)
             raise
+
+    def leave(self, connection: EngineConnection) -> Departure:
+        """Give up what a connection is at."""
+        if not connection.lost:
+            self._lingering.add(connection)
+        return connection.leave(linger_ms=self.limits.linger_ms)
 
     async def _connect(self) -> EngineConnection:
         endpoint = self.endpoint
@@ -148,7 +190,7 @@ class EngineClient:
         try:
             async with asyncio.timeout(self.limits.connect_timeout_ms / 1000):
                 _, connection = await loop.create_connection(
-                    EngineConnection,
+                    partial(EngineConnection, self._heads, idle_s=self.limits.idle_ms / 1000),
                     endpoint.host,
                     endpoint.port,
                     ssl=endpoint.ssl_context,
@@ -169,28 +211,39 @@ class EngineClient:
 
     def _take_idle(self) -> EngineConnection | None:
         while self._idle:
-            connection, timer = self._idle.popitem()
-            timer.cancel()
+            connection, _ = self._idle.popitem()
             if connection.usable:
                 connection.reused = True
                 return connection
         return None
 
-    def _keep(self, connection: EngineConnection, *, after_stream: bool) -> None:
+    def keep(self, connection: EngineConnection, *, after_stream: bool) -> None:
+        """Keep a connection that has done its work for the next request, or close it."""
         spent = after_stream and self._closes_after_streams
         if spent or not connection.usable or len(self._idle) >= self.limits.max_idle:
             connection.abort()
             return
-        connection.idle_after_stream = after_stream
-        loop = asyncio.get_running_loop()
-        self._idle[connection] = loop.call_later(self.limits.idle_ms / 1000, connection.abort)
+        connection.rest(after_stream=after_stream)
+        self._idle[connection] = None
 
     def _forget(self, connection: EngineConnection) -> None:
         self._lingering.discard(connection)
-        if (timer := self._idle.pop(connection, None)) is not None:
-            timer.cancel()
-            left_s = timer.when() - asyncio.get_running_loop().time()
-            if connection.idle_after_stream and left_s > self.limits.idle_ms / 2000:
+        if connection not in self._idle:
+            return
+        del self._idle[connection]
+        since_s = connection.idle_since_s
+        if connection.idle_after_stream and since_s is not None:
+            idle_s = asyncio.get_running_loop().time() - since_s
+            if idle_s < self.limits.idle_ms / 2000:
                 # llama.cpp closes soon after every stream and does not say so: a connection that
                 # is used again just then would only meet that close.
                 self._closes_after_streams = True
+
+
+def _settle(done: asyncio.Future[Response], told: Response | Exception) -> None:
+    if done.done():
+        return
+    if isinstance(told, Exception):
+        done.set_exception(told)
+    else:
+        done.set_result(told)

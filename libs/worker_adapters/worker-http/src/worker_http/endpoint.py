@@ -59,7 +59,9 @@ class Endpoint:
         """A whole HTTP/1.1 request; JSON where there is a body."""
         head = f"{method} {self.base_path}{path} HTTP/1.1\r\n{self._head}"
         for name, value in headers:
-            head += header_line(name, value)
+            if _UNSAFE.search(value):
+                raise _unsafe(name)
+            head += f"{name}: {value}\r\n"
         if body is None:
             return f"{head}\r\n".encode("ascii")
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -69,5 +71,9 @@ class Endpoint:
 def header_line(name: str, value: str) -> str:
     """One header; `ValueError`, without the value, when it would break the request."""
     if _UNSAFE.search(value):
-        raise ValueError(f"the value of {name} has a character that a header cannot hold")
+        raise _unsafe(name)
     return f"{name}: {value}\r\n"
+
+
+def _unsafe(name: str) -> ValueError:
+    return ValueError(f"the value of {name} has a character that a header cannot hold")

@@ -50,22 +50,31 @@ class SseDecoder:
         whole = self._whole_events(chunk)
         return [data for _, data in self._events(chunk)] if whole is None else whole
 
-    def _whole_events(self, chunk: bytes) -> list[bytes] | None:
-        """The usual read, split at once: whole events of one line each. None for any other."""
+    def feed_lines(self, chunk: bytes) -> tuple[bytes, int] | None:
+        """The data of the usual read, whole events of one line each: a line for each, and how many.
+
+        None for any other read, of which nothing was taken then.
+        """
         if (
             not self._between_events
             or chunk[:6] != b"data: "
             or chunk[-2:] != b"\n\n"
             or b"\r" in chunk
-            or len(chunk) > self._max_event_bytes
+            or chunk[self._max_event_bytes :]
         ):
             return None
-        line_ends = chunk.count(b"\n")
-        data = [chunk[6:-2]] if line_ends == 2 else chunk[6:-2].split(b"\n\ndata: ")
-        if line_ends != 2 * len(data):
+        line_ends, lines, events = chunk.count(b"\n"), chunk[6:-2], 1
+        if line_ends != 2:
+            lines = lines.replace(b"\n\ndata: ", b"\n")
+            events = lines.count(b"\n") + 1
+        if line_ends != 2 * events:
             return None
         self._at_start = False
-        return data
+        return lines, events
+
+    def _whole_events(self, chunk: bytes) -> list[bytes] | None:
+        found = self.feed_lines(chunk)
+        return None if found is None else found[0].split(b"\n")
 
     def _events(self, chunk: bytes) -> list[SseEvent]:
         events = self._decode(chunk)
