@@ -117,3 +117,34 @@ def test_outcomes_follow_the_fault_of_the_error() -> None:
     assert outcome_of(None) is Outcome.SUCCESS
     assert outcome_of(EngineReset("x")) is Outcome.WORKER_FAULT
     assert outcome_of(asyncio.CancelledError()) is Outcome.NEUTRAL
+
+
+async def test_a_call_that_goes_well_needs_no_clock_while_the_breaker_is_closed() -> None:
+    told: list[Outcome] = []
+    host = AdapterHost(on_call=lambda _, outcome: told.append(outcome))
+    assert host.begin_closed(KEY) is None
+    await host.bind(*KEY, MockAdapter(), generation=1)
+    call = host.begin_closed(KEY)
+    assert call is not None
+    assert host.end_well(call)
+    with pytest.raises(RuntimeError, match="twice"):
+        host.end_well(call)
+    failed, late = host.begin_closed(KEY), host.begin_closed(KEY)
+    assert failed is not None
+    assert late is not None
+    host.end_now(failed, Outcome.WORKER_FAULT, 0)
+    assert not host.end_well(late), "a success now resets the count of faults"
+    host.end_now(late, Outcome.SUCCESS, 0)
+    assert told == [Outcome.SUCCESS, Outcome.WORKER_FAULT, Outcome.SUCCESS]
+
+
+async def test_a_call_that_ends_now_closes_the_replaced_adapter_as_well() -> None:
+    host, old = AdapterHost(), MockAdapter()
+    await host.bind(*KEY, old, generation=1)
+    call = host.begin_closed(KEY)
+    assert call is not None
+    await host.bind(*KEY, MockAdapter(), generation=2)
+    assert not host.end_well(call)
+    host.end_now(call, Outcome.SUCCESS, 0)
+    await host.close()
+    assert old.closed

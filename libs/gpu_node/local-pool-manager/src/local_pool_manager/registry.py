@@ -18,6 +18,7 @@ class Registry:
         self._owner = owner
         self.pools: dict[str, Pool] = {}
         self._subscribers: list[_Subscriber] = []
+        self._leases_are_heard = False
         self._changed: dict[str, bool] = {}
         """Pools with whether more of them has changed than leases."""
 
@@ -85,22 +86,27 @@ class Registry:
         """
         subscriber = _Subscriber(callback, leases=leases)
         self._subscribers.append(subscriber)
-        return partial(self._subscribers.remove, subscriber)
+        self._leases_are_heard |= leases
+        return partial(self._unsubscribe, subscriber)
+
+    def _unsubscribe(self, subscriber: "_Subscriber") -> None:
+        self._subscribers.remove(subscriber)
+        self._leases_are_heard = any(each.leases for each in self._subscribers)
 
     def touch(self, pool_id: str) -> None:
         """Note that a pool has changed."""
+        self.pools[pool_id].forget_snapshot()
         self._note(pool_id, more_than_leases=True)
 
     def leased(self, pool_id: str) -> None:
         """Note that a slot of a pool was taken or given back."""
         pool = self.pools[pool_id]
-        if pool.draining or pool_id not in self._changed:
+        pool.forget_snapshot()
+        heard = self._leases_are_heard and pool_id not in self._changed
+        if heard or pool.draining:
             self._note(pool_id, more_than_leases=pool.draining)
-        else:
-            pool.forget_snapshot()
 
     def _note(self, pool_id: str, *, more_than_leases: bool) -> None:
-        self.pools[pool_id].forget_snapshot()
         if not self._changed:
             asyncio.get_running_loop().call_soon(self._tell)
         self._changed[pool_id] = more_than_leases or self._changed.get(pool_id, False)

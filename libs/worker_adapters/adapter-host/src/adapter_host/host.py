@@ -1,5 +1,6 @@
 """Which adapter serves which replica, and whether the replica is to be trusted now."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class AdapterHost:
         self._on_call = on_call
         self._policy = policy or BreakerPolicy()
         self._bound: dict[ReplicaKey, _Binding] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def bind(
         self, pool_id: str, replica_id: str, adapter: WorkerAdapter, *, generation: int
@@ -104,19 +106,51 @@ class AdapterHost:
         binding.calls += 1
         return Call(key, binding.adapter, binding, ticket)
 
+    def begin_closed(self, key: ReplicaKey) -> Call | None:
+        """Begin a call where the breaker is closed, for which no clock must be asked.
+
+        None, and nothing was begun, where it is not, or where nothing is bound.
+        """
+        binding = self._bound.get(key)
+        if binding is None or binding.breaker.state is not BreakerState.CLOSED:
+            return None
+        binding.calls += 1
+        return Call(key, binding.adapter, binding, Ticket(binding.breaker.epoch, probe=False))
+
     async def end(self, call: Call, outcome: Outcome, now_ms: int) -> None:
         """Record how a call ended; closes its adapter if it was the last of a replaced one."""
-        if call._ended:
-            raise RuntimeError(f"a call to {call.key} was ended twice")
-        call._ended = True
+        spent = self._end(call, outcome, now_ms)
+        if spent is not None:
+            await spent.close()
+
+    def end_now(self, call: Call, outcome: Outcome, now_ms: int) -> None:
+        """Do what `end` does, without waiting until such an adapter has closed."""
+        spent = self._end(call, outcome, now_ms)
+        if spent is not None:
+            closing = asyncio.get_running_loop().create_task(spent.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    def end_well(self, call: Call) -> bool:
+        """Record a success where it changes nothing; False, and nothing was done, where it may."""
+        binding = call._binding
+        breaker = binding.breaker
+        if breaker.faults or breaker.state is not BreakerState.CLOSED or binding.retired:
+            return False
+        _end_once(call)
+        binding.calls -= 1
+        self._on_call(call.key, Outcome.SUCCESS)
+        return True
+
+    def _end(self, call: Call, outcome: Outcome, now_ms: int) -> WorkerAdapter | None:
+        _end_once(call)
         binding = call._binding
         binding.breaker = binding.breaker.end(
             call._ticket, outcome, policy=self._policy, now_ms=now_ms
         )
         binding.calls -= 1
         self._on_call(call.key, outcome)
-        if binding.retired and binding.calls == 0:
-            await binding.adapter.close()
+        return binding.adapter if binding.retired and binding.calls == 0 else None
 
     @asynccontextmanager
     async def call(self, key: ReplicaKey, clock: Callable[[], int]) -> AsyncIterator[WorkerAdapter]:
@@ -136,11 +170,18 @@ class AdapterHost:
         """Unbind everything; adapters with calls under way close when these end."""
         for key in list(self._bound):
             await self.unbind(*key)
+        await asyncio.gather(*self._closing)
 
     async def _retire(self, binding: _Binding) -> None:
         binding.retired = True
         if binding.calls == 0:
             await binding.adapter.close()
+
+
+def _end_once(call: Call) -> None:
+    if call._ended:
+        raise RuntimeError(f"a call to {call.key} was ended twice")
+    call._ended = True
 
 
 def outcome_of(error: BaseException | None) -> Outcome:
