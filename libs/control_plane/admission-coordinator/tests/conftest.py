@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -118,37 +119,41 @@ class World:
 Worlds = Callable[..., AbstractAsyncContextManager[World]]
 
 
-@pytest.fixture
-def world_of() -> Worlds:
-    """Build a world: pool id → slots, and coordinator settings."""
+@asynccontextmanager
+async def world(
+    pools: dict[str, int] | None = None,
+    *,
+    begins: bool = False,
+    scorer: PrefixScorer | None = None,
+    demand: DemandSink | None = None,
+    **settings: Any,
+) -> AsyncIterator[World]:
+    """A world of these slots by pool id, whose engines begin runs or are awaited."""
+    slots = pools or {"pool-a": 1}
+    adapters = {
+        ReplicaKey(NODE, pool_id, "r0"): MockAdapter(slots=n) for pool_id, n in slots.items()
+    }
+    for adapter in adapters.values():
+        adapter.begins = begins
+    replicas, observer, clock = FakeReplicas(adapters), RecordingObserver(), FakeClock()
+    cluster = ClusterView(scorer=scorer)
+    snapshots = {pool_id: snapshot(pool_id, slots=n) for pool_id, n in slots.items()}
+    cluster.apply_report(NODE, snapshots.values())
+    async with AdmissionCoordinator.running(
+        CoordinatorSettings(**{"stop_timeout_ms": 50, "position_interval_ms": 1, **settings}),
+        cluster=cluster,
+        replicas=replicas,
+        models=FakeModels(
+            ModelChoice(model_id="demo", ctx_max=4096), ModelChoice(model_id="absent")
+        ),
+        observer=observer,
+        now_ms=clock,
+        demand=demand,
+    ) as coordinator:
+        yield World(coordinator, cluster, replicas, observer, clock, snapshots)
 
-    @asynccontextmanager
-    async def build(
-        pools: dict[str, int] | None = None,
-        *,
-        scorer: PrefixScorer | None = None,
-        demand: DemandSink | None = None,
-        **settings: Any,
-    ) -> AsyncIterator[World]:
-        slots = pools or {"pool-a": 1}
-        adapters = {
-            ReplicaKey(NODE, pool_id, "r0"): MockAdapter(slots=n) for pool_id, n in slots.items()
-        }
-        replicas, observer, clock = FakeReplicas(adapters), RecordingObserver(), FakeClock()
-        cluster = ClusterView(scorer=scorer)
-        snapshots = {pool_id: snapshot(pool_id, slots=n) for pool_id, n in slots.items()}
-        cluster.apply_report(NODE, snapshots.values())
-        async with AdmissionCoordinator.running(
-            CoordinatorSettings(**{"stop_timeout_ms": 50, "position_interval_ms": 1, **settings}),
-            cluster=cluster,
-            replicas=replicas,
-            models=FakeModels(
-                ModelChoice(model_id="demo", ctx_max=4096), ModelChoice(model_id="absent")
-            ),
-            observer=observer,
-            now_ms=clock,
-            demand=demand,
-        ) as coordinator:
-            yield World(coordinator, cluster, replicas, observer, clock, snapshots)
 
-    return build
+@pytest.fixture(params=[False, True], ids=["run", "begin"])
+def world_of(request: pytest.FixtureRequest) -> Worlds:
+    """Build a world: pool id → slots, and coordinator settings; with both kinds of engines."""
+    return partial(world, begins=request.param)

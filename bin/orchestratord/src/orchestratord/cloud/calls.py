@@ -1,8 +1,7 @@
 """The requests that run on nodes now, and which of them went silent together with their node."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from adapter_api import (
     EngineDescription,
@@ -104,20 +103,20 @@ class NodeCalls:
     def __init__(self) -> None:
         self._by_node: dict[str, set[NodeCall]] = {}
 
-    @contextmanager
-    def of(
+    def begin(
         self, key: ReplicaKey, adapter: WorkerAdapter, on_revoked: Callable[[], None]
-    ) -> Iterator[NodeCall]:
-        """Lend an adapter for one attempt."""
+    ) -> NodeCall:
+        """Lend an adapter for one attempt; `end` must follow, once."""
         call = NodeCall(key, adapter, on_revoked)
-        calls = self._by_node.setdefault(key.node_id, set())
-        calls.add(call)
-        try:
-            yield call
-        finally:
-            calls.discard(call)
-            if not calls and self._by_node.get(key.node_id) is calls:
-                del self._by_node[key.node_id]
+        self._by_node.setdefault(key.node_id, set()).add(call)
+        return call
+
+    def end(self, call: NodeCall) -> None:
+        """Take it back."""
+        calls = self._by_node[call.key.node_id]
+        calls.discard(call)
+        if not calls:
+            del self._by_node[call.key.node_id]
 
     def nodes(self) -> tuple[str, ...]:
         """Return the nodes on which something runs."""

@@ -3,15 +3,14 @@
 The node itself grants the lease, with the request.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
 
-from adapter_api import EngineOverloaded, EngineReset, EngineUnreachable, WorkerAdapter
-from adapter_host import AdapterHost, BreakerOpen, NotBound
-from multi_node_placement import ClusterView
+from adapter_api import EngineOverloaded, EngineReset, EngineUnreachable
+from adapter_host import AdapterHost, BreakerOpen, Call, NotBound, outcome_of
+from multi_node_placement import ClusterView, Reservation
 from orchestrator_core import ReplicaKey
 from orchestratord.breakers import Breakers, host_key, not_lent
-from orchestratord.cloud.calls import NodeCalls
+from orchestratord.cloud.calls import NodeCall, NodeCalls
 
 
 class RelayedReplicas:
@@ -41,43 +40,61 @@ class RelayedReplicas:
         self._now_ms = now_ms
         self._breakers = Breakers(host, cluster, now_ms=now_ms)
 
-    @asynccontextmanager
-    async def call(
+    def lend(
         self,
-        key: ReplicaKey,
+        reservation: Reservation,
         *,
         lease: str,  # noqa: ARG002 - the adapter sends it with the request
         on_revoked: Callable[[], None],
-    ) -> AsyncIterator[WorkerAdapter]:
+    ) -> "RelayedLoan":
         """Lend the adapter of a replica."""
+        key = reservation.key
         try:
-            async with self._host.call(host_key(key), self._now_ms) as adapter:
-                self._breakers.tell(key)
-                with self._calls.of(key, adapter, on_revoked) as call, self._noting(key):
-                    yield call
+            begun = self._host.begin(host_key(key), self._now_ms())
         except (BreakerOpen, NotBound) as error:
             raise not_lent(error, key) from error
         finally:
             self._breakers.tell(key)
+        return RelayedLoan(self, begun, self._calls.begin(key, begun.adapter, on_revoked))
+
+    def end(self, begun: Call, call: NodeCall, error: BaseException | None) -> None:
+        """End a call with what its attempt has raised."""
+        self._note(call.key, error)
+        self._calls.end(call)
+        try:
+            self._host.end_now(begun, outcome_of(error), self._now_ms())
+        finally:
+            self._breakers.tell(call.key)
 
     def tell_breakers(self) -> bool:
         """Bring the cluster view up to date; whether any breaker keeps tasks away now."""
         return self._breakers.tell_open()
 
-    @contextmanager
-    def _noting(self, key: ReplicaKey) -> Iterator[None]:
-        try:
-            yield
-        except EngineOverloaded:
-            self._cluster.mark_full(key)
-            self._on_busy(key.node_id)
-            raise
-        except EngineReset:
-            # The engine has died, its daemon, or the way there: one question tells which.
-            self._on_broken(key.node_id)
-            raise
-        except EngineUnreachable:
-            # A node that lives answers for an engine that does not.
-            self._on_outcome(key.node_id, False)
-            raise
-        self._on_outcome(key.node_id, True)
+    def _note(self, key: ReplicaKey, error: BaseException | None) -> None:
+        match error:
+            case None:
+                self._on_outcome(key.node_id, True)
+            case EngineOverloaded():
+                self._cluster.mark_full(key)
+                self._on_busy(key.node_id)
+            case EngineReset():
+                # The engine has died, its daemon, or the way there: one question tells which.
+                self._on_broken(key.node_id)
+            case EngineUnreachable():
+                # A node that lives answers for an engine that does not.
+                self._on_outcome(key.node_id, False)
+
+
+class RelayedLoan:
+    """The adapter of a replica, for one attempt."""
+
+    __slots__ = ("_begun", "_replicas", "adapter")
+
+    def __init__(self, replicas: RelayedReplicas, begun: Call, call: NodeCall) -> None:
+        self.adapter = call
+        self._replicas = replicas
+        self._begun = begun
+
+    def end(self, error: BaseException | None) -> None:
+        """Give it back, with what the attempt has raised."""
+        self._replicas.end(self._begun, self.adapter, error)

@@ -1,11 +1,8 @@
 """The coordinator's way to the engines of this machine: a lease, a breaker, an adapter."""
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from types import TracebackType
-from typing import TypeAlias
 
-from adapter_api import EngineOverloaded, EngineUnreachable, WorkerAdapter
+from adapter_api import EngineOverloaded, EngineUnreachable
 from adapter_host import AdapterHost, BreakerOpen, Call, NotBound, outcome_of
 from local_pool_manager import (
     Lease,
@@ -15,11 +12,9 @@ from local_pool_manager import (
     ReplicaBusy,
     ReplicaNotReady,
 )
-from multi_node_placement import ClusterView
+from multi_node_placement import ClusterView, Reservation
 from orchestrator_core import ReplicaKey
 from orchestratord.breakers import Breakers, host_key, not_lent
-
-_Lent: TypeAlias = tuple[Lease, Call]
 
 
 class LeasedReplicas:
@@ -35,23 +30,26 @@ class LeasedReplicas:
     ) -> None:
         self._pools = pools
         self._host = host
-        self._cluster = cluster
         self._now_ms = now_ms
         self._breakers = Breakers(host, cluster, now_ms=now_ms)
 
-    def call(
-        self, key: ReplicaKey, *, lease: str, on_revoked: Callable[[], None]
-    ) -> AbstractAsyncContextManager[WorkerAdapter]:
-        """Lend the adapter of a replica; the lease ends with the block.
+    def lend(
+        self, reservation: Reservation, *, lease: str, on_revoked: Callable[[], None]
+    ) -> "LeasedLoan":
+        """Lend the adapter of a replica; the lease ends with the loan.
 
         The lease is on the engine that placement has seen: one that a reload has put in its
         place since may have another model.
         """
-        return _Lending(self, key, lease, on_revoked)
+        key = reservation.key
+        held = self._lease(reservation, lease, on_revoked)
+        call = self._host.begin_closed(host_key(key))
+        if call is None:
+            call = self._begin_carefully(key, held)
+        return LeasedLoan(self, key, held, call)
 
-    def begin(self, key: ReplicaKey, lease: str, on_revoked: Callable[[], None]) -> _Lent:
-        """Take a lease and begin a call."""
-        held = self._lease(key, lease, on_revoked)
+    def _begin_carefully(self, key: ReplicaKey, held: Lease) -> Call:
+        """Begin a call of a breaker that is open, or half open, as a probe."""
         try:
             call = self._host.begin(host_key(key), self._now_ms())
         except BaseException as error:
@@ -60,25 +58,27 @@ class LeasedReplicas:
                 raise not_lent(error, key) from error
             raise
         self._breakers.tell(key)
-        return held, call
+        return call
 
-    async def end(self, key: ReplicaKey, lent: _Lent, error: BaseException | None) -> None:
-        """End the call with what its block has raised, and give the lease back."""
-        held, call = lent
+    def end(self, key: ReplicaKey, held: Lease, call: Call, error: BaseException | None) -> None:
+        """End a call with what its attempt has raised, and give the lease back."""
+        if error is None and self._host.end_well(call):
+            self._pools.release(held)
+            return
         try:
-            await self._host.end(call, outcome_of(error), self._now_ms())
+            self._host.end_now(call, outcome_of(error), self._now_ms())
         finally:
             self._give_back(key, held)
 
-    def _lease(self, key: ReplicaKey, lease: str, on_revoked: Callable[[], None]) -> Lease:
-        view = self._cluster.get(key)
+    def _lease(self, reservation: Reservation, lease: str, on_revoked: Callable[[], None]) -> Lease:
+        key = reservation.key
         try:
             return self._pools.acquire(
                 key.pool_id,
                 key.replica_id,
                 lease,
                 on_revoked=lambda _reason: on_revoked(),
-                generation=None if view is None else view.generation,
+                generation=reservation.generation,
             )
         except (PoolDraining, ReplicaBusy) as error:
             raise EngineOverloaded(str(error)) from error
@@ -94,31 +94,18 @@ class LeasedReplicas:
         return self._breakers.tell_open()
 
 
-class _Lending:
-    """The block of one attempt: no generator, since every task has one."""
+class LeasedLoan:
+    """The adapter of a replica, for one attempt."""
 
-    __slots__ = ("_key", "_lease", "_lent", "_on_revoked", "_replicas")
+    __slots__ = ("_call", "_key", "_lease", "_replicas", "adapter")
 
-    def __init__(
-        self,
-        replicas: LeasedReplicas,
-        key: ReplicaKey,
-        lease: str,
-        on_revoked: Callable[[], None],
-    ) -> None:
+    def __init__(self, replicas: LeasedReplicas, key: ReplicaKey, lease: Lease, call: Call) -> None:
+        self.adapter = call.adapter
         self._replicas = replicas
         self._key = key
         self._lease = lease
-        self._on_revoked = on_revoked
+        self._call = call
 
-    async def __aenter__(self) -> WorkerAdapter:
-        self._lent = self._replicas.begin(self._key, self._lease, self._on_revoked)
-        return self._lent[1].adapter
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        await self._replicas.end(self._key, self._lent, error)
+    def end(self, error: BaseException | None) -> None:
+        """Give it back, with what the attempt has raised."""
+        self._replicas.end(self._key, self._lease, self._call, error)

@@ -6,6 +6,7 @@ from admission_coordinator.log import Cursor, EventLog
 from admission_coordinator.machine import TRANSITIONS, IllegalMove, Move
 from admission_coordinator.ports import (
     DemandSink,
+    Loan,
     ModelChoice,
     ModelDirectory,
     ModelWaits,
@@ -30,6 +31,7 @@ __all__ = [
     "EventLog",
     "Frame",
     "IllegalMove",
+    "Loan",
     "ModelChoice",
     "ModelDirectory",
     "ModelWaits",

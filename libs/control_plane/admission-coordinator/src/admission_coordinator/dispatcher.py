@@ -313,7 +313,7 @@ class Dispatcher:
             if task.state is TaskState.RUNNING:
                 self.stop(task, errors.shutting_down())
         await self._attempts.settled()
-        self._attempts.forget_suspects()
+        self._attempts.close()
 
 
 def _pool_name(settings: CoordinatorSettings, key: ReplicaKey) -> str:

@@ -1,31 +1,41 @@
 """What the coordinator needs from others."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from adapter_api import WorkerAdapter
 from admission_coordinator.task import Task
 from api_types import ApiError, PreparationStep
-from orchestrator_core import PoolRef, ReplicaKey
+from multi_node_placement import Reservation
+from orchestrator_core import PoolRef
 
 NowMs = Callable[[], int]
 """Unix time in milliseconds, never running backwards within a process."""
 
 
+class Loan(Protocol):
+    """The adapter of a replica, lent for one attempt."""
+
+    @property
+    def adapter(self) -> WorkerAdapter:
+        """What was lent."""
+        ...
+
+    def end(self, error: BaseException | None) -> None:
+        """Give it back, once, with what the attempt has raised: its breaker is told of it."""
+        ...
+
+
 class Replicas(Protocol):
     """The way to the engines, with a breaker and a lease on the way."""
 
-    def call(
-        self, key: ReplicaKey, *, lease: str, on_revoked: Callable[[], None]
-    ) -> AbstractAsyncContextManager[WorkerAdapter]:
-        """Lend the adapter of a replica for one attempt, under a lease of this name.
+    def lend(self, reservation: Reservation, *, lease: str, on_revoked: Callable[[], None]) -> Loan:
+        """Lend the adapter of a reserved replica for one attempt, under a lease of this name.
 
-        Entering raises `adapter_api.EngineUnreachable` when the replica has just gone, and
-        `EngineOverloaded` when its node has no slot to give. The exception that leaves the block,
-        or none, is what the replica's breaker is told. `on_revoked` is called when the node wants
-        the slot back, because a drain has run into its deadline.
+        Raises `adapter_api.EngineUnreachable` when the replica has just gone, and
+        `EngineOverloaded` when its node has no slot to give. `on_revoked` is called when the node
+        wants the slot back, because a drain has run into its deadline.
         """
         ...
 

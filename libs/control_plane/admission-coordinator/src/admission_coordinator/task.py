@@ -1,8 +1,8 @@
 """One task, from its admission to the end of its retention."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 from admission_coordinator.log import EventLog
@@ -30,6 +30,14 @@ from orchestrator_core import (
     QueuedTask,
     ReplicaKey,
 )
+
+
+class Running(Protocol):
+    """An attempt that runs."""
+
+    def cancel(self) -> None:
+        """End it soon."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -66,7 +74,7 @@ class Task:
     replica_id: str | None = None
     engine: str | None = None
     engine_version: str | None = None
-    running: asyncio.Task[None] | None = None
+    running: Running | None = None
     stop_error: ApiError | None = None
     """Why a running attempt is being stopped; its terminal frame says so."""
     evicted: bool = False
@@ -105,6 +113,14 @@ class Task:
     def move(self, move: Move) -> None:
         """Change the state as the table allows; raises `IllegalMove`."""
         self.state = step(self.task_id, self.state, move)
+
+    @property
+    def attempt_number(self) -> int:
+        """Which attempt runs or comes next, as engines and leases know it.
+
+        The first may begin a moment before its client is told that the task has started.
+        """
+        return (self.attempts or 1) + self.lost
 
     @property
     def ended(self) -> bool:

@@ -1,8 +1,7 @@
 """Fakes of this library's ports, and a reader that holds a stream to its grammar."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from admission_coordinator.log import Cursor
 from admission_coordinator.ports import ModelChoice
 from admission_coordinator.task import Task
 from api_types import ApiError, ErrorCode, PreparationStep
+from multi_node_placement import Reservation
 from orchestrator_core import ReplicaKey
 
 
@@ -23,34 +23,48 @@ class FakeReplicas:
         self._leases: dict[tuple[ReplicaKey, str], Callable[[], None]] = {}
         self.outcomes: list[tuple[ReplicaKey, str]] = []
 
-    @asynccontextmanager
-    async def call(
-        self, key: ReplicaKey, *, lease: str, on_revoked: Callable[[], None]
-    ) -> AsyncIterator[WorkerAdapter]:
+    def lend(
+        self, reservation: Reservation, *, lease: str, on_revoked: Callable[[], None]
+    ) -> "FakeLoan":
         """Lend an adapter, unless it is gone or its node says that it is full."""
+        key = reservation.key
         if key not in self.adapters:
             raise EngineUnreachable("the replica is gone")
         if key in self.full:
             raise EngineOverloaded("the node has no slot")
+        if (key, lease) in self._leases:
+            raise RuntimeError(f"{lease} is lent already")
         self._leases[key, lease] = on_revoked
-        try:
-            yield self.adapters[key]
-        except AdapterError as error:
-            self.outcomes.append((key, error.fault.value))
-            raise
-        except BaseException:
-            self.outcomes.append((key, "neutral"))
-            raise
+        return FakeLoan(self, key, lease)
+
+    def end(self, key: ReplicaKey, lease: str, error: BaseException | None) -> None:
+        """Take an adapter back."""
+        del self._leases[key, lease]
+        if error is None:
+            outcome = "success"
         else:
-            self.outcomes.append((key, "success"))
-        finally:
-            del self._leases[key, lease]
+            outcome = error.fault.value if isinstance(error, AdapterError) else "neutral"
+        self.outcomes.append((key, outcome))
 
     def revoke(self, pool_id: str) -> None:
         """Want every slot of a pool back."""
         for (key, _), on_revoked in list(self._leases.items()):
             if key.pool_id == pool_id:
                 on_revoked()
+
+
+class FakeLoan:
+    """An adapter that `FakeReplicas` has lent."""
+
+    def __init__(self, replicas: FakeReplicas, key: ReplicaKey, lease: str) -> None:
+        self.adapter = replicas.adapters[key]
+        self._replicas = replicas
+        self._key = key
+        self._lease = lease
+
+    def end(self, error: BaseException | None) -> None:
+        """Give it back."""
+        self._replicas.end(self._key, self._lease, error)
 
 
 class FakeModels:

@@ -11,9 +11,11 @@ from adapter_api import (
     EngineRequest,
     EngineTimeout,
     EventSink,
+    OnRunEnd,
     Tokens,
 )
 from mock_adapter.answers import answer, prompt_text
+from mock_adapter.begun import BegunRun
 from mock_adapter.gate import TokenGate
 from mock_adapter.script import Script
 
@@ -41,6 +43,8 @@ class MockAdapter:
         self.ready = True
         self.stops_slowly = False
         """`confirm_stopped` waits for `let_stop`."""
+        self.begins = False
+        """Whether `begin` does what `run` does."""
         self.never_stops = False
         """`confirm_stopped` answers False at once, as if its time were over."""
         self.running: set[str] = set()
@@ -121,6 +125,10 @@ class MockAdapter:
         finally:
             self.running.discard(request.task_id)
             await asyncio.shield(self._tell())
+
+    def begin(self, request: EngineRequest, sink: EventSink, on_end: OnRunEnd) -> BegunRun | None:
+        """Begin a run that nobody awaits, where `begins` says so."""
+        return BegunRun(self.run(request, sink), on_end) if self.begins else None
 
     async def confirm_stopped(self, task_id: str, *, timeout_ms: int = 1_000) -> bool:
         """At once, or as `stops_slowly` and `never_stops` say."""
