@@ -17,18 +17,20 @@ DOUBT_S = 10.0
 class _Ratio:
     """Something per something, over the measurements of late."""
 
-    __slots__ = ("_above", "_below")
+    __slots__ = ("_above", "_below", "value")
 
     def __init__(self, above: float = 0.0, below: float = 0.0) -> None:
         self._above, self._below = above, below
+        self._divide()
 
     def add(self, above: float, below: float) -> None:
         self._above = FADES * self._above + above
         self._below = FADES * self._below + below
+        self._divide()
 
-    @property
-    def value(self) -> float:
-        return self._above / self._below if self._below > 0 else 0.0
+    def _divide(self) -> None:
+        """Read more often than added to, so worked out here."""
+        self.value = self._above / self._below if self._below > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

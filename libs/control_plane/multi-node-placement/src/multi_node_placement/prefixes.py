@@ -68,7 +68,14 @@ class PrefixIndex:
             return 0
         if blocks[-1] in held:
             return len(blocks)
-        return bisect_left(range(len(blocks)), True, key=lambda at: blocks[at] not in held)
+        first_missing, end = 1, len(blocks) - 1  # A search without a call for each step.
+        while first_missing < end:
+            middle = (first_missing + end) // 2
+            if blocks[middle] in held:
+                first_missing = middle + 1
+            else:
+                end = middle
+        return first_missing
 
     def warmest(self, blocks: Sequence[int], limit: int) -> dict[ReplicaKey, int]:
         """Give the replicas that hold most of a prompt, with their depths; at most so many.

@@ -8,14 +8,13 @@ with a free slot: no task waits for a better place.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import NamedTuple
 
 from orchestrator_core.constraint import ANYWHERE, Constraint, Preferences
 from orchestrator_core.errors import StaleDecision
 from orchestrator_core.explanation import Candidate, Explanation
-from orchestrator_core.feasibility import standing_refusal
-from orchestrator_core.replica_index import ReplicaIndex
+from orchestrator_core.replica_index import Loaded, Rank, ReplicaIndex, rank_of
 from orchestrator_core.replicas import ReplicaKey, ReplicaView
 from orchestrator_core.scoring import Estimate, Scorer
 
@@ -90,16 +89,13 @@ def decide(input_: PlacementInput) -> PlacementDecision:
     """Choose a replica for a task, or none; reads, reserves nothing."""
     estimates = _NO_ESTIMATES
     chosen: ReplicaView | None = None
-    wish, constraint = input_.preferences, input_.constraint
+    wish = input_.preferences
     if input_.scorer is not None or (wish is not ANYWHERE and wish.any):
         scored: dict[ReplicaKey, Estimate] = {}
         chosen, estimates = _preferred(input_, scored), scored
     fits = chosen is not None
     if chosen is None:
-        if constraint.only_pools:
-            first = next(_feasible(input_), None)
-        else:
-            first = input_.replicas.first(constraint, input_.tried)
+        first = next(input_.replicas.able(input_.constraint, input_.tried), None)
         # Either it has a free slot, or it is full and so are all that follow.
         if first is not None:
             fits = True
@@ -109,104 +105,83 @@ def decide(input_: PlacementInput) -> PlacementDecision:
     return PlacementDecision(outcome, chosen, input_, input_.replicas.version, estimates)
 
 
-def _feasible(input_: PlacementInput) -> Iterator[tuple[ReplicaView, int]]:
-    """Give the replicas that fit, free or full, in the policy's order."""
-    constraint, tried, index = input_.constraint, input_.tried, input_.replicas
-    if constraint.only_pools:
-        pinned = [
-            view
-            for pool in constraint.only_pools
-            for view in index.of_pool(pool)
-            if view.takes_tasks
-        ]
-        pinned.sort(key=lambda view: index.rank(view.key))
-        ordered: Iterator[tuple[ReplicaView, int]] = (
-            (view, index.active(view.key)) for view in pinned
-        )
-    else:
-        ordered = index.in_order(constraint.model_id)
-    for view, active in ordered:
-        if view.key not in tried and standing_refusal(constraint, view) is None:
-            yield view, active
-
-
 def _preferred(input_: PlacementInput, estimates: dict[ReplicaKey, Estimate]) -> ReplicaView | None:
     """Choose by preferences and score among the replicas with a free slot."""
-    index, wish = input_.replicas, input_.preferences
-    affinity = wish.affinity
-    if affinity is not None and _can_start(input_, affinity):
-        return index.get(affinity)
+    index, wish, scorer = input_.replicas, input_.preferences, input_.scorer
+    if wish.affinity is not None:
+        for view, _ in _startable(input_, [wish.affinity]):
+            return view
     for pool in wish.pools:
-        free = [view for view in index.of_pool(pool) if _can_start(input_, view.key)]
+        free = _startable(input_, [view.key for view in index.of_pool(pool)])
         if free:
             return _soonest(input_, free, estimates)
     if wish.labels or wish.spread_by:
         matching = _best_matching(input_)
-        if input_.scorer is not None:
-            first = set(input_.scorer.nominated)
-            matching.sort(key=lambda view: view.key not in first)
+        if scorer is not None:
+            first = set(scorer.nominated)
+            matching.sort(key=lambda loaded: loaded[0].key not in first)
         return _soonest(input_, matching, estimates)
-    if input_.scorer is None:
+    if scorer is None:
         return None
-    nominated = [key for key in input_.scorer.nominated if _can_start(input_, key)]
-    known = (view for view in map(index.get, nominated) if view is not None)
-    least_loaded = islice(_free(input_), _SCORED)
-    return _soonest(input_, chain(known, least_loaded), estimates)
+    nominated = _startable(input_, scorer.nominated)
+    return _soonest(input_, chain(nominated, islice(_free(input_), _SCORED)), estimates)
 
 
 def _soonest(
-    input_: PlacementInput, views: Iterable[ReplicaView], estimates: dict[ReplicaKey, Estimate]
+    input_: PlacementInput, loaded: Iterable[Loaded], estimates: dict[ReplicaKey, Estimate]
 ) -> ReplicaView | None:
     """Choose the replica on which the task would be done first, and of equal ones by rank."""
-    index, scorer = input_.replicas, input_.scorer
-    if scorer is None:
-        return min(views, key=lambda view: index.rank(view.key), default=None)
+    scorer = input_.scorer
     best: ReplicaView | None = None
+    best_rank: Rank | None = None
     least_s = 0.0
-    for view in islice(views, _SCORED + len(scorer.nominated)):
-        key = view.key
-        if key in estimates:
-            continue
-        estimate = estimates[key] = scorer(view, index.active(key))
-        total_s = estimate.total_s
-        if (
-            best is None
-            or total_s < least_s
-            or (total_s == least_s and index.rank(key) < index.rank(best.key))
-        ):
-            best, least_s = view, total_s
+    most = None if scorer is None else _SCORED + len(scorer.nominated)
+    for view, active in islice(loaded, most):
+        total_s = 0.0
+        if scorer is not None:
+            if view.key in estimates:
+                continue
+            estimate = estimates[view.key] = scorer(view, active)
+            total_s = estimate.total_s
+        if best is None or total_s < least_s:
+            best, best_rank, least_s = view, rank_of(view, active), total_s
+        elif total_s == least_s and best_rank is not None:
+            rank = rank_of(view, active)
+            if rank < best_rank:
+                best, best_rank = view, rank
     return best
 
 
-def _best_matching(input_: PlacementInput) -> list[ReplicaView]:
+def _best_matching(input_: PlacementInput) -> list[Loaded]:
     """Give the free replicas that fulfil most of the wishes, in the policy's order."""
     wish = input_.preferences
     tasks_under = _tasks_by_label(input_) if wish.spread_by else Counter[str | None]()
-    best: list[ReplicaView] = []
+    best: list[Loaded] = []
     least: tuple[int, int] | None = None
-    for view in _free(input_):
+    for view, active in _free(input_):
         matches = sum(view.labels.get(name) == value for name, value in wish.labels.items())
         spread = tasks_under[view.labels.get(wish.spread_by)] if wish.spread_by else 0
         cost = (-matches, spread)
         if least is None or cost < least:
-            best, least = [view], cost
+            best, least = [(view, active)], cost
         elif cost == least:
-            best.append(view)
+            best.append((view, active))
         if matches == len(wish.labels) and not wish.spread_by and not input_.scorer:
             break
     return best
 
 
-def _free(input_: PlacementInput) -> Iterator[ReplicaView]:
+def _free(input_: PlacementInput) -> Iterator[Loaded]:
     """Give the replicas that fit and have a free slot, in the policy's order."""
-    for view, active in _feasible(input_):
-        if active >= view.slots_total:
-            return
-        yield view
+    able = input_.replicas.able(input_.constraint, input_.tried)
+    # After the first one that is full all others are.
+    return takewhile(lambda loaded: loaded[1] < loaded[0].slots_total, able)
 
 
-def _can_start(input_: PlacementInput, key: ReplicaKey) -> bool:
-    return key not in input_.tried and input_.replicas.can_start(input_.constraint, key)
+def _startable(input_: PlacementInput, keys: Iterable[ReplicaKey]) -> list[Loaded]:
+    """Give those of some replicas on which the task could start at once."""
+    found = (input_.replicas.startable(input_.constraint, key) for key in keys)
+    return [each for each in found if each is not None and each[0].key not in input_.tried]
 
 
 def _tasks_by_label(input_: PlacementInput) -> Counter[str | None]:

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -16,6 +16,10 @@ from orchestrator_core.replicas import PoolRef, ReplicaKey, ReplicaView
 K = TypeVar("K")
 Rank = tuple[float, int, ReplicaKey]
 """active/slots ascending, free VRAM descending, key ascending."""
+
+
+Loaded: TypeAlias = tuple[ReplicaView, int]
+"""A replica with the number of tasks that it runs."""
 
 
 class Moment(NamedTuple):
@@ -199,39 +203,45 @@ class ReplicaIndex:
 
     def can_start(self, constraint: Constraint, key: ReplicaKey) -> bool:
         """Whether a task of this constraint could start on this replica at once."""
+        return self.startable(constraint, key) is not None
+
+    def startable(self, constraint: Constraint, key: ReplicaKey) -> Loaded | None:
+        """Give a replica with its load if a task of this constraint could start there at once."""
         entry = self._entries.get(key)
-        return (
+        if (
             entry is not None
             and entry.active < entry.view.slots_total
             and entry.open
             and (entry.fitting is constraint or entry.fits(constraint))
-        )
+        ):
+            return entry.view, entry.active
+        return None
 
     def has_room(self, model_id: str) -> bool:
         """Whether any replica that takes tasks of a model has a free slot."""
         order = self._order.get(model_id)
         return order is not None and order[0][0] < 1.0
 
-    def first(
+    def able(
         self, constraint: Constraint, passed_over: Collection[ReplicaKey] = ()
-    ) -> tuple[ReplicaView, int] | None:
-        """Give the best of the replicas that take such tasks, with its load; it may be full."""
-        for _, _, key in self._order.get(constraint.model_id, ()):
+    ) -> Iterator[Loaded]:
+        """Give the replicas that take such tasks, free or full, best first, with their load."""
+        if constraint.only_pools:
+            pinned = (self._pools.get(pool, _NONE) for pool in constraint.only_pools)
+            ranks = sorted(e.rank for pool in pinned for e in pool.values() if e.open)
+        else:
+            ranks = self._order.get(constraint.model_id, [])
+        for _, _, key in ranks:
             entry = self._entries[key]
             fits = entry.fitting is constraint or entry.fits(constraint)
             if fits and key not in passed_over:
-                return entry.view, entry.active
-        return None
+                yield entry.view, entry.active
 
     def slots_for(self, constraint: Constraint) -> int:
         """Count the slots, free or not, of the replicas that take such tasks; linear."""
-        return sum(
-            view.slots_total
-            for view, _ in self.in_order(constraint.model_id)
-            if standing_refusal(constraint, view) is None
-        )
+        return sum(view.slots_total for view, _ in self.able(constraint))
 
-    def in_order(self, model_id: str) -> Iterator[tuple[ReplicaView, int]]:
+    def in_order(self, model_id: str) -> Iterator[Loaded]:
         """Give the replicas that take tasks of a model, best first, with their load."""
         for rank in self._order.get(model_id, ()):
             entry = self._entries[rank[2]]

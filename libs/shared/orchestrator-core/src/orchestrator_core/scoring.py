@@ -21,7 +21,7 @@ class Estimate(NamedTuple):
     @property
     def total_s(self) -> float:
         """All of it."""
-        return sum(self)
+        return self.prefill_s + self.drain_s + self.decode_s
 
 
 class Scorer(Protocol):
