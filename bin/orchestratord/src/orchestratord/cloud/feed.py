@@ -107,7 +107,7 @@ class NodeFeed:
 
     def on_event(self, event: RegistryEvent) -> None:
         """Take note; what must not wait is done at once."""
-        if isinstance(event, NodeReported) and self._tells_load_only(event.node):
+        if type(event) is NodeReported and self._tells_load_only(event.node):
             return
         match event:
             case SafeModeEntered() | SafeModeLeft():

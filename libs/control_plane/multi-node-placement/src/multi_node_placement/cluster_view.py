@@ -1,6 +1,6 @@
 """What the control plane believes of all replicas: reports in, decisions and reservations out."""
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from multi_node_placement.affinity import SessionAffinity
@@ -11,7 +11,7 @@ from multi_node_placement.names import the_pool_named
 from multi_node_placement.paces import Measured
 from multi_node_placement.prefix_scorer import PrefixScorer, TaskScorer
 from multi_node_placement.prompts import Work
-from multi_node_placement.reports import Counts, NodeReport, are_distinct
+from multi_node_placement.reports import NodeReport, are_distinct
 from multi_node_placement.slots import Reservation, SlotLedger
 from multi_node_placement.snapshots import NodeFacts
 from multi_node_placement.standing import Standing
@@ -94,7 +94,10 @@ class ClusterView:
         for key in self._nodes.get(node_id, set()) - keys:
             self._forget(key)
         self._nodes[node_id] = keys
-        freed = self._counted(report.counts, but_not={view.key for view, _ in new})
+        active = dict(self._ledger.report(report.counts))
+        for view, _ in new:
+            active.pop(view.key, None)
+        freed = self._loaded(active.items())
         freed += [view.key for view, _ in new if self._put(view)]
         self._tell(freed)
 
@@ -118,16 +121,19 @@ class ClusterView:
             if report.facts.loadable.get(pool.pool_id):
                 for view in self._index.of_pool(PoolRef(node_id, pool.pool_id)):
                     self.swapping.put(view)
-        freed += [key for key, now in active.items() if self._index.set_load(key, now)]
+        freed += self._loaded(active.items())
         self._tell(freed)
         return True
 
     def report_again(self, node_id: str) -> bool:
         """Take a report that says what the last one of this node said; False as `report_load`."""
         report = self._reports.get(node_id)
-        if report is not None:
-            self._tell(self._counted(report.counts))
-        return report is not None
+        if report is None:
+            return False
+        differing = self._ledger.report(report.counts)
+        if differing:
+            self._tell(self._loaded(differing))
+        return True
 
     def set_online(self, node_id: str, online: bool) -> None:
         """Stop or allow placement on a node; running tasks keep their reservations."""
@@ -331,13 +337,9 @@ class ClusterView:
 
     # bookkeeping
 
-    def _counted(self, counts: Counts, *, but_not: Container[ReplicaKey] = ()) -> list[ReplicaKey]:
-        """Take counts; returns on which replicas, of those that are as they were, one may start."""
-        return [
-            key
-            for key, active in self._ledger.report(counts)
-            if key not in but_not and self._index.set_load(key, active)
-        ]
+    def _loaded(self, active: Iterable[tuple[ReplicaKey, int]]) -> list[ReplicaKey]:
+        """Take over how busy replicas are; returns where a task may start that could not before."""
+        return [key for key, now in active if self._index.set_load(key, now)]
 
     def _put(self, view: ReplicaView) -> bool:
         """Store a view with our marks; whether a task may start on it that could not before."""
