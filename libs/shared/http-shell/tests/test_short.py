@@ -22,6 +22,7 @@ from http_shell import (
     serving,
 )
 from http_shell.short_heads import MAX_HELD_BYTES
+from http_shell.turns import AT_ONCE
 from program_config import BindAddress
 
 
@@ -83,7 +84,7 @@ async def usual(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def serve(way: Way) -> AsyncIterator[int]:
+async def serve(way: Way, *, shutdown_timeout_s: float = 5) -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_route("*", "/{any}", usual)
     edge = Edge(Open(), Quiet(), ErrorMap())
@@ -91,7 +92,7 @@ async def serve(way: Way) -> AsyncIterator[int]:
         asyncio.timeout(20),
         serving(
             *(app, edge, BindAddress("127.0.0.1", 0)),
-            shutdown_timeout_s=5,
+            shutdown_timeout_s=shutdown_timeout_s,
             short_way=way,
             recall=way.recall,
         ) as address,
@@ -119,6 +120,41 @@ async def test_a_whole_request_goes_the_short_way_again_and_again_on_one_connect
             writer.write(request(f"no. {number}"))
             assert await answer(reader) == f"short no. {number}"
         writer.close()
+
+
+class CountedWay(Way):
+    """Counts what begins in each turn of the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = [0]
+
+    def next_turn(self) -> None:
+        self.began.append(0)
+        asyncio.get_running_loop().call_soon(self.next_turn)
+
+    def begin(self, request: ShortRequest, connection: ShortConnection) -> ShortExchange | None:
+        self.began[-1] += 1
+        return super().begin(request, connection)
+
+
+async def test_what_comes_at_once_begins_a_few_in_a_turn_and_all_of_it_is_answered() -> None:
+    way, many = CountedWay(), 3 * AT_ONCE
+    async with serve(way) as port:
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(many)]
+        _, gone = await asyncio.open_connection("127.0.0.1", port)
+        await was_read(port)
+        way.next_turn()
+        for number, (_, writer) in enumerate(clients):
+            whole = request(f"no. {number}")
+            writer.write(whole[:-1])
+            writer.write(whole[-1:])
+        gone.write(request("never mind"))
+        gone.transport.abort()
+        for number, (reader, writer) in enumerate(clients):
+            assert await answer(reader) == f"short no. {number}"
+            writer.close()
+    assert max(way.began) <= AT_ONCE
 
 
 async def test_what_is_recalled_is_not_read_and_what_is_not_is_read_as_ever() -> None:
@@ -285,6 +321,20 @@ async def test_who_reads_a_short_answer_is_not_idle_and_who_has_read_it_is() -> 
         connection._process_keepalive()  # type: ignore[attr-defined]
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_shutting_down_waits_for_a_short_answer_only_so_long() -> None:
+    way, wrong = Way(), []
+    way.hold = True
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, told: wrong.append(told))
+    async with serve(way, shutdown_timeout_s=0.01) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("x"))
+        exchange = await way.begun.get()
+    assert await reader.read() == b""
+    await exchange.gone.wait()
+    writer.close()
+    assert not wrong
 
 
 async def test_shutting_down_lets_a_short_answer_end() -> None:

@@ -15,6 +15,7 @@ from http_shell.edge import CORRELATION_HEADER, CORRELATION_ID, Edge
 from http_shell.errors import ErrorMap
 from http_shell.short import Recall, ShortExchange, ShortWay
 from http_shell.short_heads import UNFINISHED, ShortReader
+from http_shell.turns import Turns
 from narration_core import new_correlation_id
 from program_config import BindAddress
 
@@ -53,6 +54,7 @@ class ClientConnection(web.RequestHandler):
         short_way: ShortWay | None,
         recall: Recall | None,
         reader: ShortReader | None,
+        turns: Turns,
         **options: Any,
     ) -> None:
         super().__init__(manager, **options)
@@ -61,6 +63,7 @@ class ClientConnection(web.RequestHandler):
         """None once aiohttp has seen a byte: then it keeps the connection."""
         self._recall = recall
         self._reader = reader
+        self._turns = turns
         self._remote: str | None = None
         self._exchange: ShortExchange | None = None
         self._held = b""
@@ -81,6 +84,13 @@ class ClientConnection(web.RequestHandler):
         if self._exchange is not None:
             self._keep_early(data)
             return
+        if self._short_way is not None:
+            if not self._turns.left:
+                self._exchange = _UNDER_WAY
+                self._keep_early(data)
+                self._turns.put_off(self._begin)
+                return
+            self._turns.left -= 1
         if self._held:
             data = self._held + data
             self._let_go()
@@ -108,6 +118,13 @@ class ClientConnection(web.RequestHandler):
             self._short_way = None
         super().data_received(data)
 
+    def _begin(self) -> None:
+        """Look at what came when too much had begun already."""
+        self._exchange = None
+        self._take_early()
+        if self._exchange is None:  # It is aiohttp's, or the client has gone meanwhile.
+            self._tell_answered()
+
     def _hold(self, data: bytes) -> None:
         """Keep a request until the rest of its body comes: a network cuts it where it likes."""
         self._held = data
@@ -129,10 +146,14 @@ class ClientConnection(web.RequestHandler):
         self.on_flow = None
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._when_answered is not None:
-            self._when_answered.set_result(None)
-            self._when_answered = None
+            self._tell_answered()
         elif self._early:
             self._loop.call_soon(self._take_early)
+
+    def _tell_answered(self) -> None:
+        waiting, self._when_answered = self._when_answered, None
+        if waiting is not None and not waiting.done():  # Or it has waited for long enough.
+            waiting.set_result(None)
 
     def _keep_early(self, data: bytes) -> None:
         self._early.append(data)
@@ -180,9 +201,7 @@ class ClientConnection(web.RequestHandler):
         super().connection_lost(exc)
         if exchange is not None:
             exchange.lost()
-        if self._when_answered is not None:
-            self._when_answered.set_result(None)
-            self._when_answered = None
+        self._tell_answered()
 
     def pause_writing(self) -> None:
         """The client is slower than whoever writes."""
@@ -256,6 +275,7 @@ class _Server(web.Server):
         self._short_way = short_way
         self._recall = recall
         self._reader = None if short_way is None else ShortReader(short_way.knows)
+        self._turns = Turns(self._loop.call_soon)
 
     def __call__(self) -> web.RequestHandler:
         return ClientConnection(
@@ -264,6 +284,7 @@ class _Server(web.Server):
             short_way=self._short_way,
             recall=self._recall,
             reader=self._reader,
+            turns=self._turns,
             loop=self._loop,
             **self._options,
         )
