@@ -10,10 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from admission_coordinator.ids import new_task_id
-from admission_coordinator.placing import constraint_of, preferences_of
+from admission_coordinator.placing import (
+    any_replica_of,
+    constraint_of,
+    goes_anywhere,
+    preferences_of,
+)
 from api_types import ApiError, TaskRequest
 from multi_node_placement import ClusterView, PrefixScorer
-from orchestrator_core import ModelQueue
+from orchestrator_core import ANYWHERE, ModelQueue
 
 POOLS = ("pool-a", "pool-b")
 
@@ -105,26 +110,28 @@ async def _play(script: list[tuple[str, Any]], scored: bool, world_of: Any) -> l
     return told
 
 
-def test_a_request_without_wishes_is_placed_as_one_that_names_every_default() -> None:
+def test_a_request_that_goes_anywhere_is_placed_as_one_that_says_so() -> None:
     cluster = ClusterView()
-    plain = TaskRequest.model_validate({"prompt": "x"})
-    spelled = TaskRequest.model_validate(
-        {"prompt": "x", "placement": {"mode": "auto"}, "workload": "completion"}
-    )
-    assert constraint_of(plain, "m", cluster) == constraint_of(spelled, "m", cluster)
-    assert constraint_of(plain, "m", cluster) is constraint_of(plain, "m", cluster)
-    assert preferences_of(plain, cluster) == preferences_of(spelled, cluster)
+    plain = TaskRequest.model_validate({"prompt": "x", "model_ref": "m", "max_tokens": 7})
+    assert goes_anywhere(plain)
+    assert any_replica_of("m") == constraint_of(plain, "m", cluster)
+    assert preferences_of(plain, cluster) == ANYWHERE
 
 
 @pytest.mark.parametrize(
-    "wish", [{"ctx": 7}, {"engine": "vllm"}, {"determinism": "strict"}, {"workload": "embedding"}]
+    "wish",
+    [
+        {"ctx": 7},
+        {"engine": "vllm"},
+        {"determinism": "strict"},
+        {"workload": "embedding", "prompt": None, "inputs": ["x"]},
+        {"placement": {"node_id": "n"}},
+        {"placement": {"prefer_labels": {"zone": "x"}}},
+        {"placement": {"spread_by": "zone"}},
+    ],
 )
-def test_whoever_has_a_wish_stands_in_a_lane_of_its_own(wish: dict[str, Any]) -> None:
-    text = {"inputs": ["x"]} if "workload" in wish else {"prompt": "x"}
-    plain = TaskRequest.model_validate({"prompt": "x"})
-    wishing = TaskRequest.model_validate({**text, **wish})
-    cluster = ClusterView()
-    assert constraint_of(wishing, "m", cluster) != constraint_of(plain, "m", cluster)
+def test_whoever_has_a_wish_does_not_go_anywhere(wish: dict[str, Any]) -> None:
+    assert not goes_anywhere(TaskRequest.model_validate({"prompt": "x", **wish}))
 
 
 def test_ids_of_tasks_are_random_uuids_in_their_usual_form() -> None:

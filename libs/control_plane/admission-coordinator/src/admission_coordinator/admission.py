@@ -6,7 +6,13 @@ from admission_coordinator import errors
 from admission_coordinator.ending import StreamEnds
 from admission_coordinator.ids import new_task_id
 from admission_coordinator.log import EventLog
-from admission_coordinator.placing import constraint_of, preferences_of, refusal_of
+from admission_coordinator.placing import (
+    any_replica_of,
+    constraint_of,
+    goes_anywhere,
+    preferences_of,
+    refusal_of,
+)
 from admission_coordinator.ports import ModelDirectory, NowMs
 from admission_coordinator.resuming import check_resumable
 from admission_coordinator.scoring import work_of
@@ -17,7 +23,7 @@ from admission_coordinator.task import Task
 from admission_coordinator.waiting import ModelLine, WaitingRoom, as_queued
 from api_types import ApiError, ErrorCode, PlacementMode, TaskRequest
 from multi_node_placement import ClusterView
-from orchestrator_core import Refused, When
+from orchestrator_core import ANYWHERE, Refused, When
 
 
 class Admission:
@@ -54,11 +60,17 @@ class Admission:
         traceparent: str | None,
     ) -> Task:
         """Return a task that may wait or start; raises `ApiError` and then leaves no trace."""
-        self._check_what_is_offered(request)
+        check_resumable(request)
+        if request.placement.mode is PlacementMode.PIN and not self._settings.allow_pinning:
+            raise ApiError(ErrorCode.FORBIDDEN, "pinning is switched off here (ORCHD_PINNING=deny)")
         now_ms = self._now_ms()
         model = self._models.resolve(request.model_ref)
         _check_context(request, model.model_id, model.ctx_max)
-        constraint = constraint_of(request, model.model_id, self._cluster)
+        anywhere = goes_anywhere(request)
+        if anywhere:
+            constraint = any_replica_of(model.model_id)
+        else:
+            constraint = constraint_of(request, model.model_id, self._cluster)
         servable = self._cluster.could_serve(constraint)
         if servable.when is When.NEVER:
             raise refusal_of(servable, request, constraint, self._cluster)
@@ -72,7 +84,7 @@ class Admission:
             model_id=model.model_id,
             log=EventLog(max_bytes=self._settings.event_log_max_bytes),
             constraint=constraint,
-            preferences=preferences_of(request, self._cluster),
+            preferences=ANYWHERE if anywhere else preferences_of(request, self._cluster),
             size_bytes=size_bytes,
             created_ms=now_ms,
             deadline_at_ms=None if request.deadline_ms is None else now_ms + request.deadline_ms,
@@ -81,6 +93,7 @@ class Admission:
         if request.deadline_ms is not None and servable.when is When.NOW:
             self._check_deadline(task, request.deadline_ms)
         if request.session_id is not None:
+            task.session_key = task.affinity_key
             task.turn = self._sessions.begin_turn(
                 identity,
                 request.session_id,
@@ -113,11 +126,6 @@ class Admission:
         slots = self._cluster.slots_for(task.constraint)
         if not line.deadline_feasible(task, slots, task.created_ms):
             raise errors.deadline_out_of_reach(deadline_ms)
-
-    def _check_what_is_offered(self, request: TaskRequest) -> None:
-        check_resumable(request)
-        if request.placement.mode is PlacementMode.PIN and not self._settings.allow_pinning:
-            raise ApiError(ErrorCode.FORBIDDEN, "pinning is switched off here (ORCHD_PINNING=deny)")
 
 
 def _check_context(request: TaskRequest, model_id: str, ctx_max: int | None) -> None:

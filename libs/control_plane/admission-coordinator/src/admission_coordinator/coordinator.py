@@ -208,12 +208,14 @@ class AdmissionCoordinator:
             task,
             position,
             start_ms,
-            self._steps(task) if self._preparing(task) else (),
+            self._steps(task) if task.state is TaskState.QUEUED else (),
             repeated,
             {} if task.turn is None else self._budget_headers(task.turn),
         )
 
     def _steps(self, task: Task) -> tuple[PreparationStep, ...]:
+        if not self._preparing(task):
+            return ()
         return steps_for(task.model_id, self._cluster, self._models.fetching(task.model_id))
 
     def _budget_headers(self, turn: Turn) -> dict[str, str]:

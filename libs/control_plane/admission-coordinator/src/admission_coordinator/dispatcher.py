@@ -57,6 +57,7 @@ class Dispatcher:
     ) -> None:
         self._settings = settings
         self._cluster = cluster
+        self._scores = cluster.scores
         self._observer = observer
         self._now_ms = now_ms
         self._room = room
@@ -105,9 +106,9 @@ class Dispatcher:
 
         None: something waits already, no slot is free, or the queue would not take it.
         """
-        if len(line.queue):
+        if self._room.waiting and len(line.queue):
             return None
-        if self._cluster.scores:
+        if self._scores:
             task.work = work_of(task)
         began_s = time.perf_counter()
         decision = self._cluster.decide(

@@ -12,7 +12,6 @@ from api_types import (
 )
 from multi_node_placement import AmbiguousPool, ClusterView, UnknownPool
 from orchestrator_core import (
-    ANYWHERE,
     Constraint,
     PoolRef,
     Preferences,
@@ -21,22 +20,25 @@ from orchestrator_core import (
 )
 
 
-@lru_cache(maxsize=1024)
-def _any_replica_of(model_id: str) -> Constraint:
-    """Return what nearly every task demands: one object, so that nobody has to compare it."""
-    return Constraint(model_id=model_id)
-
-
-def constraint_of(request: TaskRequest, model_id: str, cluster: ClusterView) -> Constraint:
-    """Return what a replica must fulfil; raises `ApiError` for a pool that nobody has."""
-    if (
+def goes_anywhere(request: TaskRequest) -> bool:
+    """Whether a request, like most, leaves it open where it runs: any replica of its model does."""
+    return (
         request.engine is None
         and request.ctx is None
         and request.workload is Workload.COMPLETION
         and request.determinism is not Determinism.STRICT
         and "placement" not in request.model_fields_set
-    ):
-        return _any_replica_of(model_id)
+    )
+
+
+@lru_cache(maxsize=1024)
+def any_replica_of(model_id: str) -> Constraint:
+    """Return what such a request demands: one object, so that nobody has to compare it."""
+    return Constraint(model_id=model_id)
+
+
+def constraint_of(request: TaskRequest, model_id: str, cluster: ClusterView) -> Constraint:
+    """Return what a replica must fulfil; raises `ApiError` for a pool that nobody has."""
     place = request.placement
     fallback = _fallback(request)
     pinned = place.mode is PlacementMode.PIN and not fallback
@@ -63,8 +65,6 @@ def constraint_of(request: TaskRequest, model_id: str, cluster: ClusterView) -> 
 
 def preferences_of(request: TaskRequest, cluster: ClusterView) -> Preferences:
     """Return what would be nice; unknown pools are passed over."""
-    if "placement" not in request.model_fields_set:
-        return ANYWHERE
     place = request.placement
     wished = place.prefer_pools
     if place.pin_pool_id is not None and _fallback(request):

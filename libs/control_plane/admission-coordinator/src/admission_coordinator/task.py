@@ -58,6 +58,8 @@ class Task:
     created_ms: int
     deadline_at_ms: int | None = None
     turn: Turn | None = None
+    session_key: str | None = None
+    """Its `affinity_key` where it is a turn of a session."""
     kv_bytes_per_token: int = 0
 
     state: TaskState = TaskState.QUEUED
@@ -136,11 +138,6 @@ class Task:
     def affinity_key(self) -> str:
         """The name under which the cluster remembers the session of this task's identity."""
         return f"{self.identity}/{self.request.session_id}"
-
-    @property
-    def session_key(self) -> str | None:
-        """That name where the task is a turn of a session, else None."""
-        return None if self.turn is None else self.affinity_key
 
     @property
     def queue_time_ms(self) -> int | None:

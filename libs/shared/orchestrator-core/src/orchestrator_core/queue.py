@@ -91,7 +91,7 @@ class ModelQueue:
         if (
             self._tasks
             or self.limits.capacity < 1
-            or size_bytes > self.byte_budget.free_bytes
+            or size_bytes > self.byte_budget.limit_bytes - self.byte_budget.used_bytes
             or (self._last_number is not None and number <= self._last_number)
         ):
             return False
