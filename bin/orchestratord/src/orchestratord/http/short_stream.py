@@ -136,18 +136,19 @@ class ShortStream:
             return
         if cursor.ended:
             self._write_last(frames)
-        elif frames:
-            self._write(frames)
-            if len(frames) >= MAX_READ_BYTES:
-                asyncio.get_running_loop().call_soon(self._flow)
+        elif frames and self._write(frames) >= MAX_READ_BYTES:
+            asyncio.get_running_loop().call_soon(self._flow)
 
-    def _write(self, frames: bytes) -> None:
-        data = b"%x\r\n%b\r\n" % (len(frames), frames)
+    def _write(self, frames: bytes) -> int:
+        """Write a chunk, and the head before the first one; returns the length of the frames."""
+        size = len(frames)
+        data = b"%x\r\n%b\r\n" % (size, frames)
         if not self.written_bytes:
             self._transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
             data = self._head() + data
         self.written_bytes += len(data)
         self._transport.write(data)
+        return size
 
     def _head(self) -> bytes:
         return _HEAD.head({**self._streamed.headers, **self._answer_headers})

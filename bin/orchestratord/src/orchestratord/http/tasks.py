@@ -19,12 +19,14 @@ LAST_EVENT_ID_MAX_DIGITS = 18
 def admit(context: Context, call: Call[Any, Any], request: TaskRequest) -> Submission:
     """Submit the task that a call asks for, whichever dialect it speaks; raises ApiError."""
     started = time.perf_counter()
+    scope = current_scope()
     submission = context.services.tasks.submit(
         request,
         identity=call.identity,
         correlation_id=call.correlation_id,
         size_bytes=call.size_bytes,
-        traceparent=_traceparent(),
+        # For the engine to continue.
+        traceparent=None if scope is None or scope.trace is None else scope.trace.header(),
     )
     context.services.observer.task_admitted((time.perf_counter() - started) * 1000)
     return submission
@@ -106,12 +108,6 @@ async def delete_session(context: Context, call: Call[None, None]) -> web.Stream
 
 def _task_headers(task_id: str) -> dict[str, str]:
     return {"Location": f"/v2/tasks/{task_id}", "X-Task-Id": task_id}
-
-
-def _traceparent() -> str | None:
-    """Return the trace that the edge found with the request, for the engine to continue."""
-    scope = current_scope()
-    return scope.trace.header() if scope is not None and scope.trace is not None else None
 
 
 def _last_event_id(request: web.Request) -> int | None:

@@ -57,14 +57,14 @@ class OpenAiHandlers:
         }
 
     async def create_chat_completion(
-        self, context: Context, call: Call[None, UsualChat]
+        self, context: Context, call: Call[None, ChatRequest]
     ) -> web.StreamResponse:
         """Answer a conversation."""
         streamed = self.begin_chat_stream(context, call)
         if streamed is not None:
             return await give(context, call, streamed)
         admitted = self._admit_chat(context, call)
-        top = _top_logprobs(call.body)
+        top = call.body.top_logprobs or 0
         return _json(chat_answer(admitted.heading, await admitted.collect(), top_logprobs=top))
 
     def begin_chat_stream(self, context: Context, call: Call[None, UsualChat]) -> Streamed | None:
@@ -72,12 +72,14 @@ class OpenAiHandlers:
         body = call.body
         if not body.stream:
             return None
-        top = _top_logprobs(body)
-        style = ChatStyle(top_logprobs=top) if top else _PLAIN_CHAT
+        style = _PLAIN_CHAT
+        if isinstance(body, ChatRequest) and body.top_logprobs:
+            style = ChatStyle(top_logprobs=body.top_logprobs)
         return self._admit_chat(context, call).stream(style, include_usage=_wants_usage(body))
 
     def _admit_chat(self, context: Context, call: Call[None, UsualChat]) -> Admitted:
-        return self._admit(context, call, translate.chat_task(call.body, _said(call)), "chatcmpl")
+        task = translate.chat_task(call.body, _said(call))
+        return self._admit(context, call, task, "chatcmpl")
 
     async def create_completion(
         self, context: Context, call: Call[None, CompletionRequest]
@@ -198,10 +200,6 @@ async def _known_models(context: Context, pools: tuple[PoolView, ...]) -> tuple[
 
 def _loads(card: ModelCard) -> bool:
     return bool(card.llama_orch.loadable_by)
-
-
-def _top_logprobs(body: UsualChat) -> int:
-    return (body.top_logprobs or 0) if isinstance(body, ChatRequest) else 0
 
 
 def _wants_usage(body: GeneratingRequest) -> bool:

@@ -25,8 +25,8 @@ BODY_TIMEOUT_S = 30.0
 _FORM_KINDS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 """What the form of a web page can send without being asked for permission."""
 
-Query = TypeVar("Query")
-Body = TypeVar("Body")
+Query_co = TypeVar("Query_co", covariant=True)
+Body_co = TypeVar("Body_co", covariant=True)
 _Bytes = TypeVar("_Bytes", bytes, bytearray)
 
 _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
@@ -35,13 +35,13 @@ _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[Query, Body]):
+class Call(Generic[Query_co, Body_co]):
     """One request with everything in it valid."""
 
     request: web.Request
     path: Mapping[str, str]
-    query: Query
-    body: Body
+    query: Query_co
+    body: Body_co
     size_bytes: int
     """Of the body."""
     answer_type: str | None

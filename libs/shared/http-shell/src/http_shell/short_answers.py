@@ -37,7 +37,9 @@ def head_bytes(status: int, reason: str, headers: Mapping[str, str]) -> bytes:
 
 
 def _lines_of(headers: Mapping[str, str]) -> str:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    lines = ""
+    for name, value in headers.items():
+        lines += f"{name}: {value}\r\n"
     if not lines.count("\r") == lines.count("\n") == len(headers):
         raise ValueError("a header of the answer has a line end in it")
     return lines
