@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
 from aiohttp import hdrs, web
 
 from api_types import EVENT_STREAM
@@ -25,8 +25,7 @@ STREAM_HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Streamed:
+class Streamed(msgspec.Struct, frozen=True):
     """An answer that is the event stream of a task; whoever gives it closes the cursor."""
 
     cursor: Cursor

@@ -1,7 +1,8 @@
 """A request under /v1 once it is a task: how its answer is waited for."""
 
-from dataclasses import dataclass
 from typing import Any, Self
+
+import msgspec
 
 from admission_coordinator import Dialect
 from api_types import ApiError, ErrorCode, TaskRequest
@@ -19,8 +20,7 @@ _LOOK_AGAIN_S = 60.0
 """Only for form: a task has limits, and its last frame ends the wait."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     """A task, with the only reader that it has; if that one goes, the task is canceled.
 
     Between admission and the opening of its cursor nothing awaits, so no task is left alone.

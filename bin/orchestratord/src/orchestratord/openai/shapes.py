@@ -1,15 +1,15 @@
 """The parts that chunks and whole answers share: heading, usage, log-probabilities, tool calls."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 Entry = Mapping[str, Any]
 """An engine's log-probability of one token."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heading:
+class Heading(msgspec.Struct, frozen=True, kw_only=True):
     """What every chunk and every whole answer of a task says of it."""
 
     id: str

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from aiohttp import hdrs, web
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,8 +34,7 @@ _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[Query_co, Body_co]):
+class Call(msgspec.Struct, Generic[Query_co, Body_co], frozen=True, kw_only=True):
     """One request with everything in it valid."""
 
     request: web.Request
