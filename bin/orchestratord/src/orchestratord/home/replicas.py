@@ -42,7 +42,18 @@ class LeasedReplicas:
         place since may have another model.
         """
         key = reservation.key
-        held = self._lease(reservation, lease, on_revoked)
+        try:
+            held = self._pools.acquire(
+                key.pool_id,
+                key.replica_id,
+                lease,
+                on_revoked=lambda _reason: on_revoked(),
+                generation=reservation.generation,
+            )
+        except (PoolDraining, ReplicaBusy) as error:
+            raise EngineOverloaded(str(error)) from error
+        except (PoolNotFound, ReplicaNotReady) as error:
+            raise EngineUnreachable(str(error)) from error
         call = self._host.begin_closed(host_key(key))
         if call is None:
             call = self._begin_carefully(key, held)
@@ -69,21 +80,6 @@ class LeasedReplicas:
             self._host.end_now(call, outcome_of(error), self._now_ms())
         finally:
             self._give_back(key, held)
-
-    def _lease(self, reservation: Reservation, lease: str, on_revoked: Callable[[], None]) -> Lease:
-        key = reservation.key
-        try:
-            return self._pools.acquire(
-                key.pool_id,
-                key.replica_id,
-                lease,
-                on_revoked=lambda _reason: on_revoked(),
-                generation=reservation.generation,
-            )
-        except (PoolDraining, ReplicaBusy) as error:
-            raise EngineOverloaded(str(error)) from error
-        except (PoolNotFound, ReplicaNotReady) as error:
-            raise EngineUnreachable(str(error)) from error
 
     def _give_back(self, key: ReplicaKey, held: Lease) -> None:
         self._pools.release(held)

@@ -23,7 +23,7 @@ from admission_coordinator.relay import TokenRelay, engine_request
 from admission_coordinator.settings import CoordinatorSettings
 from admission_coordinator.suspects import Suspects
 from admission_coordinator.task import Task
-from admission_coordinator.waiting import ModelLine, WaitingRoom
+from admission_coordinator.waiting import ModelLine
 from api_types import ApiError, TaskState
 from multi_node_placement import ClusterView, Reservation
 
@@ -94,8 +94,9 @@ class Attempt:
 
     def give_back(self, error: BaseException | None) -> None:
         """End the loan of the adapter, if there is one."""
-        loan, self.loan = self.loan, None
+        loan = self.loan
         if loan is not None:
+            self.loan = None
             loan.end(error)
 
 
@@ -110,7 +111,6 @@ class Attempts:
         replicas: Replicas,
         observer: TaskObserver,
         now_ms: NowMs,
-        room: WaitingRoom,
         ends: StreamEnds,
         put_back: Callable[[Task, str], None],
         group: asyncio.TaskGroup,
@@ -120,7 +120,6 @@ class Attempts:
         self._replicas = replicas
         self._observer = observer
         self._now_ms = now_ms
-        self._room = room
         self._fates = Fates(settings, cluster=cluster, ends=ends, put_back=put_back)
         self._group = group
         self._suspects = Suspects(cluster, group=group, confirm_ms=settings.stop_timeout_ms)
@@ -128,9 +127,9 @@ class Attempts:
         self._running: dict[Attempt, None] = {}
         self._all_ended: asyncio.Future[None] | None = None
 
-    def start(self, task: Task, reservation: Reservation) -> None:
+    def start(self, task: Task, line: ModelLine, reservation: Reservation) -> None:
         """Begin an attempt on a reserved slot."""
-        attempt = Attempt(self, task, reservation, self._room.line(task.model_id))
+        attempt = Attempt(self, task, reservation, line)
         attempt.relay = TokenRelay(
             task, now_ms=self._now_ms, on_first_token=partial(self._first_token, reservation)
         )

@@ -74,7 +74,6 @@ class Dispatcher:
             replicas=replicas,
             observer=observer,
             now_ms=now_ms,
-            room=room,
             ends=ends,
             put_back=self._put_back,
             group=group,
@@ -191,7 +190,7 @@ class Dispatcher:
                 human="running now",
             )
         self._observer.dispatched(task)
-        self._attempts.start(task, reservation)
+        self._attempts.start(task, line, reservation)
 
     # ends
 

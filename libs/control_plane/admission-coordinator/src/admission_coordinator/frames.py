@@ -81,10 +81,11 @@ def native(frame_id: int, frame: Frame) -> bytes:
             frame.index,
             frame.count,
         )
-    data = frame.data
-    if None in data.values():
-        data = {name: value for name, value in data.items() if value is not None}
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (frame_id, _names[frame.event], _encode(data))
+    data = _encode(frame.data)
+    if b"null" in data:
+        told = {name: value for name, value in frame.data.items() if value is not None}
+        data = _encode(told)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (frame_id, _names[frame.event], data)
 
 
 def native_verbose(frame_id: int, frame: Frame) -> bytes:

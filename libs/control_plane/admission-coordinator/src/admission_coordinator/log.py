@@ -26,7 +26,6 @@ class EventLog:
 
     __slots__ = (
         "_base_id",
-        "_bytes",
         "_cursors",
         "_frames",
         "_head",
@@ -38,6 +37,7 @@ class EventLog:
         "oldest_id",
         "opened",
         "sealed",
+        "size_bytes",
         "terminal_id",
     )
 
@@ -51,7 +51,8 @@ class EventLog:
         """The id of the oldest frame that is still there."""
         self.newest: Frame | None = None
         """The frame that was appended last; it is never evicted."""
-        self._bytes = 0
+        self.size_bytes = 0
+        """Roughly what all stored frames cost."""
         self._max_bytes = max_bytes
         self._cursors: set[Cursor] = set()
         self._metrics_ids: set[int] = set()
@@ -63,11 +64,6 @@ class EventLog:
         """Nothing but the terminal frame may follow."""
 
     @property
-    def size_bytes(self) -> int:
-        """Roughly what all stored frames cost."""
-        return self._bytes
-
-    @property
     def subscribers(self) -> int:
         """How many cursors are open."""
         return len(self._cursors)
@@ -75,7 +71,7 @@ class EventLog:
     def append(self, event: str, data: Mapping[str, Any]) -> None:
         """Append a frame that is neither plain tokens, nor metrics, nor the last one."""
         if not self.sealed:
-            self._store_event(EventFrame(event, data))
+            self._keep(EventFrame(event, data))
 
     def append_tokens(self, text: str, index: int, count: int, *, quiet: bool = False) -> None:
         """Append the text of one read of the engine's stream.
@@ -83,16 +79,16 @@ class EventLog:
         `quiet` leaves it to the next frame, which follows at once, to wake the readers for both.
         """
         if not self.sealed:
-            self._keep(TokenFrame(text, index, count), len(text) + FRAME_OVERHEAD_BYTES)
-            if not quiet:
-                self._wake()
+            self._keep(
+                TokenFrame(text, index, count), len(text) + FRAME_OVERHEAD_BYTES, quiet=quiet
+            )
 
     def append_metrics(self, data: Mapping[str, Any], *, human: str | None = None) -> None:
         """Append a metrics frame; a replay gives only the newest of them."""
         if not self.sealed:
             self._newest_metrics_id = self.next_id
             self._metrics_ids.add(self._newest_metrics_id)
-            self._store_event(EventFrame("metrics", data, human))
+            self._keep(EventFrame("metrics", data, human))
 
     def seal(self) -> None:
         """Let nothing but the terminal frame follow: from here on the client sees no token."""
@@ -107,7 +103,7 @@ class EventLog:
         if skip:
             for cursor in self._cursors:
                 cursor.jump(self.terminal_id)
-        self._store_event(EventFrame(event, data))
+        self._keep(EventFrame(event, data))
 
     def open(
         self,
@@ -157,27 +153,25 @@ class EventLog:
         """Drop a cursor that was closed."""
         self._cursors.discard(cursor)
 
-    def _store_event(self, frame: EventFrame) -> None:
-        self._keep(frame, frame.size_bytes)
-        self._wake()
-
-    def _keep(self, frame: Frame, size_bytes: int) -> None:
+    def _keep(self, frame: Frame, size_bytes: int | None = None, *, quiet: bool = False) -> None:
         self._frames.append(frame)
         self.newest = frame
         self.next_id += 1
-        self._bytes += size_bytes
-        while self._bytes > self._max_bytes and self._head < len(self._frames) - 1:
-            self._evict_oldest()
-
-    def _wake(self) -> None:
-        if self._cursors:
+        self.size_bytes += frame.size_bytes if size_bytes is None else size_bytes
+        if self.size_bytes > self._max_bytes:
+            self._evict()
+        if self._cursors and not quiet:
             for cursor in tuple(self._cursors):  # A reader of the last frame leaves at once.
-                cursor.wake()
+                (cursor.news or cursor.wake)()
+
+    def _evict(self) -> None:
+        while self.size_bytes > self._max_bytes and self._head < len(self._frames) - 1:
+            self._evict_oldest()
 
     def _evict_oldest(self) -> None:
         oldest = self._frames[self._head]
         if oldest is not None:
-            self._bytes -= oldest.size_bytes
+            self.size_bytes -= oldest.size_bytes
         self._frames[self._head] = None
         self._metrics_ids.discard(self.oldest_id)
         self.oldest_id += 1
@@ -194,12 +188,12 @@ class Cursor:
     __slots__ = (
         "_dialect",
         "_log",
-        "_news",
         "_next_id",
         "_on_close",
         "_waiter",
         "closed",
         "ended",
+        "news",
     )
 
     def __init__(
@@ -214,7 +208,8 @@ class Cursor:
         self._dialect = dialect
         self._on_close = on_close
         self._waiter: asyncio.Future[None] | None = None
-        self._news: Callable[[], None] | None = None
+        self.news: Callable[[], None] | None = None
+        """What `follow` was given."""
         self.ended = False
         """The terminal frame was handed out, or the cursor fell off the log."""
         self.closed = False
@@ -246,8 +241,9 @@ class Cursor:
         if terminal is None and next_id >= log.next_id:  # Nothing has come, nor will it end now.
             return b""
         newest = log.newest
-        if next_id + 1 == log.next_id and type(newest) is TokenFrame:  # The usual read.
-            self._next_id = next_id + 1
+        if next_id + 1 == log.next_id and newest is not None:  # The usual read.
+            self._next_id = log.next_id
+            self.ended = terminal == next_id
             return self._dialect(next_id, newest)
         if next_id < log.oldest_id:
             self.ended = True
@@ -258,12 +254,12 @@ class Cursor:
 
     def follow(self, news: Callable[[], None]) -> None:
         """Have `news` called whenever there may be something to take; it must not raise."""
-        self._news = news
+        self.news = news
 
     def wake(self) -> None:
         """Let the reader look again."""
-        if self._news is not None:
-            self._news()
+        if self.news is not None:
+            self.news()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -276,6 +272,6 @@ class Cursor:
         if not self.closed:
             self.closed = True
             self._log.forget(self)
-            on_close, self._on_close, self._news = self._on_close, None, None
+            on_close, self._on_close, self.news = self._on_close, None, None
             if on_close is not None and not (by_server or self.fell_off):
                 on_close()

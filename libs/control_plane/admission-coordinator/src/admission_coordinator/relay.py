@@ -33,8 +33,9 @@ class TokenRelay:
             self._on_first_token(task)
         if type(event) is Tokens and event.extras is None:
             pieces = event.pieces
-            count = len(pieces)
-            text = pieces[0] if count == 1 else "".join(pieces)
+            text, count = pieces[0], 1
+            if pieces[1:]:
+                text, count = "".join(pieces), len(pieces)
             log.append_tokens(text, task.token_index, count, quiet=event.last)
             task.pieces.append(text)
             task.token_index += count

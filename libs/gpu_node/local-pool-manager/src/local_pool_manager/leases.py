@@ -56,9 +56,10 @@ class LeaseTable:
 
     def release(self, lease: Lease) -> None:
         """Take the slot back; raises `LeaseError` unless exactly this lease holds it."""
-        if self._held.get(lease.task_key, (None,))[0] is not lease:
+        held = self._held
+        if lease.task_key not in held or held[lease.task_key][0] is not lease:
             raise LeaseError(f"{lease} is not held; a lease is released exactly once")
-        del self._held[lease.task_key]
+        del held[lease.task_key]
         self._free.append(lease.slot)
 
     def revoke(self, reason: str) -> None:

@@ -16,6 +16,8 @@ class _Binding:
     adapter: WorkerAdapter
     generation: int
     breaker: Breaker = field(default_factory=Breaker)
+    ticket: Ticket = field(default_factory=lambda: Ticket(0, probe=False))
+    """Of every call while the breaker is closed."""
     calls: int = 0
     retired: bool = False
 
@@ -115,7 +117,9 @@ class AdapterHost:
         if binding is None or binding.breaker.state is not BreakerState.CLOSED:
             return None
         binding.calls += 1
-        return Call(key, binding.adapter, binding, Ticket(binding.breaker.epoch, probe=False))
+        if binding.ticket.epoch != binding.breaker.epoch:
+            binding.ticket = Ticket(binding.breaker.epoch, probe=False)
+        return Call(key, binding.adapter, binding, binding.ticket)
 
     async def end(self, call: Call, outcome: Outcome, now_ms: int) -> None:
         """Record how a call ended; closes its adapter if it was the last of a replaced one."""
@@ -137,13 +141,17 @@ class AdapterHost:
         breaker = binding.breaker
         if breaker.faults or breaker.state is not BreakerState.CLOSED or binding.retired:
             return False
-        _end_once(call)
+        if call._ended:
+            raise _ended_twice(call)
+        call._ended = True
         binding.calls -= 1
         self._on_call(call.key, Outcome.SUCCESS)
         return True
 
     def _end(self, call: Call, outcome: Outcome, now_ms: int) -> WorkerAdapter | None:
-        _end_once(call)
+        if call._ended:
+            raise _ended_twice(call)
+        call._ended = True
         binding = call._binding
         binding.breaker = binding.breaker.end(
             call._ticket, outcome, policy=self._policy, now_ms=now_ms
@@ -178,10 +186,8 @@ class AdapterHost:
             await binding.adapter.close()
 
 
-def _end_once(call: Call) -> None:
-    if call._ended:
-        raise RuntimeError(f"a call to {call.key} was ended twice")
-    call._ended = True
+def _ended_twice(call: Call) -> RuntimeError:
+    return RuntimeError(f"a call to {call.key} was ended twice")
 
 
 def outcome_of(error: BaseException | None) -> Outcome:

@@ -5,8 +5,10 @@ import secrets
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import PurePath
+from random import Random
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,6 +49,7 @@ _FEATURES = frozenset(
     {"grammar", "json_schema", "logprobs", "logit_bias", "min_p", "token_ids", "progress"}
 )
 
+_draw_seed = partial(Random().getrandbits, 31)  # noqa: S311 - a seed is no secret
 _MAX_LEFT = 1_024
 """Given-up tasks that nobody asked about are forgotten, oldest first."""
 
@@ -66,7 +69,7 @@ class LlamaCppAdapter:
         api_key: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         limits: ClientLimits | None = None,
-        new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
+        new_seed: Callable[[], int] = _draw_seed,
     ) -> None:
         self._client = EngineClient(
             base_url, api_key=api_key, ssl_context=ssl_context, limits=limits

@@ -13,7 +13,7 @@ from adapter_api import (
 )
 from llamacpp_http.refusals import error_of_response
 from llamacpp_http.stream import StreamReader
-from worker_http import BegunStream, Departure, Response
+from worker_http import STREAMED, BegunStream, Departure, Response
 
 _NoteLeft = Callable[[EngineRequest, int, bool, Sequence[Departure]], None]
 
@@ -50,13 +50,16 @@ class BegunRun:
     def ended(self, told: Response | Exception, departure: Departure | None) -> None:
         """Take how the stream has ended."""
         self.stream = None
-        if isinstance(told, Response):
+        reader = self._reader
+        if told is STREAMED and reader.finish is not None:  # As good as always.
+            outcome: EngineFinish | Exception = reader.finish
+        elif isinstance(told, Response):
             try:
-                outcome: EngineFinish | Exception = finish_of(told, self._reader)
+                outcome = finish_of(told, reader)
             except AdapterError as error:
                 outcome = error
-        elif isinstance(told, EngineReset) and self._reader.finish is not None:
-            outcome = self._reader.finish
+        elif isinstance(told, EngineReset) and reader.finish is not None:
+            outcome = reader.finish
         else:
             outcome = told
             if departure is not None and not isinstance(told, NotBegun):

@@ -49,6 +49,11 @@ class StreamReader:
         """Decode a read and hand on its tokens; True when there were any."""
         self.in_slot = True
         found = self._sse.feed_lines(data)
+        if found is not None and found[1] == 1 and not self._whole:
+            text = self._plain(found[0])
+            if text:  # The usual read where tokens come one by one.
+                self._sink(Tokens((text,)))
+                return True
         try:
             if found is None:
                 self._take_some(self._sse.feed_data(data))
@@ -72,6 +77,10 @@ class StreamReader:
         if self.finish is None:
             raise EngineReset("the engine's stream ended before its last event")
         return self.finish
+
+    def _plain(self, event: bytes) -> str:
+        """The text of an event that has nothing else; of any other nothing."""
+        raise NotImplementedError
 
     def _take_lines(self, lines: bytes, count: int) -> None:
         """Take the usual read, whose events were split from each other by the way."""
@@ -99,9 +108,8 @@ class StreamReader:
         extras = None
         if self._extras is not None:
             extras, self._extras = tuple(self._extras), None
-        tokens = Tokens(tuple(pieces), extras, last)
-        pieces.clear()
-        self._sink(tokens)
+        self._pieces = []
+        self._sink(Tokens(tuple(pieces), extras, last))
         return True
 
     def _finished(
@@ -121,6 +129,14 @@ class StreamReader:
 
 class CompletionReader(StreamReader):
     """Reads `/completion`."""
+
+    def _plain(self, event: bytes) -> str:
+        try:
+            chunk = _completion_decoder.decode(event)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
+        rare = chunk.stop or chunk.completion_probabilities or chunk.prompt_progress or chunk.error
+        return "" if rare else chunk.content
 
     def _take_lines(self, lines: bytes, count: int) -> None:
         chunks = decoded_lines(_completion_decoder, lines, count)
@@ -184,6 +200,19 @@ class ChatReader(StreamReader):
     def __init__(self, sink: EventSink, *, seed: int) -> None:
         super().__init__(sink, seed=seed)
         self._reason: FinishReason | None = None
+
+    def _plain(self, event: bytes) -> str:
+        try:
+            chunk = _chat_decoder.decode(event)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return ""
+        choices = chunk.choices
+        if not choices or choices[1:] or chunk.usage or chunk.prompt_progress or chunk.error:
+            return ""
+        choice = choices[0]
+        delta = choice.delta
+        rare = choice.logprobs or delta.reasoning_content or delta.tool_calls
+        return "" if rare or choice.finish_reason is not None else delta.content or ""
 
     def _take_lines(self, lines: bytes, count: int) -> None:
         if lines.endswith(b"\n" + _DONE):

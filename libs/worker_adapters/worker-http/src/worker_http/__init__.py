@@ -6,12 +6,13 @@ from worker_http.client import ClientLimits, EngineClient
 from worker_http.connection import Departure
 from worker_http.context import task_headers
 from worker_http.endpoint import Endpoint, Headers
-from worker_http.exchange import EVENT_STREAM, OnData, Response
+from worker_http.exchange import EVENT_STREAM, STREAMED, OnData, Response
 from worker_http.sse import SseDecoder, SseEvent
 from worker_http.statuses import error_of_status
 
 __all__ = [
     "EVENT_STREAM",
+    "STREAMED",
     "BegunStream",
     "ClientLimits",
     "Departure",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from worker_http.exchange import Response
+from worker_http.exchange import STREAMED, Response
 
 if TYPE_CHECKING:
     from worker_http.client import EngineClient
@@ -30,11 +30,14 @@ class BegunStream:
     def ended(self, told: Response | Exception) -> None:
         """Take how the exchange has ended."""
         connection = self._connection
-        if isinstance(told, Response):
+        if told is STREAMED:  # As good as always, and told apart at once.
+            self._client.keep(connection, after_stream=True)
+            self._on_end(told, None)
+        elif isinstance(told, Response):
             self._client.keep(connection, after_stream=told.streamed)
             self._on_end(told, None)
-            return
-        self._on_end(told, self._client.leave(connection))
+        else:
+            self._on_end(told, self._client.leave(connection))
 
     def cancel(self) -> Departure:
         """Close the connection at once; `on_end` is not told."""

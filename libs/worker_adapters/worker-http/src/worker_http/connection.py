@@ -9,7 +9,7 @@ import httptools
 
 from adapter_api import EngineProtocolError, EngineReset, NotBegun
 from worker_http.exchange import EVENT_STREAM, Exchange
-from worker_http.heads import LAST_CHUNK, SAME_FRAMING, StreamHeads
+from worker_http.heads import LAST_CHUNK, LAST_CHUNK_BYTES, SAME_FRAMING, StreamHeads
 
 
 class Departure:
@@ -168,12 +168,12 @@ class EngineConnection(asyncio.Protocol):
             return
         if known.end is None:
             if body:
-                exchange.read(body.pop() if len(body) == 1 else self._joined())
+                exchange.read(self._joined() if body[1:] else body.pop())
             return
         del body[known.end :]
         known.end = self._exchange = None
         # What follows the end was not asked for; how it is told apart does not matter much.
-        self.usable = self.usable and data[-len(LAST_CHUNK) :] == LAST_CHUNK
+        self.usable = self.usable and data[-LAST_CHUNK_BYTES:] == LAST_CHUNK
         exchange.read(self._joined(), last=True)
         exchange.complete()
 
@@ -189,7 +189,7 @@ class EngineConnection(asyncio.Protocol):
         body = self._body
         if self._exchange is not None:
             if body:
-                exchange.read(body.pop() if len(body) == 1 else self._joined())
+                exchange.read(self._joined() if body[1:] else body.pop())
             return
         del body[self._body_end :]
         exchange.read(self._joined(), last=True)

@@ -2,11 +2,11 @@
 
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-Headers = Iterable[tuple[str, str]]
+Headers = Sequence[tuple[str, str]]
 
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 
@@ -58,10 +58,13 @@ class Endpoint:
     ) -> bytes:
         """A whole HTTP/1.1 request; JSON where there is a body."""
         head = f"{method} {self.base_path}{path} HTTP/1.1\r\n{self._head}"
+        values = ""
         for name, value in headers:
-            if _UNSAFE.search(value):
-                raise _unsafe(name)
+            values += value
             head += f"{name}: {value}\r\n"
+        if _UNSAFE.search(values):
+            for name, value in headers:
+                header_line(name, value)
         if body is None:
             return f"{head}\r\n".encode("ascii")
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -71,9 +74,5 @@ class Endpoint:
 def header_line(name: str, value: str) -> str:
     """One header; `ValueError`, without the value, when it would break the request."""
     if _UNSAFE.search(value):
-        raise _unsafe(name)
+        raise ValueError(f"the value of {name} has a character that a header cannot hold")
     return f"{name}: {value}\r\n"
-
-
-def _unsafe(name: str) -> ValueError:
-    return ValueError(f"the value of {name} has a character that a header cannot hold")
