@@ -49,7 +49,7 @@ async def calls_of_a_heartbeat(folder: Path, nodes: int, *, busy: tuple[int, ...
 
 @pytest.mark.parametrize(
     ("busy", "most"),
-    [((0, 0, 0, 0, 0), 125), ((0, 0, 0, 0, 1), 184), ((1, 1, 1, 1, 1), 304)],
+    [((0, 0, 0, 0, 0), 65), ((0, 0, 0, 0, 1), 92), ((1, 1, 1, 1, 1), 128)],
     ids=["nothing new", "one pool changes", "all pools change"],
 )
 async def test_what_a_report_costs_goes_by_what_is_new_in_it(

@@ -23,13 +23,12 @@ class _Text(msgspec.Struct, forbid_unknown_fields=True):
     incarnation: str
     seq: int
     timestamp: int
-    pools: msgspec.Raw = _NOTHING
+    pools: list[msgspec.Raw] = []
     models: msgspec.Raw = _NOTHING
     labels: msgspec.Raw = _NOTHING
 
 
 _TEXTS = msgspec.json.Decoder(_Text)
-_LISTS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,16 +164,15 @@ def _as_changed(last: _Taken, text: _Text) -> Heartbeat | None:
 
 
 def _changed_pools(
-    pools: tuple[PoolSnapshot, ...], before: msgspec.Raw, now: msgspec.Raw
+    pools: tuple[PoolSnapshot, ...], before: list[msgspec.Raw], now: list[msgspec.Raw]
 ) -> tuple[PoolSnapshot, ...] | None:
     """Return pools as they are now; those of which the text stands where it stood are kept."""
     try:
-        texts = _LISTS.decode(now)
         return tuple(
             [
                 pool if text == said else PoolSnapshot.model_validate_json(bytes(text), strict=True)
-                for pool, said, text in zip(pools, _LISTS.decode(before), texts, strict=True)
+                for pool, said, text in zip(pools, before, now, strict=True)
             ]
         )
-    except (msgspec.MsgspecError, ValueError):  # Of another number, or not as the model wants them.
+    except ValueError:  # Of another number, or not as the model wants them.
         return None

@@ -21,7 +21,6 @@ class ServedModel:
     replicas_ready: int
     slots_total: int
     """Of replicas that take tasks."""
-    slots_free: int
     loadable: bool
     """Some pool may load it in place of another model."""
 
@@ -36,7 +35,7 @@ def summed_up(index: ReplicaIndex) -> dict[str, ServedModel]:
         for model_id in view.loadable_models - {view.model_id}:
             loading.setdefault(model_id, []).append(view)
     return {
-        model_id: _served(model_id, having.get(model_id, ()), loading.get(model_id, ()), index)
+        model_id: _served(model_id, having.get(model_id, ()), loading.get(model_id, ()))
         for model_id in sorted({*having, *loading})
     }
 
@@ -45,7 +44,6 @@ def _served(
     model_id: str,
     having: Iterable[ReplicaView],
     loading: Iterable[ReplicaView],
-    index: ReplicaIndex,
 ) -> ServedModel:
     replicas = [view for view in having if view.key.replica_id != NO_REPLICA]
     ready = [view for view in replicas if view.takes_tasks]
@@ -58,6 +56,5 @@ def _served(
         replicas=len(replicas),
         replicas_ready=len(ready),
         slots_total=sum(view.slots_total for view in ready),
-        slots_free=sum(index.slots_free(view.key) for view in ready),
         loadable=any(True for _ in loading),
     )

@@ -16,7 +16,8 @@ class Turns:
     """Lets so many begin at once; those beyond have to wait, in their order, for the next turn.
 
     Whoever begins counts `left` down, and puts off what is to begin where nothing is left. There
-    is more again only after something was put off: that costs nothing where little is to do.
+    is more again only after something was put off: where requests come one by one, that is one of
+    them in so many, for no longer than the turn lasts.
     """
 
     __slots__ = ("_call_soon", "_waiting", "left")
