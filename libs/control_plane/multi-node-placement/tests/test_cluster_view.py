@@ -291,9 +291,8 @@ def test_a_pool_without_a_replica_can_be_named_and_waited_for(view):
 
 def test_models_are_summed_over_replicas_and_name_what_could_be_loaded(view):
     view.apply_report("n", [pool_report(replicas=2, slots=3)], loadable={"p": ["other"]})
-    reserve(view)
     served, loadable = view.models()["m"], view.models()["other"]
-    assert (served.replicas_ready, served.slots_total, served.slots_free) == (2, 6, 5)
+    assert (served.replicas_ready, served.slots_total) == (2, 6)
     assert (served.ctx_max, served.engines, served.loadable) == (4096, ("llamacpp",), False)
     assert (loadable.loadable, loadable.slots_total) == (True, 0)
     assert view.could_serve(Constraint(model_id="other")).when is When.LATER
