@@ -12,12 +12,18 @@ from adapter_api import (
     EngineRequest,
     EngineReset,
     EventSink,
+    NotBegun,
+    OnRunEnd,
+    Run,
     WorkerAdapter,
 )
 from orchestrator_core import PoolRef, ReplicaKey
 
 BUSY_PAUSES_S = (0.02, 0.05, 0.1, 0.2)
 """A node learns of the end of a request a moment after us: its slot is free soon."""
+
+
+_SILENT = "the node of this replica is silent"
 
 
 class NodeCall:
@@ -32,6 +38,8 @@ class NodeCall:
         self._loop = asyncio.get_running_loop()
         self._moved_s = self._loop.time()
         self._limit: asyncio.Timeout | None = None
+        self._run: Run | None = None
+        self._on_end: OnRunEnd | None = None
         self._begun = False
 
     @property
@@ -47,22 +55,44 @@ class NodeCall:
         """End the run as if its stream had broken."""
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(self._loop.time())
+        run, self._run = self._run, None
+        if run is not None and self._on_end is not None:
+            run.cancel()
+            self._on_end(EngineReset(_SILENT))
 
-    async def run(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
-        """Run the request; raises `EngineReset` when its node is given up."""
+    def begin(self, request: EngineRequest, sink: EventSink, on_end: OnRunEnd) -> Run | None:
+        """Begin a run where the adapter can; `run` goes on with it where its node has no slot."""
+        begin = getattr(self._adapter, "begin", None)
+        if begin is None:
+            return None
 
+        def ended(outcome: EngineFinish | Exception) -> None:
+            self._run = None
+            if isinstance(outcome, EngineOverloaded) and not self._begun:
+                outcome = NotBegun("the node had no slot yet")
+            on_end(outcome)
+
+        run: Run | None = begin(request, self._noting(sink), ended)
+        self._run, self._on_end = run, on_end
+        return run
+
+    def _noting(self, sink: EventSink) -> EventSink:
         def noting(event: EngineEvent) -> None:
             self._begun = True
             self._moved_s = self._loop.time()
             sink(event)
 
+        return noting
+
+    async def run(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
+        """Run the request; raises `EngineReset` when its node is given up."""
         self._limit = asyncio.timeout(None)
         try:
             async with self._limit:
-                return await self._run_patiently(request, noting)
+                return await self._run_patiently(request, self._noting(sink))
         except TimeoutError:
             if self._limit.expired():
-                raise EngineReset("the node of this replica is silent") from None
+                raise EngineReset(_SILENT) from None
             raise
         finally:
             self._limit = None

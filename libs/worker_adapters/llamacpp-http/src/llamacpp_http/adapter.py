@@ -27,7 +27,6 @@ from adapter_api import (
     Result,
     Workload,
 )
-from llamacpp_http.begun import BegunRun, finish_of
 from llamacpp_http.body import MAX_SEED, chat_body, completion_body, plain_body
 from llamacpp_http.refusals import error_of_response, schema_error
 from llamacpp_http.stops import LeftRun, wait_until_gone
@@ -41,7 +40,7 @@ from llamacpp_http.wire import (
     Templated,
     Tokenized,
 )
-from worker_http import ClientLimits, Departure, EngineClient, Response, task_headers
+from worker_http import BegunRun, ClientLimits, Departure, EngineClient, Response, task_headers
 
 _T = TypeVar("_T")
 
@@ -133,7 +132,12 @@ class LlamaCppAdapter:
             mark, path, body, reader = self._composed(request, sink)
         except AdapterError:
             return None  # `run` will tell.
-        begun = BegunRun(request, mark, reader, on_end, self._note_left)
+        begun = BegunRun(
+            reader,
+            on_end,
+            refusal=_unwanted,
+            left=lambda departure: self._note_left(request, mark, reader.in_slot, (departure,)),
+        )
         begun.stream = self._client.begin_stream(
             path,
             body,
@@ -205,7 +209,9 @@ class LlamaCppAdapter:
                 return reader.finish
             self._note_left(request, mark, reader.in_slot, departures)
             raise
-        return finish_of(response, reader)
+        if response.streamed:
+            return reader.end()
+        raise _unwanted(response)
 
     def _composed(
         self, request: EngineRequest, sink: EventSink
@@ -325,6 +331,12 @@ class LlamaCppAdapter:
 
     async def _post(self, path: str, kind: type[_T], **body: object) -> _T:
         return _decode(await self._client.request("POST", path, plain_body(**body)), kind)
+
+
+def _unwanted(response: Response) -> AdapterError:
+    if response.status == 200:
+        return EngineProtocolError("the engine answered with something other than a stream")
+    return error_of_response(response)
 
 
 def _decode(response: Response, kind: type[_T]) -> _T:

@@ -12,9 +12,10 @@ from adapter_api import (
     EngineHealth,
     EngineRequest,
     EventSink,
+    OnRunEnd,
 )
 from openai_http.kinds import LLAMACPP, dialect_of
-from worker_http import ClientLimits, EngineClient
+from worker_http import BegunRun, ClientLimits, EngineClient
 from worker_http.openai_dialect import (
     Dialect,
     Load,
@@ -94,6 +95,13 @@ class OpenAiAdapter:
     async def run(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
         """Run one request to its end."""
         return await self._calls.run(request, sink, await self._dialect())
+
+    def begin(self, request: EngineRequest, sink: EventSink, on_end: OnRunEnd) -> BegunRun | None:
+        """Begin a completion on a connection that is there, once the engine is known."""
+        card = self._calls.known_model
+        if card is None:
+            return None
+        return self._calls.begin(request, sink, on_end, self._given or dialect_of(card))
 
     async def confirm_stopped(self, task_id: str, *, timeout_ms: int = 1_000) -> bool:
         """Wait until the engine has closed the connection, and for llama.cpp until a slot is free.

@@ -12,9 +12,10 @@ from adapter_api import (
     EngineHealth,
     EngineRequest,
     EventSink,
+    OnRunEnd,
 )
 from vllm_http.metrics import EngineLoad, engine_load
-from worker_http import ClientLimits, EngineClient
+from worker_http import BegunRun, ClientLimits, EngineClient
 from worker_http.openai_dialect import (
     OPENAI_SAMPLING,
     Dialect,
@@ -112,6 +113,10 @@ class VllmAdapter:
     async def run(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
         """Run one request to its end."""
         return await self._calls.run(request, sink, VLLM)
+
+    def begin(self, request: EngineRequest, sink: EventSink, on_end: OnRunEnd) -> BegunRun | None:
+        """Begin a completion on a connection that is there, once the model is known."""
+        return self._calls.begin(request, sink, on_end, VLLM)
 
     async def load(self) -> EngineLoad | None:
         """How many requests run and wait, of everybody; None where vLLM counts nothing."""

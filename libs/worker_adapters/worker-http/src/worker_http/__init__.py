@@ -6,13 +6,14 @@ from worker_http.client import ClientLimits, EngineClient
 from worker_http.connection import Departure
 from worker_http.context import task_headers
 from worker_http.endpoint import Endpoint, Headers
-from worker_http.exchange import EVENT_STREAM, STREAMED, OnData, Response
+from worker_http.exchange import EVENT_STREAM, OnData, Response
+from worker_http.runs import BegunRun
 from worker_http.sse import SseDecoder, SseEvent
 from worker_http.statuses import error_of_status
 
 __all__ = [
     "EVENT_STREAM",
-    "STREAMED",
+    "BegunRun",
     "BegunStream",
     "ClientLimits",
     "Departure",

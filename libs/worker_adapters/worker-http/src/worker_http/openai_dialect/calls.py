@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from adapter_api import (
     TASK_HEADER,
+    AdapterError,
     EngineFailed,
     EngineFinish,
     EngineRefused,
@@ -14,12 +15,14 @@ from adapter_api import (
     EngineReset,
     EngineTimeout,
     EventSink,
+    OnRunEnd,
     Result,
     Workload,
 )
 from worker_http.client import EngineClient
 from worker_http.connection import Departure
 from worker_http.context import task_headers
+from worker_http.exchange import Response
 from worker_http.openai_dialect.body import chat_body, completion_body, encoded
 from worker_http.openai_dialect.dialect import Dialect
 from worker_http.openai_dialect.refusals import decoded_answer, error_of_response
@@ -33,6 +36,7 @@ from worker_http.openai_dialect.wire import (
     RerankResponse,
     Tokenized,
 )
+from worker_http.runs import BegunRun
 
 _T = TypeVar("_T")
 
@@ -65,6 +69,11 @@ class OpenAiCalls:
             self._card = (found or cards)[0]
         return self._card
 
+    @property
+    def known_model(self) -> ModelCard | None:
+        """That model, where it was asked for."""
+        return self._card
+
     def forget_model(self) -> None:
         """Ask again which model the engine has."""
         self._card = None
@@ -78,6 +87,44 @@ class OpenAiCalls:
                 return await self._embed(request, sink)
             case "rerank":
                 return await self._rerank(request, sink)
+
+    def begin(
+        self, request: EngineRequest, sink: EventSink, on_end: OnRunEnd, dialect: Dialect
+    ) -> BegunRun | None:
+        """Begin a completion that needs no question first, on a connection that is there."""
+        card = self._card
+        counts_first = dialect.counts_prompts and request.max_tokens is None
+        asks_first = counts_first and request.messages is None
+        if card is None or asks_first or request.workload != "completion":
+            return None
+        try:
+            path, body, reader = self._composed(request, sink, dialect, card, room=None)
+        except AdapterError:
+            return None  # `run` will tell.
+
+        def on_data(data: bytes) -> bool:
+            self._begun.add(reader)
+            return reader.feed(data)
+
+        def left(departure: Departure) -> None:
+            self._begun.discard(reader)
+            self._note_left(request, (departure,))
+
+        def ended(outcome: EngineFinish | Exception) -> None:
+            self._begun.discard(reader)
+            on_end(outcome)
+
+        begun = BegunRun(reader, ended, refusal=self._refusal, left=left)
+        begun.stream = self.client.begin_stream(
+            path,
+            body,
+            on_data=on_data,
+            on_end=begun.ended,
+            first_ms=request.first_token_timeout_ms,
+            idle_ms=request.idle_timeout_ms,
+            headers=task_headers(request),
+        )
+        return None if begun.stream is None else begun
 
     async def workloads(self, dialect: Dialect) -> tuple[Workload, ...]:
         """What the engine does not refuse; found out with the smallest requests there are."""
@@ -129,15 +176,8 @@ class OpenAiCalls:
         self, request: EngineRequest, sink: EventSink, dialect: Dialect
     ) -> EngineFinish:
         card = await self.model()
-        seed = _seed_of(request, dialect)
-        if request.messages is not None:
-            path = "/v1/chat/completions"
-            body = chat_body(request, dialect, model=card.id, seed=seed)
-        else:
-            path = "/v1/completions"
-            room = await self._room(request, card, dialect)
-            body = completion_body(request, dialect, model=card.id, seed=seed, room=room)
-        reader = StreamReader(sink, seed=seed)
+        room = None if request.messages is not None else await self._room(request, card, dialect)
+        path, body, reader = self._composed(request, sink, dialect, card, room=room)
 
         def on_data(data: bytes) -> bool:
             self._begun.add(reader)
@@ -163,9 +203,31 @@ class OpenAiCalls:
             self._begun.discard(reader)
         if response.streamed:
             return reader.end()
+        raise self._refusal(response)
+
+    def _composed(
+        self,
+        request: EngineRequest,
+        sink: EventSink,
+        dialect: Dialect,
+        card: ModelCard,
+        *,
+        room: int | None,
+    ) -> tuple[str, bytes, StreamReader]:
+        """The path and body of a request, and who reads the answer."""
+        seed = _seed_of(request, dialect)
+        if request.messages is not None:
+            path = "/v1/chat/completions"
+            body = chat_body(request, dialect, model=card.id, seed=seed)
+        else:
+            path = "/v1/completions"
+            body = completion_body(request, dialect, model=card.id, seed=seed, room=room)
+        return path, body, StreamReader(sink, seed=seed)
+
+    def _refusal(self, response: Response) -> AdapterError:
         if response.status == 404:
             self.forget_model()
-        raise error_of_response(response)
+        return error_of_response(response)
 
     async def _room(self, request: EngineRequest, card: ModelCard, dialect: Dialect) -> int | None:
         """What the prompt leaves of the context, where the engine must be told."""
