@@ -1,4 +1,5 @@
 import asyncio
+import os
 import uuid
 
 import pytest
@@ -89,3 +90,22 @@ def test_a_later_version_may_say_more() -> None:
 def test_a_new_trace_is_valid() -> None:
     trace = TraceParent.new(sampled=True)
     assert parse_traceparent(trace.header()) == trace
+
+
+def test_ids_are_uuids_of_which_no_two_processes_have_the_same() -> None:
+    def asked_in_a_child() -> str:
+        read, write = os.pipe()
+        if not os.fork():
+            os.write(write, new_correlation_id().encode())
+            os._exit(0)
+        os.wait()
+        os.close(write)
+        with os.fdopen(read) as told:
+            return told.read()
+
+    ids = [asked_in_a_child(), asked_in_a_child(), *(new_correlation_id() for _ in range(1_000))]
+    assert len(set(ids)) == len(ids)
+    assert len({name[:24] for name in ids}) == 3
+    for name in ids:
+        found = uuid.UUID(name)
+        assert (found.version, found.variant, str(found)) == (4, uuid.RFC_4122, name)

@@ -120,17 +120,18 @@ class Exchange:
     def _join(self, link: EngineLink) -> bool:
         """Join the client and a connection to the engine; False: too late to send anything."""
         passage, connection = self._passage, self._connection
+        if self._over or passage.revoked is not None:
+            # Nothing was begun. And of a connection that was made just now a loop may tell no end.
+            link.abort()
+            self._passages.close(passage)
+            if not self._over:
+                self.refuse(passage.failure(link))
+            return False
         link.carry(self, self._transport, correlation_id=self.correlation_id, keep_alive=True)
         self._link = passage.link = link
-        if self._over:
-            link.leave()
-            return False
         connection.on_flow = link.flow
         if connection.writing_paused:
             link.flow(False)
-        if passage.revoked is not None:
-            link.end(End.REVOKED)
-            return False
         return True
 
     def _open(self, sent: bytes) -> None:

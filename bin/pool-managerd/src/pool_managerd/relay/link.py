@@ -51,6 +51,14 @@ class Asking(Protocol):
         ...
 
 
+class Client(Protocol):
+    """Who gets the answer; a transport is one."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send it some time."""
+        ...
+
+
 class EngineLink(asyncio.Protocol):
     """One connection to an engine, which carries one request after the other.
 
@@ -107,7 +115,7 @@ class EngineLink(asyncio.Protocol):
         """There only while the engine takes no more of the request, which is seldom."""
 
     def carry(
-        self, asking: Asking, client: asyncio.Transport, *, correlation_id: bytes, keep_alive: bool
+        self, asking: Asking, client: Client, *, correlation_id: bytes, keep_alive: bool
     ) -> None:
         """Take a request, whose bytes are then sent, and its client."""
         self._asking = asking

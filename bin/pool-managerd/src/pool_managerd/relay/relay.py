@@ -50,7 +50,7 @@ class Relay:
         protocol = cast("ClientConnection", request.protocol)
         talk = _Talk(self.passages, passage, link, protocol)
         link.carry(
-            *(talk, client),
+            *(talk, _Listening(client)),
             correlation_id=request[CORRELATION_ID].encode("ascii"),
             keep_alive=request.keep_alive,
         )
@@ -75,6 +75,18 @@ async def _connect(passage: Passage) -> EngineLink:
     except (TimeoutError, OSError) as error:
         raise passage.unreachable(error) from error
     return link
+
+
+class _Listening:
+    """A client as long as it is there: its handler hears only a turn later that it has gone."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        """Send it; uvloop raises where the transport is closed."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
 
 class _Talk:
