@@ -92,7 +92,17 @@ def test_to_hear_a_thousand_nodes_takes_few_calls(clock):
     called = calls(hear) / len(nodes)
     assert registry.health().online == 1_000
     print(f"{called:.1f} calls of functions a heartbeat")
-    assert called < 110
+    assert called < 80
+
+    leases = list(registry.nodes())
+
+    def hear_again() -> None:
+        for lease in leases:
+            assert registry.heartbeat_after(lease, lease.seq, lease.pools) is lease
+
+    called = calls(hear_again) / len(nodes)
+    print(f"{called:.1f} where it says again what was said")
+    assert called < 9
 
 
 def calls(work: Callable[[], object]) -> int:
