@@ -61,7 +61,7 @@ class Chunks:
 
     def __call__(self, frame_id: int, frame: Frame) -> bytes:  # noqa: ARG002 - chunks have no id
         """Encode one frame; nothing where the upstream API has nothing like it."""
-        if isinstance(frame, TokenFrame):
+        if type(frame) is TokenFrame:
             if self._before:
                 return b"%b%b%b" % (self._before, _encode(frame.text), self._after)
             opening = self._open()

@@ -63,12 +63,12 @@ class SseDecoder:
             or chunk[self._max_event_bytes :]
         ):
             return None
-        line_ends, lines, events = chunk.count(b"\n"), chunk[6:-2], 1
-        if line_ends != 2:
+        lines, events = chunk[6:-2], 1
+        if b"\n" in lines:
             lines = lines.replace(b"\n\ndata: ", b"\n")
             events = lines.count(b"\n") + 1
-        if line_ends != 2 * events:
-            return None
+            if chunk.count(b"\n") != 2 * events:
+                return None
         self._at_start = False
         return lines, events
 
