@@ -23,6 +23,7 @@ responses = st.one_of(
     st.sampled_from(
         [
             CHUNKED + b"zz\r\n",
+            CHUNKED + chunk(b"cut off"),
             CHUNKED + chunk(b"data: 1\n\n") + chunk(b"") + b"HTTP/1.1 200 OK\r\n\r\n",
             HEAD + b"Content-Length: 3\r\n\r\nabc",
             HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b""),

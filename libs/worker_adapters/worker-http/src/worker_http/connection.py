@@ -90,7 +90,9 @@ class EngineConnection(asyncio.Protocol):
         self._exchange = exchange
         self.idle_since_s = None
         self._is_known = False
-        look_s = exchange.began_s + exchange.soonest_s
+        self._body_ends_with_connection = False
+        # Most are over before it was idle for too long: then the same look serves for both.
+        look_s = exchange.began_s + min(exchange.soonest_s, self._idle_s)
         if self._watch is None or look_s < self._looks_at_s:
             self._look_at(look_s)
         self._transport.write(request)
@@ -99,8 +101,9 @@ class EngineConnection(asyncio.Protocol):
         """Be idle from now on: closed when nobody sends anything in time."""
         self.idle_after_stream = after_stream
         self.idle_since_s = self._loop.time()
-        if self._watch is None:
-            self._look_at(self.idle_since_s + self._idle_s)
+        due_s = self.idle_since_s + self._idle_s
+        if self._watch is None or due_s < self._looks_at_s:
+            self._look_at(due_s)
 
     def leave(self, *, linger_ms: int) -> Departure:
         """Give up the exchange: close our side now and the whole connection when the engine has.
@@ -208,8 +211,8 @@ class EngineConnection(asyncio.Protocol):
     def _look_at(self, due_s: float) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        self._looks_at_s = min(due_s, self._loop.time() + self._idle_s)
-        self._watch = self._loop.call_at(self._looks_at_s, self._look)
+        self._looks_at_s = due_s
+        self._watch = self._loop.call_at(due_s, self._look)
 
     def _look(self) -> None:
         """See whether the time of an exchange is up, or of a connection that nobody uses."""
