@@ -40,8 +40,11 @@ def test_a_body_ends_with_its_last_byte_whatever_is_in_it_and_however_it_is_cut(
     for chunks, cuts in bodies:  # One after the other through the same connection.
         followed.begin()
         *parts, last = pieces_of(written(chunks), cuts)
-        assert [followed.ends_with(part) for part in parts] == [False] * len(parts)
-        assert followed.ends_with(last)
+        for part in parts:
+            followed.feed(part)
+            assert not followed.seen.ended
+        followed.feed(last)
+        assert (followed.seen.begun, followed.seen.ended) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +56,25 @@ def test_a_body_ends_with_its_last_byte_whatever_is_in_it_and_however_it_is_cut(
         b"2\nab\r\n" + END,
         b"ffffffffffffffffff\r\n",
         END + b"x",
-        END + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        END + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + END,
     ],
 )
-def test_what_breaks_the_framing_or_follows_the_body_is_refused(bad: bytes) -> None:
+def test_what_breaks_the_framing_is_refused(bad: bytes) -> None:
     followed = ChunkedBodies()
     followed.begin()
     with pytest.raises(BadChunks):
-        followed.ends_with(bad)
+        followed.feed(bad)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + END,
+        b"HTTP/1.1 2",
+    ],
+)
+def test_an_answer_that_follows_the_body_is_counted(answer: bytes) -> None:
+    followed = ChunkedBodies()
+    followed.begin()
+    followed.feed(END + answer)
+    assert followed.seen.begun == 2

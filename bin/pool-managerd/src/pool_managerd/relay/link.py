@@ -71,6 +71,7 @@ class EngineLink(asyncio.Protocol):
         "_chunks",
         "_correlation_id",
         "_engine",
+        "_followed",
         "_head_bytes",
         "_keep_alive",
         "_kept",
@@ -110,6 +111,8 @@ class EngineLink(asyncio.Protocol):
         self._paused = False
         self._chunks: ChunkedBodies | None = None
         """There once an answer came in chunks."""
+        self._followed: ChunkedBodies | None = None
+        """The same, while such a body is passing."""
         self._timer: asyncio.TimerHandle | None = None
         self._room: asyncio.Event | None = None
         """There only while the engine takes no more of the request, which is seldom."""
@@ -262,7 +265,7 @@ class EngineLink(asyncio.Protocol):
                     break
                 received = body  # That was an interim answer.
         except BadHead as error:
-            self._break(error)
+            self._break(str(error))
             return
         self._head_bytes = b""
         self._begin(head, body)
@@ -271,9 +274,10 @@ class EngineLink(asyncio.Protocol):
         self.head, self._missing_bytes = head, head.length_bytes
         self.reusable = self._keep_alive and head.ends_itself
         if head.chunked:
-            if self._chunks is None:
-                self._chunks = ChunkedBodies()
-            self._chunks.begin()
+            chunks = self._followed = self._chunks = self._chunks or ChunkedBodies()
+            chunks.begin()
+        else:
+            self._followed = None
         written = head.for_client(correlation_id=self._correlation_id, keep_alive=self._keep_alive)
         self.passed_bytes += len(written)
         self._write(written + body)
@@ -283,29 +287,37 @@ class EngineLink(asyncio.Protocol):
     def _follow(self, data: bytes) -> None:
         """Count what was passed on, and see whether the body is whole with it."""
         self.passed_bytes += len(data)
-        head = self.head
-        assert head is not None
-        if head.chunked:
-            assert self._chunks is not None
-            try:
-                whole = self._chunks.ends_with(data)
-            except BadChunks as error:
-                self._break(error)
-                return
-            if whole:
+        chunks = self._followed
+        if chunks is None:
+            self._count_down(len(data))
+            return
+        try:
+            chunks.feed(data)
+        except BadChunks as error:
+            self._break(f"the chunks of the body are malformed: {error}")
+            return
+        seen = chunks.seen
+        if seen.ended:
+            if seen.begun > 1:
+                self._break("another answer follows the body")
+            else:
                 # With trailers, or cut within its end, it is not looked at more closely.
-                self._complete(head, to_the_byte=data.endswith(LAST_CHUNK))
-        elif self._missing_bytes is not None:
-            self._missing_bytes -= len(data)
-            if self._missing_bytes == 0:
-                self._complete(head, to_the_byte=True)
-            elif self._missing_bytes < 0:
-                self._break(BadHead("the body is longer than its length"))
+                self._complete(to_the_byte=data.endswith(LAST_CHUNK))
 
-    def _complete(self, head: ResponseHead, *, to_the_byte: bool) -> None:
+    def _count_down(self, size_bytes: int) -> None:
+        """Follow a body of known length; one that ends with its connection has none."""
+        if self._missing_bytes is not None:
+            self._missing_bytes -= size_bytes
+            if self._missing_bytes == 0:
+                self._complete(to_the_byte=True)
+            elif self._missing_bytes < 0:
+                self._break("the body is longer than its length")
+
+    def _complete(self, *, to_the_byte: bool) -> None:
         """The answer is whole: the engine has let go, unless it says that it will by closing."""
-        asking = self._asking
+        asking, head = self._asking, self.head
         assert asking is not None
+        assert head is not None
         self._passing = False
         if not (head.keeps_open and self._whole_request):
             self._said_goodbye = True
@@ -323,8 +335,8 @@ class EngineLink(asyncio.Protocol):
         self.ended = End.WHOLE
         asking.ended(End.WHOLE)
 
-    def _break(self, error: Exception) -> None:
-        self.fault = str(error)
+    def _break(self, fault: str) -> None:
+        self.fault = fault
         self.end(End.BROKEN)
 
     def _finish(self, asking: Asking, how: End) -> None:

@@ -85,6 +85,15 @@ class ClientConnection(web.RequestHandler):
             self._keep_early(data)
             return
         if self._short_way is not None:
+            # What is recalled takes a tenth of the time: no turn is too full for it.
+            if self._recall is not None and not self._held:
+                self._exchange = _UNDER_WAY
+                exchange = self._recall(data, self)
+                if exchange is not None:
+                    if self._exchange is _UNDER_WAY:  # Else it was answered at once.
+                        self._exchange = exchange
+                    return
+                self._exchange = None
             if not self._turns.left:
                 self._exchange = _UNDER_WAY
                 self._keep_early(data)
@@ -95,14 +104,6 @@ class ClientConnection(web.RequestHandler):
             data = self._held + data
             self._let_go()
         if self._short_way is not None and self._reader is not None:
-            if self._recall is not None:
-                self._exchange = _UNDER_WAY
-                exchange = self._recall(data, self)
-                if exchange is not None:
-                    if self._exchange is _UNDER_WAY:  # Else it was answered at once.
-                        self._exchange = exchange
-                    return
-                self._exchange = None
             request = self._reader.read(data, self._remote)
             if request is UNFINISHED:
                 self._hold(data)
