@@ -60,7 +60,7 @@ def log_of(*frames: Any, end: dict[str, Any] | None = None) -> EventLog:
 
 def streamed(log: EventLog, style: Style, *, include_usage: bool = False) -> list[Any]:
     """The chunks of a log; the last one must be the mark of the end."""
-    chunks = Chunks(HEADING, style, include_usage=include_usage)
+    chunks = Chunks(HEADING, style, include_usage=include_usage, correlation_id="c-1")
     _, raw = log.collect(1, dialect=chunks, max_bytes=1 << 20)
     *events, done, nothing = raw.decode().split("\n\n")
     assert (done, nothing) == ("data: [DONE]", "")

@@ -8,10 +8,10 @@ import pytest
 
 from admission_coordinator import EventLog
 from api_types import HTTP_STATUS, ApiError, ErrorCode, TaskError
+from orchestratord.http.sse import first_frames
 from orchestratord.openai.chunks import ChatStyle, Chunks
 from orchestratord.openai.errors import UpstreamErrorBody, openai_answer, upstream
 from orchestratord.openai.shapes import Heading
-from orchestratord.openai.stream import ChunkCursor
 
 HEADING = Heading(id="chatcmpl-1", created_s=7, model="m", engine=lambda: None)
 LOST = TaskError(code="WORKER_RESET", message="the engine is gone", retriable=True)
@@ -20,13 +20,14 @@ LOST = TaskError(code="WORKER_RESET", message="the engine is gone", retriable=Tr
 class Stream:
     """A log and its one reader."""
 
-    def __init__(self, *, hold_s: float = 60) -> None:
+    def __init__(self) -> None:
         self.log = EventLog(max_bytes=1 << 20)
         self.log.append("started", {"task_id": "1"})
-        chunks = Chunks(HEADING, ChatStyle(top_logprobs=0), include_usage=False)
-        cursor = self.log.open(dialect=chunks)
+        style = ChatStyle(top_logprobs=0)
+        self.chunks = Chunks(HEADING, style, include_usage=False, correlation_id="c-1")
+        cursor = self.log.open(dialect=self.chunks)
         assert cursor is not None
-        self.reader = ChunkCursor(cursor, chunks, correlation_id="c-1", hold_s=hold_s)
+        self.reader = cursor
 
     def fail(self, error: TaskError = LOST) -> None:
         self.log.finish("error", error.model_dump(exclude_none=True))
@@ -40,37 +41,38 @@ async def test_a_failure_before_the_first_token_keeps_its_status() -> None:
         stream.fail()
     error = reading.result()
     assert (error.code, error.status) == (ErrorCode.WORKER_RESET, 502)
-    assert stream.reader.ended
 
 
 async def _raised(stream: Stream) -> ApiError:
     with pytest.raises(ApiError) as caught:
-        await stream.reader.read(timeout_s=60)
+        await first_frames(stream.reader, hold_s=60)
     return caught.value
 
 
 async def test_headers_go_when_the_first_token_comes() -> None:
     stream = Stream()
     stream.log.append_tokens("Hi", 0, 1)
-    data = await stream.reader.read(timeout_s=60)
+    data = await first_frames(stream.reader, hold_s=60)
     assert data.count(b"data: ") == 2
     assert not stream.reader.ended
 
 
 async def test_headers_go_without_a_token_when_it_was_held_long_enough() -> None:
-    stream = Stream(hold_s=0.01)
-    assert await stream.reader.read(timeout_s=60) == b""
+    stream = Stream()
+    assert await first_frames(stream.reader, hold_s=0.01) == b""
     assert not stream.reader.ended
 
 
 @pytest.mark.parametrize("first", ["Hi", None])
-async def test_a_later_failure_is_one_chunk_and_nothing_says_done(first: str | None) -> None:
-    stream = Stream(hold_s=0.01)
-    if first is not None:
+def test_a_later_failure_is_one_chunk_and_nothing_says_done(first: str | None) -> None:
+    stream = Stream()
+    if first is None:
+        stream.chunks.commit()
+    else:
         stream.log.append_tokens(first, 0, 1)
-    await stream.reader.read(timeout_s=60)
+    stream.reader.take()
     stream.fail()
-    data = await stream.reader.read(timeout_s=60)
+    data = stream.reader.take()
     assert stream.reader.ended
     (event,) = data.decode().strip().split("\n\n")
     error = json.loads(event.removeprefix("data: "))["error"]
@@ -78,11 +80,11 @@ async def test_a_later_failure_is_one_chunk_and_nothing_says_done(first: str | N
     assert error["llama_orch"]["correlation_id"] == "c-1"
 
 
-async def test_tokens_before_a_failure_are_not_lost() -> None:
+def test_tokens_before_a_failure_are_not_lost() -> None:
     stream = Stream()
     stream.log.append_tokens("Hi", 0, 1)
     stream.fail()
-    data = await stream.reader.read(timeout_s=60)
+    data = stream.reader.take()
     assert b'"Hi"' in data
     assert b'"error"' in data
     assert b"[DONE]" not in data
@@ -136,10 +138,10 @@ def test_an_error_says_which_parameter_it_is_about(
     assert error["message"] == f"{message}; look there"
 
 
-async def test_a_failure_is_told_once_to_a_reader_that_looks_again() -> None:
+def test_a_failure_is_told_once_to_a_reader_that_looks_again() -> None:
     stream = Stream()
     stream.log.append_tokens("Hi", 0, 1)
-    await stream.reader.read(timeout_s=60)
+    stream.reader.take()
     stream.fail()
     assert b'"error"' in stream.reader.take()
     assert stream.reader.take() == b""

@@ -60,7 +60,7 @@ class ShortStream:
         counted: Counted,
     ) -> None:
         self.written_bytes = 0
-        """The head among them: until it goes there are none."""
+        """Of frames and comments: until the head goes there are none."""
         self._context = context
         self._streamed = streamed
         self._cursor: Cursor = streamed.cursor
@@ -146,7 +146,7 @@ class ShortStream:
         if not self.written_bytes:
             self._transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
             data = self._head() + data
-        self.written_bytes += len(data)
+        self.written_bytes += size
         self._transport.write(data)
         return size
 

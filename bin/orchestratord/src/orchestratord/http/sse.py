@@ -42,7 +42,7 @@ async def give(
     """Give an answer that was decided on, as aiohttp's handlers do."""
     if isinstance(answer, web.Response):
         return answer
-    return await _stream(context, call, answer.cursor, answer.headers)
+    return await _stream(context, call, answer)
 
 
 class _EventStream(web.StreamResponse):
@@ -51,22 +51,21 @@ class _EventStream(web.StreamResponse):
     _send_headers_immediately = False
 
 
-async def _stream(
-    context: Context, call: Call[Any, Any], cursor: Cursor, headers: Mapping[str, str]
-) -> web.StreamResponse:
-    """Write the frames of `cursor` until the terminal one; the cursor is closed in any case.
+async def _stream(context: Context, call: Call[Any, Any], streamed: Streamed) -> web.StreamResponse:
+    """Write the frames of a cursor until the terminal one; the cursor is closed in any case.
 
     A reader that falls off the log, or takes nothing for too long, is cut off without a terminal
     frame: it may come back with Last-Event-ID.
     """
-    request = call.request
+    request, cursor = call.request, streamed.cursor
     observer = context.services.observer
-    response = _EventStream(headers={**STREAM_HEADERS, **headers, **call.answer_headers})
+    response = _EventStream(headers={**STREAM_HEADERS, **streamed.headers, **call.answer_headers})
     watch: Watch | None = None
     observer.stream_opened()
     try:
         # The first read comes before the headers, so that its failure still has a status.
-        frames = await cursor.read(timeout_s=context.keep_alive_s, max_bytes=MAX_READ_BYTES)
+        frames = await first_frames(cursor, hold_s=streamed.hold_s or context.keep_alive_s)
+        streamed.commit()
         await response.prepare(request)
         transport = request.transport
         if not cursor.ended and transport is not None:
@@ -95,6 +94,18 @@ async def _stream(
         cursor.close(by_server=watch is not None and watch.has_cut)
         observer.stream_closed()
     return response
+
+
+async def first_frames(cursor: Cursor, *, hold_s: float) -> bytes:
+    """Return the first frames, or nothing if there are none in this time."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + hold_s
+    while (left_s := until_s - loop.time()) > 0:
+        # What wakes a reader may be nothing in its dialect.
+        frames = await cursor.read(timeout_s=left_s, max_bytes=MAX_READ_BYTES)
+        if frames or cursor.ended:
+            return frames
+    return b""
 
 
 async def _flow(

@@ -13,9 +13,11 @@ from orchestratord.http.sse import Streamed
 from orchestratord.http.tasks import admit
 from orchestratord.openai.chunks import Chunks, Style
 from orchestratord.openai.collected import Collected
+from orchestratord.openai.errors import failure_of
 from orchestratord.openai.shapes import Heading
-from orchestratord.openai.stream import HOLD_S, ChunkCursor, failure_of
 
+HOLD_S = 10.0
+"""How long the first chunk is waited for before the headers go without it."""
 _LOOK_AGAIN_S = 60.0
 """Only for form: a task has limits, and its last frame ends the wait."""
 
@@ -62,9 +64,13 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
 
     def stream(self, style: Style, *, include_usage: bool) -> Streamed:
         """Answer with chunks."""
-        chunks = Chunks(self.heading, style, include_usage=include_usage)
-        cursor = ChunkCursor(self._open(chunks), chunks, correlation_id=self.call.correlation_id)
-        return Streamed(cursor, {}, hold_s=HOLD_S, commit=cursor.commit)
+        chunks = Chunks(
+            self.heading,
+            style,
+            include_usage=include_usage,
+            correlation_id=self.call.correlation_id,
+        )
+        return Streamed(self._open(chunks), {}, hold_s=HOLD_S, commit=chunks.commit)
 
     async def collect(self) -> Collected:
         """Wait for the end; raises the task's failure as ApiError."""

@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from admission_coordinator import EventFrame, Frame, TokenFrame
+from api_types import ApiError
+from orchestratord.openai.errors import failure_of, upstream
 from orchestratord.openai.shapes import Heading, chat_logprobs, legacy_logprobs, usage_of
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -48,15 +50,18 @@ class Style(Protocol):
 class Chunks:
     """The dialect of one reader of a streamed answer.
 
-    `failure` is the data of an `error` frame: whether it becomes a status or the last chunk
-    depends on whether the headers have gone, which only the stream knows.
+    The failure of a task is its last chunk, and none says that it is done. Before there was any
+    chunk it is raised instead, as ApiError: the headers have not gone, so that it has a status.
     """
 
-    def __init__(self, heading: Heading, style: Style, *, include_usage: bool) -> None:
-        self.failure: Mapping[str, Any] | None = None
+    def __init__(
+        self, heading: Heading, style: Style, *, include_usage: bool, correlation_id: str
+    ) -> None:
         self._heading = heading
         self._style = style
         self._include_usage = include_usage
+        self._correlation_id = correlation_id
+        self._committed = False
         self._head = self._tail = self._before = self._after = b""
 
     def __call__(self, frame_id: int, frame: Frame) -> bytes:  # noqa: ARG002 - chunks have no id
@@ -68,6 +73,10 @@ class Chunks:
             return b"%b%b%b%b" % (opening, self._before, _encode(frame.text), self._after)
         return self._event(frame)
 
+    def commit(self) -> None:
+        """Tell no failure by a status any more: the headers go."""
+        self._committed = True
+
     def _event(self, frame: EventFrame) -> bytes:
         match frame.event:
             case "token":
@@ -78,8 +87,13 @@ class Chunks:
                 opening = b"" if self._before else self._open()
                 return opening + self._end(frame.data)
             case "error":
-                self.failure = frame.data
+                return self._failed(failure_of(frame.data))
         return b""
+
+    def _failed(self, error: ApiError) -> bytes:
+        if not (self._before or self._committed):
+            raise error
+        return b"data: %b\n\n" % upstream(error.body(self._correlation_id))
 
     def _open(self) -> bytes:
         """Encode what stays the same, now that it is known which engine answers."""

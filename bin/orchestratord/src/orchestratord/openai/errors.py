@@ -4,11 +4,12 @@ import math
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from api_types import HTTP_STATUS, JSON, ErrorBody, ErrorCode
+from api_types import HTTP_STATUS, JSON, ApiError, ErrorBody, ErrorCode
 from http_shell import BACKPRESSURE_STATUSES
 from orchestratord.http.errors import ERRORS
 from pool_registry_types import ServiceModel
@@ -101,3 +102,15 @@ def _param_of(body: ErrorBody) -> str | None:
     if found := _PARAM.match(body.message):
         return found[1]
     return next((param for words, param in _ENGINES_WORDS if words in body.message), None)
+
+
+def failure_of(data: Mapping[str, Any]) -> ApiError:
+    """Return the error that the last frame of a task tells."""
+    return ApiError(
+        ErrorCode(data["code"]),
+        data["message"],
+        retriable=data["retriable"],
+        retry_after_ms=data.get("retry_after_ms"),
+        engine=data.get("engine"),
+        pool_id=data.get("pool_id"),
+    )
