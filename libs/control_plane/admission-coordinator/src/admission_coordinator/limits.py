@@ -26,9 +26,9 @@ class WallLimit:
 
     def watch(self, task: Task, began_s: float) -> None:
         """Limit a task that has begun at this time of `perf_counter`."""
-        self._due_s[task] = began_s + self._limit_ms / 1000
+        due_s = self._due_s[task] = began_s + self._limit_ms / 1000
         if self._timer is None:
-            self._look_in(self._limit_ms / 1000)
+            self._look_in(due_s - perf_counter())
 
     def forget(self, task: Task) -> None:
         """Let a task be that is over."""
