@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 from aiohttp import web
@@ -40,13 +41,13 @@ class HeldAnswer:
     """An exchange that is answered when the test says so."""
 
     def __init__(self, connection: ShortConnection, text: str) -> None:
-        self._connection = connection
+        self.connection = connection
         self._text = text
         self.gone = asyncio.Event()
 
     def give(self) -> None:
-        self._connection.transport.write(answer_bytes(web.Response(text=self._text)))
-        self._connection.answered()
+        self.connection.transport.write(answer_bytes(web.Response(text=self._text)))
+        self.connection.answered()
 
     def lost(self) -> None:
         self.gone.set()
@@ -174,6 +175,23 @@ async def test_what_is_recalled_is_not_read_and_what_is_not_is_read_as_ever() ->
                 if hold:
                     (await way.begun.get()).give()
                     assert await answer(reader) == "short early"
+        writer.close()
+
+
+async def test_a_request_does_not_overtake_one_that_came_during_the_answer_before() -> None:
+    way = Way()
+    way.hold = True
+    async with serve(way) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("first"))
+        first = await way.begun.get()
+        connection = cast("asyncio.Protocol", first.connection)
+        connection.data_received(request("second"))
+        first.give()
+        connection.data_received(request("third"))  # In the same turn of the loop.
+        assert await answer(reader) == "short first"
+        for body in ("second", "third"):  # Two in one read are aiohttp's.
+            assert await answer(reader) == f"aiohttp {body}"
         writer.close()
 
 
@@ -308,7 +326,7 @@ async def test_who_reads_a_short_answer_is_not_idle_and_who_has_read_it_is() -> 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("one"))
         begun = await way.begun.get()
-        connection = begun._connection
+        connection = begun.connection
         connection._next_keepalive_close_time = 0.0  # type: ignore[attr-defined]
         connection._process_keepalive()  # type: ignore[attr-defined]
         begun.give()

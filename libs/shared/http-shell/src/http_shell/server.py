@@ -81,7 +81,7 @@ class ClientConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Answer a request that may go the short way; leave all else to aiohttp."""
-        if self._exchange is not None:
+        if self._exchange is not None or self._early:  # None overtakes what came before it.
             self._keep_early(data)
             return
         if self._short_way is not None:
