@@ -36,6 +36,6 @@ def test_a_heartbeat_takes_calls_by_what_is_new_in_it(tmp_path: Path) -> None:
             found[kind] = steps(
                 plane, told, HEARTBEATS, lambda n=changing: run(report(plane, members, n))
             )
-    assert found["nothing new"].calls <= 222
-    assert found["one pool changes"].calls <= 372
-    assert found["all pools change"].calls <= 668
+    assert found["nothing new"].calls <= 70
+    assert found["one pool changes"].calls <= 118
+    assert found["all pools change"].calls <= 205
