@@ -186,12 +186,23 @@ _chat_events = st.one_of(
     st.just({"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 3}}),
     st.just("[DONE]"),
 )
+_plain_events = st.builds(
+    lambda text: {"choices": [{"delta": {"content": text}}]}, st.text(min_size=1, max_size=4)
+)
 
 
 @given(
     stream=st.one_of(
         st.tuples(st.just(CompletionReader), st.lists(_events, min_size=1, max_size=6)),
         st.tuples(st.just(ChatReader), st.lists(_chat_events, min_size=1, max_size=6)),
+        st.tuples(
+            st.just(ChatReader),
+            st.builds(
+                lambda alike, others: [*alike, *others],
+                st.lists(_plain_events, min_size=4, max_size=8),
+                st.lists(st.one_of(_plain_events, _chat_events), max_size=4),
+            ),
+        ),
     )
 )
 def test_a_whole_read_is_taken_at_once_as_its_events_are_one_by_one(

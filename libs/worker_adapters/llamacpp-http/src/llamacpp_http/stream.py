@@ -16,7 +16,7 @@ from adapter_api import (
 )
 from llamacpp_http.refusals import error_of_body
 from llamacpp_http.wire import ChatChunk, Choice, CompletionChunk, PromptProgress, Timings, Usage
-from worker_http import SseDecoder, decoded, decoded_lines
+from worker_http import AlikeEvents, SseDecoder, decoded, decoded_whole
 
 _completion_decoder = msgspec.json.Decoder(CompletionChunk)
 _chat_decoder = msgspec.json.Decoder(ChatChunk)
@@ -24,6 +24,8 @@ _chat_decoder = msgspec.json.Decoder(ChatChunk)
 _DONE = b"[DONE]"
 _NO_CHOICE = (Choice(finish_reason="none"),)
 """Stands where an event has no choice, which is never plain text."""
+_FEW = 3
+"""Events that are decoded in less time than it takes to see that they are alike."""
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
@@ -48,17 +50,17 @@ class StreamReader:
     def feed(self, data: bytes) -> bool:
         """Decode a read and hand on its tokens; True when there were any."""
         self.in_slot = True
-        found = self._sse.feed_lines(data)
-        if found is not None and found[1] == 1 and not self._whole:
-            text = self._plain(found[0])
+        events = self._sse.feed_whole(data)
+        if events is not None and not events[1:] and not self._whole:
+            text = self._plain(events[0])
             if text:  # The usual read where tokens come one by one.
                 self._sink(Tokens((text,)))
                 return True
         try:
-            if found is None:
+            if events is None:
                 self._take_some(self._sse.feed_data(data))
             else:
-                self._take_lines(*found)
+                self._take_whole(events)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._flush()
             raise EngineProtocolError("an event of the engine's stream is not its JSON") from None
@@ -82,8 +84,8 @@ class StreamReader:
         """The text of an event that has nothing else; of any other nothing."""
         raise NotImplementedError
 
-    def _take_lines(self, lines: bytes, count: int) -> None:
-        """Take the usual read, whose events were split from each other by the way."""
+    def _take_whole(self, events: list[bytes]) -> None:
+        """Take the usual read: whole events of one line each."""
         raise NotImplementedError
 
     def _take_some(self, events: list[bytes]) -> None:
@@ -138,10 +140,10 @@ class CompletionReader(StreamReader):
         rare = chunk.stop or chunk.completion_probabilities or chunk.prompt_progress or chunk.error
         return "" if rare else chunk.content
 
-    def _take_lines(self, lines: bytes, count: int) -> None:
-        chunks = decoded_lines(_completion_decoder, lines, count)
+    def _take_whole(self, events: list[bytes]) -> None:
+        chunks = decoded_whole(_completion_decoder, events)
         if chunks is None:
-            self._take_some(lines.split(b"\n"))
+            self._take_some(events)
             return
         # In place: this is done for each token.
         texts = [
@@ -200,8 +202,17 @@ class ChatReader(StreamReader):
     def __init__(self, sink: EventSink, *, seed: int) -> None:
         super().__init__(sink, seed=seed)
         self._reason: FinishReason | None = None
+        self._alike = AlikeEvents()
 
     def _plain(self, event: bytes) -> str:
+        text = self._alike.text_of(event)
+        if not text:
+            text = self._plain_of_new(event)
+            if text:
+                self._alike.learn(event, text)
+        return text
+
+    def _plain_of_new(self, event: bytes) -> str:
         try:
             chunk = _chat_decoder.decode(event)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -214,12 +225,16 @@ class ChatReader(StreamReader):
         rare = choice.logprobs or delta.reasoning_content or delta.tool_calls
         return "" if rare or choice.finish_reason is not None else delta.content or ""
 
-    def _take_lines(self, lines: bytes, count: int) -> None:
-        if lines.endswith(b"\n" + _DONE):
-            lines, count = lines[: -len(_DONE) - 1], count - 1
-        chunks = decoded_lines(_chat_decoder, lines, count)
+    def _take_whole(self, events: list[bytes]) -> None:
+        if events[-1] == _DONE:
+            events.pop()
+        if len(events) > _FEW and self._extras is None:
+            events = self._take_alike(events)
+        if not events:
+            return
+        chunks = decoded_whole(_chat_decoder, events)
         if chunks is None:
-            self._take_some(lines.split(b"\n"))
+            self._take_some(events)
             return
         # In place: this is done for each token.
         texts = [
@@ -235,7 +250,9 @@ class ChatReader(StreamReader):
             for chunk in chunks
             for choice in chunk.choices or _NO_CHOICE
         ]
-        if len(texts) != count:  # Several choices in one: their texts are not those of events.
+        if len(texts) != len(
+            events
+        ):  # Several choices in one: their texts are not those of events.
             self._take(chunks)
         elif "" not in texts:
             self._pieces += texts
@@ -243,6 +260,16 @@ class ChatReader(StreamReader):
             rare = texts.index("")
             self._pieces += texts[:rare]
             self._take(chunks[rare:])
+
+    def _take_alike(self, events: list[bytes]) -> list[bytes]:
+        """Take the events at the beginning that differ in their text only; returns the others."""
+        texts = self._alike.texts_of(events)
+        if texts is None and self._plain(events[0]):
+            texts = self._alike.texts_of(events)
+        if texts is None or "" in texts:
+            return events
+        self._pieces += texts
+        return events[len(texts) :]
 
     def _take_some(self, events: list[bytes]) -> None:
         self._take(decoded(_chat_decoder, _without_done(events)))

@@ -1,7 +1,8 @@
 """The HTTP client of all adapters: pooled connections, streams, SSE decoding, statuses."""
 
+from worker_http.alike import AlikeEvents
 from worker_http.begun import BegunStream
-from worker_http.chunks import decoded, decoded_lines
+from worker_http.chunks import decoded, decoded_whole
 from worker_http.client import ClientLimits, EngineClient
 from worker_http.connection import Departure
 from worker_http.context import task_headers
@@ -13,6 +14,7 @@ from worker_http.statuses import error_of_status
 
 __all__ = [
     "EVENT_STREAM",
+    "AlikeEvents",
     "BegunRun",
     "BegunStream",
     "ClientLimits",
@@ -25,7 +27,7 @@ __all__ = [
     "SseDecoder",
     "SseEvent",
     "decoded",
-    "decoded_lines",
+    "decoded_whole",
     "error_of_status",
     "task_headers",
 ]

@@ -8,15 +8,15 @@ import msgspec
 _Chunk = TypeVar("_Chunk")
 
 
-def decoded_lines(
-    decoder: msgspec.json.Decoder[_Chunk], lines: bytes, count: int
+def decoded_whole(
+    decoder: msgspec.json.Decoder[_Chunk], events: list[bytes]
 ) -> list[_Chunk] | None:
-    """Decode so many events, a line each; None where one of them is bad, or no JSON at all."""
+    """Decode events, a line each, in one call; None where one of them is bad, or no JSON at all."""
     try:
-        chunks = [decoder.decode(lines)] if count == 1 else decoder.decode_lines(lines)
+        chunks = decoder.decode_lines(b"\n".join(events))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return chunks if len(chunks) == count else None
+    return chunks if len(chunks) == len(events) else None
 
 
 def decoded(decoder: msgspec.json.Decoder[_Chunk], events: list[bytes]) -> Iterable[_Chunk]:
@@ -25,7 +25,7 @@ def decoded(decoder: msgspec.json.Decoder[_Chunk], events: list[bytes]) -> Itera
     Raises `msgspec.DecodeError` or `UnicodeDecodeError`, then or while it is iterated over.
     """
     if len(events) > 1:
-        chunks = decoded_lines(decoder, b"\n".join(events), len(events))
+        chunks = decoded_whole(decoder, events)
         if chunks is not None:
             return chunks
     return map(decoder.decode, events)

@@ -42,16 +42,16 @@ class SseDecoder:
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that this read completed; `EngineProtocolError` when one grows too large."""
-        whole = self._whole_events(chunk)
+        whole = self.feed_whole(chunk)
         return self._events(chunk) if whole is None else [(b"", data) for data in whole]
 
     def feed_data(self, chunk: bytes) -> list[bytes]:
         """The data of those events alone, where their names do not matter."""
-        whole = self._whole_events(chunk)
+        whole = self.feed_whole(chunk)
         return [data for _, data in self._events(chunk)] if whole is None else whole
 
-    def feed_lines(self, chunk: bytes) -> tuple[bytes, int] | None:
-        """The data of the usual read, whole events of one line each: a line for each, and how many.
+    def feed_whole(self, chunk: bytes) -> list[bytes] | None:
+        """The data of the usual read, whole events of one line each.
 
         None for any other read, of which nothing was taken then.
         """
@@ -63,18 +63,13 @@ class SseDecoder:
             or chunk[self._max_event_bytes :]
         ):
             return None
-        lines, events = chunk[6:-2], 1
-        if b"\n" in lines:
-            lines = lines.replace(b"\n\ndata: ", b"\n")
-            events = lines.count(b"\n") + 1
-            if chunk.count(b"\n") != 2 * events:
+        events = [chunk[6:-2]]
+        if b"\n" in events[0]:
+            events = events[0].split(b"\n\ndata: ")
+            if [event for event in events if b"\n" in event]:
                 return None
         self._at_start = False
-        return lines, events
-
-    def _whole_events(self, chunk: bytes) -> list[bytes] | None:
-        found = self.feed_lines(chunk)
-        return None if found is None else found[0].split(b"\n")
+        return events
 
     def _events(self, chunk: bytes) -> list[SseEvent]:
         events = self._decode(chunk)
