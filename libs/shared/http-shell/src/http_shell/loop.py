@@ -7,12 +7,16 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-_GC_THRESHOLDS = (2_000, 10, 1_000)
-"""A task makes a few hundred objects that live as long as it does: Python's 700 looks for garbage
-after every other task, and finds none. Fewer looks at the middle generation save no more: they
-stall the loop longer, and let the cycles of refused tasks pile up. A look at everything stands
-still for more than a second where 100,000 tasks wait, and is made ten times more seldom than Python
-would. Measured in docs/performance.md."""
+LOOK_S = 0.1
+MIDDLE_LOOK_EVERY = 5
+"""Young objects are looked at by the clock, and the middle generation in each fifth look. By
+Python's count there are hardly any looks where as many old tasks are forgotten as new ones come:
+then one of them meets the objects of ten thousand tasks, and the loop stands still for half a
+second."""
+_GC_THRESHOLDS = (2_000, 10, 20_000)
+"""Between two looks a wave of tasks may come, of which each makes a few hundred objects: Python's
+700 looks after every other task, and finds none. A look at everything stands still for more than a
+second where 100,000 tasks wait, and is made only after hours. Measured in docs/performance.md."""
 
 
 def run(main: Coroutine[None, None, _T]) -> _T:
@@ -22,7 +26,22 @@ def run(main: Coroutine[None, None, _T]) -> _T:
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        _Garbage(runner.get_loop()).look()
         return runner.run(main)
+
+
+class _Garbage:
+    """Looks for the garbage that is not freed at once: what knows itself in a circle."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._looks = 0
+
+    def look(self) -> None:
+        """Look now and from now on."""
+        gc.collect(0 if self._looks % MIDDLE_LOOK_EVERY else 1)
+        self._looks += 1
+        self._loop.call_later(LOOK_S, self.look)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
