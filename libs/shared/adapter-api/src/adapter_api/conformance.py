@@ -122,17 +122,24 @@ class ScriptedEngine(Protocol):
 Check = Callable[[ScriptedEngine], Awaitable[None]]
 
 
-class ByBegin:
-    """An adapter whose `run` goes by its `begin` where that begins a run: the same checks hold."""
+class Around:
+    """Passes on all of an adapter but its `run`."""
 
-    def __init__(self, inner: BeginningAdapter) -> None:
-        self._inner = inner
+    def __init__(self, inner: WorkerAdapter) -> None:
         self.engine = inner.engine
         self.health = inner.health
         self.describe = inner.describe
         self.confirm_stopped = inner.confirm_stopped
         self.tokenize = inner.tokenize
         self.close = inner.close
+
+
+class ByBegin(Around):
+    """An adapter whose `run` goes by its `begin` where that begins a run: the same checks hold."""
+
+    def __init__(self, inner: BeginningAdapter) -> None:
+        super().__init__(inner)
+        self._inner = inner
         self.begun = 0
         """How many runs were begun so."""
 

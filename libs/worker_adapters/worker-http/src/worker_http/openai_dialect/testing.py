@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from adapter_api import EngineFinish, EngineRequest, EventSink, WorkerAdapter
-from adapter_api.conformance import Course, Ending, Phase, Trouble
+from adapter_api.conformance import Around, Course, Ending, Phase, Trouble
 from worker_http.testing import ScriptedServer, Wire, WireRequest, chunk
 
 _NOBODY = "http://127.0.0.1:1"
@@ -18,17 +18,12 @@ Answer = Callable[[int], tuple[int, bytes]]
 """Given how many requests the engine has under way, the status and body of a plain GET."""
 
 
-class AsChat:
+class AsChat(Around):
     """An adapter that is given prompts and sends them as messages: for the chat's path."""
 
     def __init__(self, inner: WorkerAdapter) -> None:
+        super().__init__(inner)
         self._inner = inner
-        self.engine = inner.engine
-        self.health = inner.health
-        self.describe = inner.describe
-        self.confirm_stopped = inner.confirm_stopped
-        self.tokenize = inner.tokenize
-        self.close = inner.close
 
     async def run(self, request: EngineRequest, sink: EventSink) -> EngineFinish:
         """Run the prompt as what a user says."""
